@@ -1,0 +1,178 @@
+"""Checks of a composed config, before anything is loaded: mistakes are told in one line that says what would be right.
+
+Hydra refuses plain unknown overrides; ``+key=…`` and a user's own YAML get past it. So the composed config is
+merged into the typed schema, and the keys of every ``_target_`` are compared with its signature.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from secateur.config import Config, DatasetConfig, MeasureConfig
+from secateur.data.sources import resolve_files
+from secateur.errors import SecateurError
+from secateur.store import check_writable
+
+Schema = TypeVar("Schema")
+
+
+def checked(composed: DictConfig) -> Config:
+    """The typed config of a run, every key known and every value in range.
+
+    Raises:
+        SecateurError: for the first thing that is wrong.
+    """
+    config = typed(composed, Config)
+    _check_method(composed)
+    _check_amount(composed)
+    check_dataset(config.dataset)
+    _check_measure(config.measure)
+    check_writable_paths(config)
+    check_targets(config)
+    return config
+
+
+def typed(composed: DictConfig, schema: type[Schema]) -> Schema:
+    """Resolve ``composed`` and convert it to ``schema``, a dataclass.
+
+    Raises:
+        SecateurError: if a key is unknown, missing or of the wrong type.
+    """
+    try:
+        OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        raise SecateurError(f"{error.full_key}: has no value; give one with {error.full_key}=…") from error
+    except ConfigKeyError as error:
+        parent, _, key = str(error.full_key).rpartition(".")
+        known = error.object_type.__dataclass_fields__ if error.object_type else ()
+        raise unknown_key(key, known, where=parent) from error
+    except OmegaConfBaseException as error:
+        first_line = str(error).splitlines()[0]
+        raise SecateurError(f"{error.full_key}={error.value}: {first_line}") from error
+
+
+def unknown_key(key: str, known: Iterable[str], *, where: str) -> SecateurError:
+    """The error for a key that nobody reads, with the nearest known one as a hint."""
+    known = sorted(known)
+    near = get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known) or 'none'}"
+    return SecateurError(f"{where}.{key}: unknown key; {hint}" if where else f"{key}: unknown key; {hint}")
+
+
+def build(node: Any, *, key: str, **runtime: Any) -> Any:
+    """Instantiate a ``_target_`` node; a mistake in it is reported under its place in the config, ``key``."""
+    try:
+        return instantiate(node, **runtime)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, SecateurError):
+            raise SecateurError(f"{key}.{error.__cause__}") from error
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise SecateurError(f"{key}: cannot be built: {cause}") from error
+
+
+def check_dataset(dataset: DatasetConfig) -> None:
+    """Lengths that fit each other, limits above 0, files that are there.
+
+    Raises:
+        SecateurError: for the first thing that is wrong.
+    """
+    for name in ("max_seq_length", "max_question_length", "doc_stride"):
+        if getattr(dataset, name) < 1:
+            raise SecateurError(f"dataset.{name}={getattr(dataset, name)}: must be at least 1")
+    for name in ("limit_train", "limit_test"):
+        limit = getattr(dataset, name)
+        if limit is not None and limit < 1:
+            raise SecateurError(f"dataset.{name}={limit}: must be at least 1, or null for all")
+    # Beside the longest question, a window must move on by at least one token; 4 special tokens at the most.
+    room = dataset.max_seq_length - dataset.max_question_length - 4
+    if dataset.doc_stride >= room:
+        raise SecateurError(
+            f"dataset.doc_stride={dataset.doc_stride}: must be below max_seq_length - max_question_length - 4 = {room}"
+        )
+    resolve_files(dataset.source())
+
+
+def check_writable_paths(config: Config) -> None:
+    """Refuse output folders that cannot be written."""
+    for key in ("runs", "sweeps", "store"):
+        check_writable(Path(getattr(config.paths, key)), key=f"paths.{key}")
+
+
+def check_targets(config: Any) -> None:
+    """Compare the keys of every ``_target_`` in ``config`` with the signature of what it names.
+
+    Raises:
+        SecateurError: for a target that cannot be imported, or a key that it does not take.
+    """
+    plain = OmegaConf.to_container(OmegaConf.structured(config))
+    for key, node in _targets(plain, ""):
+        try:
+            parameters = inspect.signature(get_object(node["_target_"])).parameters
+        except Exception as error:
+            raise SecateurError(f"{key}._target_={node['_target_']}: cannot be imported ({error})") from error
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            continue
+        for name in node:
+            if not name.startswith("_") and name not in parameters:
+                raise unknown_key(name, parameters, where=key)
+
+
+def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    children = node.items() if isinstance(node, dict) else ()
+    if isinstance(node, dict) and "_target_" in node:
+        yield key, node
+    for name, child in children:
+        yield from _targets(child, f"{key}.{name}" if key else str(name))
+
+
+def _check_method(composed: DictConfig) -> None:
+    """Composition merges silently: refuse steps that are not in the order, and settings that no step reads."""
+    method = OmegaConf.to_container(composed.method, resolve=False)
+    assert isinstance(method, dict)
+    for key in ("name", "order", "steps"):
+        if key not in method:
+            raise SecateurError(f"method.{key}: is missing; a method has a name, an order and steps")
+    order, steps = method["order"], method["steps"] or {}
+    for name in order:
+        if name not in steps:
+            raise SecateurError(f"method.order: no step is called {name}; there are {', '.join(steps) or 'none'}")
+    for name in steps:
+        if name not in order:
+            raise unknown_key(name, order, where="method.steps")
+    read = set(re.findall(r"\$\{method\.(\w+)", str(steps)))
+    for key in map(str, method):
+        if key not in {"name", "order", "steps"} | read:
+            raise unknown_key(key, read, where="method")
+
+
+def _check_amount(composed: DictConfig) -> None:
+    """``sparsity`` is a fraction, and some step reads it."""
+    sparsity = composed.sparsity
+    if sparsity is None:
+        return
+    if not 0 <= sparsity < 1:
+        raise SecateurError(f"sparsity={sparsity}: must lie in [0, 1): it is the fraction of the encoder that goes")
+    if "${sparsity}" not in str(OmegaConf.to_container(composed.method, resolve=False)):
+        raise SecateurError(f"sparsity={sparsity}: has no effect on method={composed.method.name}; set sparsity=null")
+
+
+def _check_measure(measure: MeasureConfig) -> None:
+    for name in ("batch_sizes", "lengths"):
+        for value in getattr(measure, name):
+            if value < 1:
+                raise SecateurError(f"measure.{name}={value}: must be at least 1")
+    for dtype in measure.dtypes:
+        if dtype not in ("float32", "bfloat16"):
+            raise SecateurError(f"measure.dtypes={dtype}: must be float32 or bfloat16")

@@ -1,0 +1,160 @@
+"""The launcher: compose, check, run, record. Heavy imports wait until ``--help`` and the cheap checks are over."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from secateur import naming
+from secateur.checks import checked
+from secateur.config import Config
+from secateur.data.sources import fingerprint
+from secateur.errors import SecateurError
+from secateur.launch import config_path, print_tree
+
+if TYPE_CHECKING:
+    from secateur.record import Record
+
+log = logging.getLogger(__name__)
+naming.register()
+
+LIBRARIES = ("secateur", "torch", "transformers", "pytorch-lightning", "datasets", "hydra-core")
+
+
+@hydra.main(version_base="1.3", config_path=config_path(), config_name="compress")
+def main(composed: DictConfig) -> float | None:
+    """Compress one model; returns its score on the task's own metric."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        config = checked(composed)
+        print_tree(naming.resolved(composed), title=folder.name)
+        record = compress(config, folder, asked=naming.resolved(composed))
+    finally:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # Hydra makes it before anything is checked
+    _show(record)
+    return record.compressed.scores[record.metric] if record.compressed else None
+
+
+def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
+    """Run what ``config`` asks for in ``folder``, or what is left of it.
+
+    Raises:
+        SecateurError: if something is wrong with the settings or the data; nothing was trained then.
+    """
+    from secateur.launch import quiet_libraries
+    from secateur.pipeline import check_buildable, discard, run
+    from secateur.record import FILE_NAME, read_record, write_record
+
+    quiet_libraries()
+    steps = check_buildable(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _Alone(folder):
+        if config.force:
+            discard(folder)
+        if (folder / FILE_NAME).is_file():
+            earlier = read_record(folder)
+            if earlier.status == "finished":
+                _report_done(earlier)
+                return earlier
+        record = new_record(config, folder, asked=asked)
+        begin = time.monotonic()
+        try:
+            run(config, steps, record, folder)
+        except Exception as error:
+            _record_failure(record, error, folder)
+            raise
+        record.status, record.seconds = "finished", time.monotonic() - begin
+        write_record(record, folder)
+    return record
+
+
+def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
+    """A record of what was asked for, with nothing done yet."""
+    import torch
+
+    from secateur.checks import build
+    from secateur.predecessor import parent_of
+    from secateur.record import Record
+
+    parents = [parent_of(config.predecessor.checkpoint), parent_of(config.model.checkpoint)]
+    return Record(
+        status="running",
+        name=folder.name,
+        method=config.method["name"],
+        model=config.model.name,
+        dataset=config.dataset.name,
+        distillation=config.distillation.name,
+        sparsity=config.sparsity,
+        seed=config.seed,
+        predecessor_seed=config.predecessor.seed,
+        metric=build(config.dataset.task, key="dataset.task").metric,
+        config=asked,
+        fingerprint=fingerprint(config.dataset.source()),
+        parents=[parent.name for parent in parents if parent is not None],
+        versions={name: version(name) for name in LIBRARIES},
+        machine={
+            "processor": _processor(),
+            "system": platform.platform(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+def _record_failure(record: Record, error: Exception, folder: Path) -> None:
+    from secateur.record import write_record
+
+    record.status, record.error = "failed", str(error).splitlines()[0] if str(error) else type(error).__name__
+    (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    write_record(record, folder)
+
+
+def _report_done(record: Record) -> None:
+    current = version("secateur")
+    by = record.versions.get("secateur")
+    log.info(
+        "%s: already finished%s; force=true starts over",
+        record.name,
+        "" if by == current else f" by secateur {by} (this is {current})",
+    )
+
+
+def _show(record: Record) -> None:
+    from rich.console import Console
+
+    from secateur.report.table import render
+
+    Console().print(render([record]))
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+class _Alone(FileLock):
+    """Only one process works in a run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / ".lock")
+        self.folder = folder
+
+    def __enter__(self) -> _Alone:
+        try:
+            self.acquire(timeout=0)
+        except Timeout:
+            raise SecateurError(f"{self.folder}: another process works on this run; let it finish") from None
+        return self

@@ -1,0 +1,155 @@
+"""The schema of the composed configs: every key and its type. The YAML files under ``conf/`` say what each means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from secateur.data.sources import Source
+
+
+@dataclass(kw_only=True)
+class DatasetConfig:
+    """``conf/dataset``: where rows come from, how long inputs are, what the task is."""
+
+    name: str
+    hub: str | None
+    hub_config: str | None
+    revision: str | None
+    hub_test_split: str
+    data_dir: str | None
+    train_files: Any
+    test_files: Any
+    file_names: dict[str, list[str]]
+    columns: dict[str, str | None]
+    generator: dict[str, Any] | None
+    limit_train: int | None
+    limit_test: int | None
+    max_seq_length: int
+    max_question_length: int
+    doc_stride: int
+    task: dict[str, Any]
+
+    def source(self) -> Source:
+        """Where the rows come from."""
+        return Source(
+            name=self.name,
+            hub=self.hub,
+            hub_config=self.hub_config,
+            revision=self.revision,
+            hub_test_split=self.hub_test_split,
+            data_dir=self.data_dir,
+            train_files=_listed(self.train_files),
+            test_files=_listed(self.test_files),
+            file_names=self.file_names,
+            columns=self.columns,
+            generator=self.generator,
+        )
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """``conf/model``: what to start from, and the training settings that suit it."""
+
+    name: str
+    checkpoint: str | None
+    revision: str | None = None
+    architecture: dict[str, Any] | None = None
+    vocabulary_size: int | None = None
+    learning_rate: float = MISSING
+    weight_decay: float = MISSING
+    warmup_ratio: float = MISSING
+    batch_size: int = MISSING
+    epochs: int = MISSING
+
+
+@dataclass(kw_only=True)
+class DistillationConfig:
+    """``conf/distillation``: what recovery imitates."""
+
+    name: str
+    loss: dict[str, Any] | None
+
+
+@dataclass(kw_only=True)
+class PredecessorConfig:
+    """The dense model fine-tuned on the task."""
+
+    checkpoint: str | None
+    seed: int
+    epochs: int
+    batch_size: int
+    accumulate_grad_batches: int
+    learning_rate: float
+    weight_decay: float
+    warmup_ratio: float
+    max_grad_norm: float
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """How scores are taken."""
+
+    batch_size: int
+
+
+@dataclass(kw_only=True)
+class MeasureConfig:
+    """Which latencies are measured."""
+
+    batch_sizes: list[int]
+    lengths: list[int]
+    dtypes: list[str]
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class PathsConfig:
+    """Where things are written."""
+
+    output: str
+    runs: str
+    sweeps: str
+    store: str
+
+
+@dataclass(kw_only=True)
+class Config:
+    """The whole composed config. ``method`` is open here: a method brings its own keys, checked against its steps."""
+
+    dataset: DatasetConfig
+    model: ModelConfig
+    method: dict[str, Any]
+    distillation: DistillationConfig
+    predecessor: PredecessorConfig
+    evaluation: EvaluationConfig
+    measure: MeasureConfig
+    trainer: dict[str, Any]
+    callbacks: dict[str, Any]
+    paths: PathsConfig
+    sparsity: float | None
+    seed: int
+    sweep: str
+    force: bool
+    reference: str
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """The config of ``secateur-evaluate``."""
+
+    checkpoint: str
+    output: str
+    dataset: DatasetConfig
+    evaluation: EvaluationConfig
+    trainer: dict[str, Any]
+    callbacks: dict[str, Any]
+    paths: PathsConfig
+
+
+def _listed(files: Any) -> list[str] | None:
+    if files is None or isinstance(files, list):
+        return files
+    return [files]

@@ -1,0 +1,44 @@
+"""Cost: what a model weighs, what it computes, how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from secateur.cost.flops import count_flops
+from secateur.cost.latency import measure_latency
+from secateur.cost.memory import disk_bytes, peak_memory
+from secateur.cost.parameters import encoder_matrices, parameter_counts, structure_of
+from secateur.record import Cost
+
+__all__ = [
+    "cost_of",
+    "count_flops",
+    "disk_bytes",
+    "encoder_matrices",
+    "measure_latency",
+    "parameter_counts",
+    "peak_memory",
+    "structure_of",
+]
+
+
+def cost_of(model: PreTrainedModel, folder: Path, *, lengths: Iterable[int]) -> Cost:
+    """What ``model``, saved in ``folder``, weighs.
+
+    FLOPs and peak memory are for one sequence of each of the ``lengths``, in tokens.
+
+    Raises:
+        SecateurError: if there is no such folder, or a length exceeds the model's positions.
+    """
+    total, encoder = parameter_counts(model)
+    lengths = sorted(set(lengths))
+    return Cost(
+        parameters=total,
+        encoder_parameters=encoder,
+        flops={length: count_flops(model, length=length) for length in lengths},
+        peak_memory_bytes={length: peak_memory(model, length=length) for length in lengths},
+        disk_bytes=disk_bytes(folder),
+    )

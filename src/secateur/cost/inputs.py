@@ -1,0 +1,63 @@
+"""What the measurements share: the inputs a model is measured on, and the mode it is measured in.
+
+Shapes: B sequences in a batch, L tokens in each; multiple choice takes C choices for each example, here one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.errors import SecateurError
+from secateur.structure.anatomy import max_positions_of
+
+SEED = 0
+
+
+def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int) -> dict[str, Tensor]:
+    """Random tokens without padding, (B, L), on the model's device; equal for equal vocabularies and shapes.
+
+    A multiple-choice model gets (B, 1, L), so that ``batch_size`` is the number of sequences for every task.
+
+    Raises:
+        SecateurError: if ``length`` exceeds the model's positions.
+    """
+    check_length(model, length)
+    shape = (batch_size, 1, length) if _is_multiple_choice(model) else (batch_size, length)
+    vocabulary = model.config.vocab_size
+    # Special tokens stand in the first half of a vocabulary, and a padding id would move RoBERTa's positions.
+    generator = torch.Generator().manual_seed(SEED)
+    ids_BL = torch.randint(vocabulary // 2, vocabulary, shape, generator=generator).to(model.device)
+    return {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+
+
+def check_length(model: PreTrainedModel, length: int) -> None:
+    """Refuse a length, in tokens, that the model has no positions for.
+
+    Raises:
+        SecateurError: if it has not.
+    """
+    longest = max_positions_of(model.config)
+    if not 0 < length <= longest:
+        raise SecateurError(f"length={length} cannot be measured: the model takes 1 to {longest} tokens")
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each submodule's own mode again afterwards."""
+    modes = [(submodule, submodule.training) for submodule in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, training in modes:
+            submodule.training = training
+
+
+def _is_multiple_choice(model: PreTrainedModel) -> bool:
+    # The class name is what stock models and models loaded from an exported folder have in common.
+    return type(model).__name__.endswith("ForMultipleChoice")

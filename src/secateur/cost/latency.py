@@ -1,0 +1,184 @@
+"""Latency: the reference and the compressed model timed in turn, in one process."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from secateur.cost.inputs import check_length, evaluating, random_inputs
+from secateur.cost.load import gpu_is_shared, load_now, ran_beside_others
+from secateur.errors import SecateurError
+from secateur.record import Latency, LatencyPair, Percentiles
+
+DTypeName = Literal["float32", "bfloat16"]
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+LEAST_REPEATS = 5
+LEAST_WARM_UPS = 2
+WARM_UP_SHARE = 0.1
+
+log = logging.getLogger(__name__)
+
+
+def measure_latency(
+    reference: PreTrainedModel,
+    compressed: PreTrainedModel,
+    *,
+    batch_sizes: Sequence[int],
+    lengths: Sequence[int],
+    dtypes: Sequence[DTypeName] = ("float32",),
+    seconds: float,
+    threads: int | None = None,
+) -> Latency:
+    """Time both models at every batch size × length × dtype, on the device they are on.
+
+    A pass takes random tokens without padding and runs under ``torch.inference_mode``. The models take turns,
+    so that whatever slows the machine down slows both. ``bfloat16`` is a copy whose weights are cast, as one
+    would deploy it, not autocast, which casts them anew in every pass. A user's processes on one machine
+    measure one after another.
+
+    Args:
+        reference: the dense model.
+        compressed: the model to compare with it; may be the very same object.
+        batch_sizes: sequences in a batch.
+        lengths: tokens in a sequence.
+        dtypes: ``float32``, ``bfloat16``.
+        seconds: for both models together at one setting, after a warm-up of a tenth of that; each gets 5
+            repeats at least, however long they take.
+        threads: processor threads for one operation; None leaves PyTorch's setting.
+
+    Raises:
+        SecateurError: if a dtype is unknown or a length exceeds a model's positions.
+    """
+    _check(dtypes, lengths, (reference, compressed))
+    shapes = list(itertools.product(batch_sizes, lengths))
+    with ExitStack() as stack:
+        stack.enter_context(_only_measurement())
+        stack.enter_context(_thread_count(threads))
+        before = load_now()
+        pairs = [
+            pair
+            for dtype in dtypes
+            for pair in _time_pairs(reference, compressed, dtype=dtype, shapes=shapes, seconds=seconds)
+        ]
+        return Latency(
+            device=reference.device.type,
+            threads=torch.get_num_threads(),
+            beside_others=ran_beside_others(before, load_now()) or gpu_is_shared(reference.device),
+            pairs=pairs,
+        )
+
+
+def _check(dtypes: Sequence[str], lengths: Sequence[int], models: Sequence[PreTrainedModel]) -> None:
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise SecateurError(f"dtype={dtype!r} cannot be measured; choose from {', '.join(DTYPES)}")
+    for model, length in itertools.product(models, lengths):
+        check_length(model, length)
+
+
+def _time_pairs(
+    reference: PreTrainedModel,
+    compressed: PreTrainedModel,
+    *,
+    dtype: DTypeName,
+    shapes: Sequence[tuple[int, int]],
+    seconds: float,
+) -> Iterator[LatencyPair]:
+    models = [_cast(model, DTYPES[dtype]) for model in (reference, compressed)]
+    for batch_size, length in shapes:
+        times = _time(models, batch_size=batch_size, length=length, seconds=seconds)
+        yield LatencyPair(
+            batch_size=batch_size,
+            length=length,
+            dtype=dtype,
+            reference=_percentiles(times[0]),
+            compressed=_percentiles(times[1]),
+            repeats=len(times[0]),
+        )
+
+
+def _time(models: Sequence[PreTrainedModel], *, batch_size: int, length: int, seconds: float) -> list[list[float]]:
+    """Milliseconds of each pass of each model, after a warm-up."""
+    inputs = [random_inputs(model, length=length, batch_size=batch_size) for model in models]
+    with ExitStack() as stack:
+        for model in models:
+            stack.enter_context(evaluating(model))
+        stack.enter_context(torch.inference_mode())
+        _take_turns(models, inputs, seconds=WARM_UP_SHARE * seconds, least=LEAST_WARM_UPS)
+        return _take_turns(models, inputs, seconds=seconds, least=LEAST_REPEATS)
+
+
+def _take_turns(
+    models: Sequence[PreTrainedModel], inputs: Sequence[dict[str, Tensor]], *, seconds: float, least: int
+) -> list[list[float]]:
+    times: list[list[float]] = [[] for _ in models]
+    end = time.monotonic() + seconds
+    while len(times[0]) < least or time.monotonic() < end:
+        for model, model_inputs, model_times in zip(models, inputs, times, strict=True):
+            model_times.append(_time_pass(model, model_inputs))
+    return times
+
+
+def _time_pass(model: PreTrainedModel, inputs: dict[str, Tensor]) -> float:
+    _finish_work(model.device)
+    start = time.perf_counter_ns()
+    model(**inputs)
+    _finish_work(model.device)
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def _finish_work(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _percentiles(times: Sequence[float]) -> Percentiles:
+    deciles = statistics.quantiles(times, n=10, method="inclusive")
+    return Percentiles(p50=deciles[4], p90=deciles[8])
+
+
+def _cast(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """The model itself where it already has the dtype, else a copy: the caller's model stays as it is."""
+    return model if model.dtype == dtype else copy.deepcopy(model).to(dtype)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _only_measurement() -> Iterator[None]:
+    """Keep measurements on this machine apart; the system frees the lock if the process dies."""
+    # One file per user: another user's file in a shared temporary folder may not be opened. What other users
+    # do shows as load.
+    user = os.getuid() if hasattr(os, "getuid") else "all"
+    lock = FileLock(Path(tempfile.gettempdir()) / f"secateur-measure-{user}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for another measurement on this machine to end (%s)", lock.lock_file)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _thread_count(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,70 @@
+"""Parameters of a model, and what is gone from its encoder next to its reference."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.record import Structure
+from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+
+
+def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
+    """The number of parameters (total, in the encoder's layers); a tied parameter counts once."""
+    return _count(model), _count(layers_of(model))
+
+
+def encoder_matrices(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Weights of the six projections of every layer, (out, in), named ``<layer>.<path in the layer>``.
+
+    They are the model's own parameters, not copies; a projection that lost everything has no elements.
+    """
+    anatomy = anatomy_of(model.config)
+    paths = (
+        anatomy.query,
+        anatomy.key,
+        anatomy.value,
+        anatomy.attention_output,
+        anatomy.up,
+        anatomy.down,
+    )
+    return {
+        f"{index}.{path}": layer.get_parameter(f"{path}.weight")
+        for index, layer in enumerate(layers_of(model))
+        for path in paths
+    }
+
+
+def structure_of(model: PreTrainedModel, *, reference: PreTrainedModel) -> Structure:
+    """What ``model`` lost of ``reference``'s encoder, and what is left in each of its layers.
+
+    All fractions have the reference's number as their base, so ``removed + zeroed`` is the whole saving.
+    """
+    matrices = encoder_matrices(model).values()
+    base = sum(matrix.numel() for matrix in encoder_matrices(reference).values())
+    present = sum(matrix.numel() for matrix in matrices)
+    nonzero = sum(int(matrix.count_nonzero()) for matrix in matrices)
+    heads, units = _widths(model)
+    reference_heads, reference_units = _widths(reference)
+    return Structure(
+        removed=1 - present / base,
+        zeroed=(present - nonzero) / base,
+        heads_removed=1 - sum(heads) / sum(reference_heads),
+        units_removed=1 - sum(units) / sum(reference_units),
+        layers_removed=1 - len(heads) / len(reference_heads),
+        heads=heads,
+        units=units,
+    )
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _widths(model: PreTrainedModel) -> tuple[list[int], list[int]]:
+    """Heads and FFN units of each layer."""
+    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
+    layers = layers_of(model)
+    heads = [layer.get_parameter(f"{anatomy.query}.weight").shape[0] // head_size for layer in layers]
+    units = [layer.get_parameter(f"{anatomy.up}.weight").shape[0] for layer in layers]
+    return heads, units

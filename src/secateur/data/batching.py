@@ -1,0 +1,114 @@
+"""Which examples share a batch, and how a loader goes on where a killed run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+# A pool of this many batches is shuffled, then sorted by length: little padding, batches of random company.
+POOL_BATCHES = 50
+
+
+class Sized(Protocol):
+    """A data set that knows the length of each of its items in tokens without loading them."""
+
+    lengths: np.ndarray
+
+    def __len__(self) -> int: ...
+
+
+class BucketSampler(Sampler[int]):
+    """Indices ordered so that each run of ``batch_size`` has items of similar length, in random order.
+
+    The order follows from ``seed`` and the epoch alone, which Lightning hands over through :meth:`set_epoch`.
+    """
+
+    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+        self.skip = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = bucketed(self.lengths, self.batch_size, np.random.default_rng((self.seed, self.epoch)))
+        skip, self.skip = self.skip, 0
+        return iter(order[skip * self.batch_size :].tolist())
+
+
+def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """A permutation of ``range(len(lengths))`` whose batches hold items of similar length.
+
+    A short last batch stays last, so that every batch but that one is full.
+    """
+    order = rng.permutation(len(lengths))
+    pool = POOL_BATCHES * batch_size
+    for begin in range(0, len(order), pool):
+        part = order[begin : begin + pool]
+        order[begin : begin + pool] = part[np.argsort(lengths[part], kind="stable")]
+    full = len(order) // batch_size * batch_size
+    batches = order[:full].reshape(-1, batch_size)
+    return np.concatenate([rng.permutation(batches, axis=0).reshape(-1), order[full:]])
+
+
+class ResumableLoader(DataLoader):
+    """A loader whose place in the epoch can be saved and found again.
+
+    ``position`` is the number of batches of this epoch that were trained on. It is set from outside (by
+    :class:`secateur.training.ResumeCheckpoint`), because the iterator itself runs ahead of the training.
+    """
+
+    position = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """What Lightning puts into a checkpoint."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration where the checkpoint was taken."""
+        assert isinstance(self.sampler, BucketSampler)
+        self.sampler.skip = state["position"]
+
+
+def train_loader(
+    dataset: Dataset[Any],
+    *,
+    collate: Callable[[list[Any]], Any],
+    lengths: np.ndarray,
+    batch_size: int,
+    seed: int,
+) -> ResumableLoader:
+    """Batches in an order of their own for each epoch; the loader never draws from the global generator."""
+    sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed)
+    return ResumableLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def eval_loader(
+    dataset: Dataset[Any], *, collate: Callable[[list[Any]], Any], lengths: np.ndarray, batch_size: int
+) -> DataLoader:
+    """Every item once, longest first, so that padding is small and memory peaks at once."""
+    order: Sequence[int] = np.argsort(-lengths, kind="stable").tolist()
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=order,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(0),
+    )

@@ -1,0 +1,41 @@
+"""Model inputs of one split: what every task turns its rows into."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset as TorchDataset
+
+Batch = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """How long inputs may be, in tokens.
+
+    Attributes:
+        max_seq_length: of a whole input, special tokens included.
+        max_question_length: of the question; longer ones are cut.
+        doc_stride: tokens that two neighbouring windows of one document share.
+    """
+
+    max_seq_length: int
+    max_question_length: int
+    doc_stride: int
+
+
+class Examples(TorchDataset[Any], ABC):
+    """Model inputs of one split: random access, lengths known beforehand, a collator of its own."""
+
+    lengths: np.ndarray
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def collate(self, items: list[Any]) -> Batch:
+        """Lay items out as one padded batch."""

@@ -1,0 +1,116 @@
+"""Questions beside windows of their documents: tokenised apart, cut and packed batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.packing import Template, pack
+from secateur.data.windows import ragged, slide
+
+# Position of [CLS], where a window without the answer points (SQuAD 2.0's null span).
+NULL = 0
+
+
+def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+    """Add token columns to rows of SQuAD's schema.
+
+    Returns:
+        The rows with question_ids, document_ids, document_offsets (characters start, end, start, end ... of the
+        document's tokens) and answer_span (first and last document token of the first answer, or -1, -1).
+    """
+    return rows.map(
+        _tokenize,
+        batched=True,
+        fn_kwargs={"tokenizer": tokenizer, "max_question_length": lengths.max_question_length},
+        desc="tokenizing",
+        keep_in_memory=True,
+    )
+
+
+class QuestionWindows(Examples):
+    """Windows over tokenised rows; an item is a window's number, the collator cuts and packs."""
+
+    def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
+        self.rows = tokens
+        self.template = template
+        self.questions = ragged(tokens, "question_ids")
+        self.documents = ragged(tokens, "document_ids")
+        self.offsets = ragged(tokens, "document_offsets")
+        self.answer_spans = tokens.with_format("numpy")["answer_span"][:]
+        rooms = lengths.max_seq_length - template.added - self.questions.sizes
+        self.windows = slide(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
+        self.lengths = np.array(
+            [template.added + self.questions.sizes[window.example] + window.size for window in self.windows]
+        )
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, items: list[int]) -> Batch:
+        """Packed inputs, labels start_positions and end_positions (B,), and the windows' numbers."""
+        windows = [self.windows[item] for item in items]
+        questions = [self.questions[window.example] for window in windows]
+        documents = [
+            self.documents[window.example][window.first_token : window.first_token + window.size] for window in windows
+        ]
+        spans = torch.tensor([self._span(item) for item in items])
+        return {
+            **pack(questions, documents, self.template),
+            "start_positions": spans[:, 0],
+            "end_positions": spans[:, 1],
+            "items": torch.tensor(items),
+        }
+
+    def document_start(self, item: int) -> int:
+        """Position of the first document token in window ``item``."""
+        return self.template.document_start(int(self.questions.sizes[self.windows[item].example]))
+
+    def _span(self, item: int) -> tuple[int, int]:
+        """Where the answer stands in the window, or the null span if it is not wholly inside."""
+        window = self.windows[item]
+        start, end = self.answer_spans[window.example].tolist()
+        inside = window.first_token <= start and end < window.first_token + window.size
+        if start < 0 or not inside:
+            return NULL, NULL
+        shift = self.document_start(item) - window.first_token
+        return start + shift, end + shift
+
+
+def _tokenize(
+    rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, max_question_length: int
+) -> dict[str, list[Any]]:
+    questions = tokenizer(rows["question"], add_special_tokens=False, verbose=False)["input_ids"]
+    # Several questions are asked of one passage: each distinct passage is tokenised once.
+    contexts = list(dict.fromkeys(rows["context"]))
+    encoded = tokenizer(contexts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    place = {context: number for number, context in enumerate(contexts)}
+    offsets = [np.asarray(pairs, dtype=np.int32).reshape(-1, 2) for pairs in encoded["offset_mapping"]]
+    numbers = [place[context] for context in rows["context"]]
+    return {
+        "question_ids": [np.asarray(ids[:max_question_length], dtype=np.int32) for ids in questions],
+        "document_ids": [np.asarray(encoded["input_ids"][number], dtype=np.int32) for number in numbers],
+        "document_offsets": [offsets[number].reshape(-1) for number in numbers],
+        "answer_span": [
+            _answer_span(answers, offsets[number]) for answers, number in zip(rows["answers"], numbers, strict=True)
+        ],
+    }
+
+
+def _answer_span(answers: dict[str, list[Any]], offsets: np.ndarray) -> list[int]:
+    """First and last token that the first answer touches; offsets (T, 2) in characters."""
+    if not answers["text"]:
+        return [-1, -1]
+    begin = answers["answer_start"][0]
+    end = begin + len(answers["text"][0])
+    first = int(np.searchsorted(offsets[:, 1], begin, side="right"))
+    last = int(np.searchsorted(offsets[:, 0], end, side="left")) - 1
+    return [first, last] if first <= last else [-1, -1]

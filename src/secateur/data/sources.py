@@ -1,0 +1,165 @@
+"""Where a data set's rows come from: files at hand, the Hugging Face hub or a generator.
+
+What the rows mean is the task's business (:mod:`secateur.data.squad` and its like). This module is imported
+while a run's name is resolved and its config checked, so it needs nothing heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from secateur.errors import SecateurError
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One data set's place. Files go before a generator, a generator before the hub.
+
+    Attributes:
+        name: the data set's name, such as ``squad_v1``.
+        hub: its name on the hub, such as ``rajpurkar/squad``.
+        hub_config: configuration of the hub's data set, where it has several.
+        revision: branch, tag or commit on the hub; None takes the newest.
+        hub_test_split: the hub's split that serves as ``test``.
+        data_dir: folder with files under one of ``file_names``.
+        train_files: training files, joined in this order; they stand in for those in ``data_dir``. A relative
+            path is looked up in ``data_dir``, then in the working folder.
+        test_files: the same for the test split.
+        file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken.
+        columns: our column -> the file's, where the names differ; None says that the file has no such column.
+        generator: ``_target_`` and settings of a function that returns a ``DatasetDict`` with these splits.
+    """
+
+    name: str
+    hub: str | None = None
+    hub_config: str | None = None
+    revision: str | None = None
+    hub_test_split: str = "validation"
+    data_dir: str | None = None
+    train_files: Sequence[str] | None = None
+    test_files: Sequence[str] | None = None
+    file_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    generator: Mapping[str, Any] | None = None
+
+
+def resolve_files(source: Source) -> dict[str, list[Path]] | None:
+    """The local files of each split, or None where a generator or the hub is asked.
+
+    Raises:
+        SecateurError: if a file or folder is missing, or if ``source`` names no place at all.
+    """
+    if _is_local(source):
+        return {split: _existing(source, split) for split in SPLITS}
+    if source.hub is None and source.generator is None:
+        raise SecateurError(
+            f"dataset {source.name} comes from nowhere: "
+            "set dataset.data_dir, dataset.train_files with dataset.test_files, or dataset.hub"
+        )
+    return None
+
+
+def fingerprint(source: Source) -> str:
+    """A short key of what the rows are: 16 hexadecimal digits.
+
+    Local files count by content and format, not by place or name; the hub's by name, configuration, revision
+    and test split; a generator's by its settings. A missing file counts as missing: reporting it is
+    :func:`resolve_files`' business.
+    """
+    if _is_local(source):
+        origin: Any = {split: _digests(source, split) for split in SPLITS}
+    elif source.generator is not None:
+        origin = source.generator
+    else:
+        origin = [source.hub, source.hub_config, source.revision, source.hub_test_split]
+    text = json.dumps({"origin": origin, "columns": source.columns}, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_local(source: Source) -> bool:
+    return bool(source.data_dir or source.train_files or source.test_files)
+
+
+def _explicit(source: Source, split: str) -> Sequence[str]:
+    return {"train": source.train_files, "test": source.test_files}[split] or ()
+
+
+def _lookup(source: Source, split: str) -> list[tuple[str, Path | None]]:
+    """What is looked for, one entry for each file to be read, and where it was found."""
+    names = _explicit(source, split)
+    if names:
+        return [(name, _find(name, source.data_dir)) for name in names]
+    candidates = source.file_names.get(split, ())
+    found = (path for name in candidates if (path := _find_in(source.data_dir, name)) is not None)
+    return [(", ".join(candidates), next(found, None))]
+
+
+def _find(name: str, data_dir: str | None) -> Path | None:
+    path = Path(name).expanduser()
+    return _find_in(data_dir, name) or (path if path.is_file() else None)
+
+
+def _find_in(data_dir: str | None, name: str) -> Path | None:
+    if data_dir is None:
+        return None
+    path = Path(data_dir).expanduser() / Path(name).expanduser()
+    return path if path.is_file() else None
+
+
+def _existing(source: Source, split: str) -> list[Path]:
+    if source.data_dir and not Path(source.data_dir).expanduser().is_dir():
+        raise SecateurError(
+            f"dataset.data_dir={source.data_dir}: no such folder; give the one that holds {source.name}"
+        )
+    paths = []
+    for wanted, path in _lookup(source, split):
+        if path is None:
+            raise SecateurError(_missing(source, split, wanted))
+        paths.append(path)
+    return paths
+
+
+def _missing(source: Source, split: str, wanted: str) -> str:
+    key = f"dataset.{split}_files"
+    if _explicit(source, split):
+        places = f"{source.data_dir} or the working folder" if source.data_dir else "the working folder"
+        return f"{key}: there is no file {wanted} (looked in {places}); correct the name or give a full path"
+    if source.data_dir is None:
+        return f"{key} is not set: give it beside the other split's files, or set dataset.data_dir"
+    if not wanted:
+        return f"dataset.data_dir={source.data_dir}: {source.name} has no usual file names; set {key}=[FILE]"
+    return (
+        f"dataset.data_dir={source.data_dir}: no {split} file there (looked for {wanted}); "
+        f"put it there or set {key}=[FILE]"
+    )
+
+
+def _digests(source: Source, split: str) -> list[str]:
+    return [_digest(path) for _, path in _lookup(source, split)]
+
+
+def _digest(path: Path | None) -> str:
+    try:
+        if path is None:
+            return "missing"
+        with path.open("rb") as file:
+            # The suffix decides how the content is read.
+            return path.suffix.lower() + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "missing"
+
+
+def _plain(value: Any) -> Any:
+    """OmegaConf's containers as JSON values, so that they count like plain ones."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{value!r} cannot be part of a fingerprint")

@@ -1,0 +1,63 @@
+"""Sliding windows: how a document that is longer than the model is shown in pieces."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+
+class Window(NamedTuple):
+    """One model input: ``size`` document tokens from ``first_token`` on, beside the question of row ``example``."""
+
+    example: int
+    first_token: int
+    size: int
+
+
+class Ragged:
+    """A column of token lists as one flat array; a row is a slice of it, not a copy."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        array = column.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps an empty column chunked
+            array = pa.array([], type=column.type)
+        self.offsets = array.offsets.to_numpy()
+        self.values = array.values.to_numpy(zero_copy_only=False)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of tokens in each row."""
+        return np.diff(self.offsets)
+
+
+def ragged(rows: Dataset, column: str) -> Ragged:
+    """Column ``column`` of ``rows``, read without going through Python objects."""
+    return Ragged(rows.with_format("arrow")[:][column])
+
+
+def slide(document_sizes: np.ndarray, rooms: np.ndarray, *, doc_stride: int) -> list[Window]:
+    """Windows over every document, as the common QA scripts cut them.
+
+    Args:
+        document_sizes: tokens of each document, (E,).
+        rooms: how many document tokens fit beside the question of each row, (E,), all above ``doc_stride``.
+        doc_stride: tokens that two neighbouring windows share.
+    """
+    windows = []
+    for example, (size, room) in enumerate(zip(document_sizes.tolist(), rooms.tolist(), strict=True)):
+        first = 0
+        while True:
+            windows.append(Window(example, first, min(room, size - first)))
+            if first + room >= size:
+                break
+            first += room - doc_stride
+    return windows

@@ -1,0 +1,62 @@
+"""``secateur-evaluate``: score a finished model on a data set's test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from secateur.checks import check_dataset, check_targets, typed
+from secateur.config import EvaluateConfig, ModelConfig
+from secateur.errors import SecateurError
+from secateur.launch import config_path
+from secateur.store import check_writable
+
+
+@hydra.main(version_base="1.3", config_path=config_path(), config_name="evaluate")
+def main(composed: DictConfig) -> None:
+    """Print the scores, and write them and the predictions to ``output``."""
+    config = typed(composed, EvaluateConfig)
+    check_dataset(config.dataset)
+    check_writable(Path(config.output), key="output")
+    check_writable(Path(config.paths.store), key="paths.store")
+    check_targets(config)
+    scores = evaluate_checkpoint(config)
+    for name, value in scores.items():
+        print(f"{name:>24}  {value:.2f}")
+
+
+def evaluate_checkpoint(config: EvaluateConfig) -> dict[str, float]:
+    """Scores of the model in ``checkpoint`` on ``test``.
+
+    Raises:
+        SecateurError: if the folder holds no model of the task, or the data is missing or malformed.
+    """
+    from secateur.launch import quiet_libraries
+    from secateur.models import check_config
+    from secateur.structure.checkpoint import load
+    from secateur.workshop import open_workshop
+
+    quiet_libraries()
+    model = load(config.checkpoint)
+    check_config(model.config, max_seq_length=config.dataset.max_seq_length)
+    workshop = open_workshop(
+        config.dataset,
+        checkpoint_config(config.checkpoint),
+        trainer=config.trainer,
+        callbacks=config.callbacks,
+        evaluation=config.evaluation,
+        store=Path(config.paths.store),
+    )
+    if not workshop.task.fits(model):
+        raise SecateurError(
+            f"checkpoint={config.checkpoint}: a {type(model).__name__} does not answer dataset={config.dataset.name}; "
+            f"give a model of {workshop.task.auto_class}"
+        )
+    return workshop.evaluate(model, Path(config.output))
+
+
+def checkpoint_config(folder: str) -> ModelConfig:
+    """The ``model`` group of a config for a fine-tuned model's folder."""
+    return ModelConfig(name=Path(folder).name, checkpoint=folder)

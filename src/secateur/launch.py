@@ -1,0 +1,50 @@
+"""What the commands share: where the config lies, and how the terminal looks."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.tree import Tree
+
+HERE = Path(__file__).parent
+
+
+def config_path() -> str:
+    """The folder of the YAML files: inside an installed package, or at the top of a checkout."""
+    packaged = HERE / "conf"
+    return str(packaged if packaged.is_dir() else HERE.parents[1] / "conf")
+
+
+def print_tree(config: Mapping[str, Any], *, title: str) -> None:
+    """The composed config as a tree."""
+    tree = Tree(f"[bold]{title}", guide_style="dim")
+    _grow(tree, config)
+    Console().print(tree)
+
+
+def quiet_libraries() -> None:
+    """Silence what our dependencies say about choices that are ours, not the user's."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Batches are cut from memory-mapped tokens in well under a millisecond: workers would cost more.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # A loader of ours can be resumed mid-epoch; Lightning cannot know.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+
+
+def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            _grow(tree.add(f"[cyan]{key}"), value)
+        else:
+            tree.add(f"[cyan]{key}[/]: {value}", highlight=True)

@@ -1,0 +1,97 @@
+"""The contract of a method: an ordered set of steps, each of which takes a model and leaves a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytorch_lightning as pl
+from transformers import PreTrainedModel
+
+from secateur.data.module import TaskData
+from secateur.structure.gates import PerGate
+from secateur.tasks.base import Task
+from secateur.training import CHECKPOINT, TrainingModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What passes from step to step, and what ``steps/NN-name/`` holds.
+
+    Attributes:
+        importance: how much each gate matters, for whoever decides what goes.
+        gates: 1 keeps, 0 removes; surgery acts on them and leaves none.
+    """
+
+    model: PreTrainedModel
+    importance: PerGate | None = None
+    gates: PerGate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a step may use besides the state.
+
+    Attributes:
+        teacher: loads a fresh copy of the start, in evaluation mode and frozen.
+        name: of the step, for messages.
+        make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
+        seed: of this step; everything random in it follows from this number.
+        folder: the step's own, for checkpoints; gone once the step is finished.
+    """
+
+    name: str
+    task: Task
+    data: TaskData
+    teacher: Callable[[], PreTrainedModel]
+    make_trainer: Callable[..., pl.Trainer]
+    seed: int
+    folder: Path
+
+
+class Step(ABC):
+    """One move of a method. It is built from settings alone, so that ranges are checked before anything loads.
+
+    Class attributes:
+        changes_model: whether weights or shapes differ afterwards, so that they have to be saved.
+    """
+
+    changes_model: ClassVar[bool] = True
+
+    def __init__(self, *, evaluate: bool = False) -> None:
+        self.evaluate = evaluate
+
+    @abstractmethod
+    def run(self, state: State, context: Context) -> State:
+        """Do it."""
+
+    def examples_seen(self, context: Context) -> int:
+        """Training examples that the step reads, each pass counted."""
+        return 0
+
+
+def fit(
+    module: TrainingModule, context: Context, *, epochs: int, batch_size: int, accumulate_grad_batches: int
+) -> None:
+    """Train a phase, going on from its checkpoint if an earlier process left one.
+
+    Raises:
+        KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
+    """
+    pl.seed_everything(context.seed, verbose=False)
+    trainer = context.make_trainer(
+        folder=context.folder, max_epochs=epochs, accumulate_grad_batches=accumulate_grad_batches
+    )
+    checkpoint = context.folder / CHECKPOINT
+    module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are
+    trainer.fit(
+        module,
+        context.data.train_loader(batch_size=batch_size, seed=context.seed),
+        context.data.eval_loader("val"),
+        ckpt_path=checkpoint if checkpoint.is_file() else None,
+    )
+    if trainer.received_sigterm or trainer.state.status != "finished":
+        raise KeyboardInterrupt(f"phase {module.name} was stopped at optimizer step {trainer.global_step}")

@@ -1,0 +1,88 @@
+"""Fine-tuning: how a predecessor is made, and how what is left of a model recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from secateur.data.examples import Batch
+from secateur.distillation import Distillation, DistilledObjective
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step, fit
+from secateur.speed import accelerate_training
+from secateur.training import Optimization, TrainingModule
+
+
+class FineTuning(Step):
+    """Train all weights on the task.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: examples (for QA: windows) of one forward pass.
+        accumulate_grad_batches: forward passes of one optimizer step.
+        learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.Optimization`.
+        distillation: imitate the teacher as well; None trains on the task's loss alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        accumulate_grad_batches: int,
+        weight_decay: float,
+        warmup_ratio: float,
+        max_grad_norm: float,
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(evaluate=evaluate)
+        counts = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "accumulate_grad_batches": accumulate_grad_batches,
+        }
+        for name, count in counts.items():
+            if count < 1:
+                raise SecateurError(f"{name}={count}: must be at least 1")
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.optimization = Optimization(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_ratio=warmup_ratio,
+            max_grad_norm=max_grad_norm,
+        )
+        self.distillation = distillation
+
+    def run(self, state: State, context: Context) -> State:
+        """Train, and leave the same model with other weights."""
+        module = TrainingModule(
+            state.model,
+            context.task,
+            name=context.name,
+            objective=self._objective(context),
+            optimization=self.optimization,
+        )
+        with accelerate_training(state.model):
+            fit(
+                module,
+                context,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                accumulate_grad_batches=self.accumulate_grad_batches,
+            )
+        return State(model=state.model.eval())
+
+    def examples_seen(self, context: Context) -> int:
+        """Windows of the training split, once per epoch."""
+        return self.epochs * len(context.data.examples["train"])
+
+    def _objective(self, context: Context) -> Callable[[PreTrainedModel, Batch], Tensor]:
+        if self.distillation is None:
+            return lambda model, batch: context.task.forward(model, batch)["loss"]
+        return DistilledObjective(context.task, context.teacher(), self.distillation)

@@ -1,0 +1,148 @@
+"""Importance of heads and FFN units by their gradient, per example.
+
+The gain of a gate γ is E_x |∂L(x)/∂γ| at γ = 1 (McCarley et al., arXiv 1910.06360, section 3.2, item 2; after
+Michel et al., arXiv 1905.10650, section 4.1). A gate multiplies the input x of an output projection, so
+∂L/∂γ = Σ over tokens of x · ∂L/∂x: one backward pass gives it for every example of a batch, without any gate.
+
+Shapes: B examples of a batch, L tokens, F features of a projection's input, H heads, D features of a head, U units.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.data.examples import Batch
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.gates import PerGate
+from secateur.tasks.base import Task
+
+
+class Gain(Step):
+    """Score every head and FFN unit by its gain over the training data.
+
+    Args:
+        examples: training examples to score on, drawn at random, in as many whole batches as hold them; None
+            takes all.
+        batch_size: examples of one backward pass.
+    """
+
+    changes_model = False
+
+    def __init__(self, *, batch_size: int, examples: int | None = None, evaluate: bool = False) -> None:
+        super().__init__(evaluate=evaluate)
+        if batch_size < 1:
+            raise SecateurError(f"batch_size={batch_size}: must be at least 1")
+        if examples is not None and examples < 1:
+            raise SecateurError(f"examples={examples}: must be at least 1, or null for all")
+        self.examples = examples
+        self.batch_size = batch_size
+
+    def run(self, state: State, context: Context) -> State:
+        """One pass over the training data, or a random part of it, without dropout."""
+        loader = context.data.train_loader(batch_size=self.batch_size, seed=context.seed)
+        device = context.make_trainer(folder=context.folder).strategy.root_device
+        model = state.model.eval().to(device)
+        total: PerGate | None = None
+        for _, batch in zip(range(self._batches(context)), loader, strict=False):
+            gain = batch_gain(model, context.task, batch)
+            total = gain if total is None else _add(total, gain)
+        return dataclasses.replace(state, importance=total)
+
+    def examples_seen(self, context: Context) -> int:
+        """Those of whole batches."""
+        return min(self._batches(context) * self.batch_size, len(context.data.examples["train"]))
+
+    def _batches(self, context: Context) -> int:
+        available = len(context.data.examples["train"])
+        asked = available if self.examples is None else min(self.examples, available)
+        return -(-asked // self.batch_size)
+
+
+def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
+    """Σ over the examples of a batch of |∂L(x)/∂γ| for each gate γ, float32 on the CPU.
+
+    Taking the absolute value only after summing over a batch, as some scripts do, lets the gradients of
+    different examples cancel.
+    """
+    batch = {name: value.to(model.device) for name, value in batch.items()}
+    anatomy = anatomy_of(model.config)
+    with _frozen(model), ExitStack() as hooks:
+        heads = [
+            hooks.enter_context(_observed(layer.get_submodule(anatomy.attention_output))) for layer in layers_of(model)
+        ]
+        units = [hooks.enter_context(_observed(layer.get_submodule(anatomy.down))) for layer in layers_of(model)]
+        # The weights are frozen, so the embeddings' output is where the gradient has to begin.
+        hooks.enter_context(_requiring_grad(model.base_model.get_submodule(anatomy.embeddings)))
+        # The loss is a mean over the batch: its sum has each example's own gradient in that example's rows.
+        loss = task.forward(model, batch)["loss"] * len(batch["input_ids"])
+        loss.backward()
+    head_size = head_size_of(model.config)
+    return PerGate(
+        heads=tuple(_absolute_sum(found, group=head_size) for found in heads),
+        units=tuple(_absolute_sum(found, group=1) for found in units),
+    )
+
+
+def _absolute_sum(found: list[Tensor], *, group: int) -> Tensor:
+    """Σ_B |Σ over ``group`` neighbouring features|, of the one product (B, F) that was observed."""
+    (product_BF,) = found
+    return product_BF.unflatten(-1, (-1, group)).sum(-1).abs().sum(0).cpu()
+
+
+@contextmanager
+def _observed(projection: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects Σ over tokens of x · ∂L/∂x at the projection's input, (B, F), from the backward pass."""
+    found: list[Tensor] = []
+
+    def keep(input_BLF: Tensor, gradient_BLF: Tensor) -> None:
+        found.append((input_BLF * gradient_BLF).float().sum(1))
+
+    def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        inputs[0].register_hook(partial(keep, inputs[0].detach()))
+
+    handle = projection.register_forward_pre_hook(watch)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _requiring_grad(embeddings: nn.Module) -> Iterator[None]:
+    def require(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return output.requires_grad_()
+
+    handle = embeddings.register_forward_hook(require)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in trainable:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trainable:
+            weight.requires_grad_(True)
+
+
+def _add(one: PerGate, other: PerGate) -> PerGate:
+    return PerGate(
+        heads=tuple(map(torch.add, one.heads, other.heads)),
+        units=tuple(map(torch.add, one.units, other.units)),
+    )

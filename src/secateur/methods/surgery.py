@@ -1,0 +1,32 @@
+"""The step that takes closed gates off for good."""
+
+from __future__ import annotations
+
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.structure.surgery import shrink
+
+
+class Surgery(Step):
+    """Remove every head and FFN unit whose gate is 0.
+
+    Args:
+        round_to: FFN widths are rounded up to a multiple of this, by keeping the most important of what would go.
+    """
+
+    def __init__(self, *, round_to: int = 1, evaluate: bool = False) -> None:
+        super().__init__(evaluate=evaluate)
+        if round_to < 1:
+            raise SecateurError(f"round_to={round_to}: must be at least 1")
+        self.round_to = round_to
+
+    def run(self, state: State, context: Context) -> State:
+        """Shrink the model; gates and importance are used up.
+
+        Raises:
+            SecateurError: if no earlier step has set gates.
+        """
+        if state.gates is None:
+            raise SecateurError("method.order: surgery needs gates; put a step that sets them before it")
+        shrink(state.model, state.gates, round_to=self.round_to, importance=state.importance)
+        return State(model=state.model)

@@ -1,0 +1,125 @@
+"""Models to start from: a checkpoint under a fresh head, or random weights; and the tokenizers that go with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.config import ModelConfig
+from secateur.data.vocabulary import train_wordpiece
+from secateur.errors import SecateurError
+from secateur.structure.anatomy import anatomy_of, max_positions_of
+from secateur.structure.checkpoint import load, load_tokenizer
+
+
+def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
+    """Refuse, by its configuration alone, a model that cannot be compressed or is too short for the data.
+
+    Raises:
+        SecateurError: for an unsupported architecture, a checkpoint that is none, or too few positions.
+    """
+    check_config(_config_of(model), max_seq_length=max_seq_length)
+
+
+def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
+    """Refuse an architecture that is not supported, heads that do not divide the width, too few positions.
+
+    Raises:
+        SecateurError: for the first thing that is wrong.
+    """
+    anatomy_of(config)
+    if config.hidden_size % config.num_attention_heads:
+        raise SecateurError(
+            f"model.architecture.num_attention_heads={config.num_attention_heads}: must divide "
+            f"hidden_size={config.hidden_size}"
+        )
+    if max_seq_length > max_positions_of(config):
+        raise SecateurError(
+            f"dataset.max_seq_length={max_seq_length}: beyond the {max_positions_of(config)} positions of "
+            f"the model; set dataset.max_seq_length={max_positions_of(config)} or less"
+        )
+
+
+def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``."""
+    if model.vocabulary_size is not None:
+        return train_wordpiece(texts, vocab_size=model.vocabulary_size)
+    assert model.checkpoint is not None
+    if Path(model.checkpoint).is_dir():
+        return load_tokenizer(model.checkpoint)
+    return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision)
+
+
+def fresh_model(
+    model: ModelConfig, *, auto_class: str, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> PreTrainedModel:
+    """The model before it is trained on the task; what is random in it follows from ``seed``."""
+    pl.seed_everything(seed, verbose=False)
+    auto = getattr(transformers, auto_class)
+    if model.checkpoint is None:
+        config = _config_of(model)
+        config.vocab_size = len(tokenizer)
+        config.pad_token_id = tokenizer.pad_token_id
+        return auto.from_config(config)
+    if Path(model.checkpoint).is_dir():
+        return _with_fresh_head(load(model.checkpoint, auto_class=auto))
+    return _with_fresh_head(
+        auto.from_pretrained(model.checkpoint, revision=model.revision, dtype=torch.float32, use_safetensors=True)
+    )
+
+
+def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = None) -> str:
+    """A short key of the weights: a folder's by content, the hub's by name and revision."""
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        return f"{checkpoint}@{revision}"
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")]):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _with_fresh_head(model: PreTrainedModel) -> PreTrainedModel:
+    """Draw the head anew: a checkpoint that was fine-tuned elsewhere may bring one of the same shape."""
+    for child in model.children():
+        if child is not model.base_model:
+            for module in child.modules():
+                # Modules are marked once their weights are loaded, and are then passed over; so are weights.
+                for holder in (module, *module.parameters(recurse=False)):
+                    setattr(holder, "_is_hf_initialized", False)  # noqa: B010 - not an attribute of either class
+            child.apply(model._initialize_weights)
+    return model
+
+
+def _config_of(model: ModelConfig) -> PretrainedConfig:
+    if model.checkpoint is None:
+        return _random_config(model)
+    if Path(model.checkpoint).is_dir() and not (Path(model.checkpoint) / "config.json").is_file():
+        raise SecateurError(f"model.checkpoint={model.checkpoint}: holds no config.json, so it is no checkpoint")
+    try:
+        return AutoConfig.from_pretrained(model.checkpoint, revision=model.revision)
+    except (OSError, ValueError) as error:
+        raise SecateurError(
+            f"model.checkpoint={model.checkpoint}: neither a checkpoint's folder nor a hub model that can be "
+            f"reached; give a folder with config.json and model.safetensors"
+        ) from error
+
+
+def _random_config(model: ModelConfig) -> PretrainedConfig:
+    if model.architecture is None or model.vocabulary_size is None:
+        raise SecateurError("model.checkpoint=null: give a checkpoint, or model.architecture and model.vocabulary_size")
+    settings = dict(model.architecture)
+    model_type = settings.pop("model_type", None)
+    try:
+        return AutoConfig.for_model(model_type, **settings)
+    except ValueError as error:
+        raise SecateurError(
+            f"model.architecture.model_type={model_type}: {str(error).splitlines()[0][:120]}"
+        ) from error

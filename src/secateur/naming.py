@@ -1,0 +1,78 @@
+"""Where a run lies: its folder is named by what was asked for, not by the clock.
+
+The resolvers here are evaluated by Hydra before any check of the config, so they never raise; what is wrong with
+a value is said by :mod:`secateur.checks`, in one line.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from secateur.config import DatasetConfig
+from secateur.data.sources import fingerprint
+from secateur.store import key_of
+
+# What may differ between two runs that are the same run.
+OUTSIDE = ("hydra", "paths", "callbacks", "sweep", "force")
+
+
+def run_name(*, _root_: DictConfig) -> str:
+    """``<method>-<model>-<dataset>-s<sparsity>-seed<n>-<hash>``, the hash over all that decides the outcome."""
+    asked = resolved(_root_)
+    parts = [_name(asked, "method"), _name(asked, "model"), _name(asked, "dataset")]
+    if asked.get("sparsity") is not None:
+        parts.append(f"s{asked['sparsity']}")
+    parts.append(f"seed{asked.get('seed')}")
+    key = key_of({"config": asked, "data": _fingerprint(asked)})[:8]
+    return "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts) + f"-{key}"
+
+
+def run_folder(*, _root_: DictConfig) -> str:
+    """The folder of a single run, or of this job of a multirun."""
+    if OmegaConf.select(_root_, "hydra.mode") is not None and "MULTIRUN" in str(_root_.hydra.mode):
+        return str(Path(sweep_folder(_root_=_root_)) / run_name(_root_=_root_))
+    return _creatable(Path(_root_.paths.runs) / run_name(_root_=_root_))
+
+
+def sweep_folder(*, _root_: DictConfig) -> str:
+    """The folder of a multirun."""
+    return _creatable(Path(_root_.paths.sweeps) / str(_root_.sweep))
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The part of the composed config that decides the outcome, as plain values."""
+    keys = [str(key) for key in config if key not in OUTSIDE]
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [*keys, "paths"]), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "paths"}
+
+
+def register() -> None:
+    """Make the resolvers known to OmegaConf."""
+    for resolver in (run_name, run_folder, sweep_folder):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+
+
+def _name(asked: dict[str, Any], group: str) -> str:
+    return str((asked.get(group) or {}).get("name", "none"))
+
+
+def _fingerprint(asked: dict[str, Any]) -> str:
+    try:
+        return fingerprint(DatasetConfig(**asked["dataset"]).source())
+    except (KeyError, TypeError):  # a key too many or too few, which the check of the config reports
+        return "unknown"
+
+
+def _creatable(folder: Path) -> str:
+    """``folder``, or where it cannot be made, a stand-in: Hydra makes it before the checks can say so."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return str(Path(tempfile.gettempdir()) / "secateur-unwritable")
+    return str(folder)

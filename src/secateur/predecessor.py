@@ -1,0 +1,128 @@
+"""The predecessor: the dense model fine-tuned on the task, trained once for all runs that ask for the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from secateur.config import ModelConfig, PredecessorConfig
+from secateur.data.sources import fingerprint
+from secateur.errors import SecateurError
+from secateur.methods.base import State
+from secateur.methods.finetune import FineTuning
+from secateur.models import checkpoint_fingerprint, fresh_model
+from secateur.record import Record, read_record
+from secateur.store import key_of, made_once
+from secateur.structure.checkpoint import save_model
+from secateur.workshop import Workshop, library_versions
+
+log = logging.getLogger(__name__)
+
+
+def start_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
+    """The folder of the model that a run begins to compress: a given fine-tuned one, or the predecessor."""
+    if predecessor.checkpoint is not None:
+        return Path(predecessor.checkpoint)
+    return predecessor_folder(workshop, model, predecessor)
+
+
+def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, reference: str) -> Path:
+    """The folder of the dense model that is 100 % in every table.
+
+    A stacked run inherits it from its parent's record. Where the parent was compressed elsewhere and comes in
+    through ``model.checkpoint``, it is the parent's reference, fine-tuned here with the same settings.
+    """
+    if reference != "auto":
+        return Path(reference)
+    if predecessor.checkpoint is not None:
+        parent = parent_of(predecessor.checkpoint)
+        return Path(_reference_of(predecessor.checkpoint, parent)) if parent else Path(predecessor.checkpoint)
+    parent = parent_of(model.checkpoint)
+    if parent is None:
+        return predecessor_folder(workshop, model, predecessor)
+    assert model.checkpoint is not None
+    dense = dataclasses.replace(model, checkpoint=_reference_of(model.checkpoint, parent))
+    return predecessor_folder(workshop, dense, predecessor)
+
+
+def parent_of(checkpoint: str | None) -> Record | None:
+    """The record of the run that ``checkpoint`` is the model of, if it is one."""
+    if checkpoint is None or not (Path(checkpoint).parent / "record.json").is_file():
+        return None
+    return read_record(Path(checkpoint).parent)
+
+
+def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None:
+    """Refuse a given model that is none, before anything is loaded.
+
+    Raises:
+        SecateurError: if a folder holds no config.json.
+    """
+    given = {"predecessor.checkpoint": predecessor.checkpoint}
+    if reference != "auto":
+        given["reference"] = reference
+    for key, folder in given.items():
+        if folder is not None and not (Path(folder) / "config.json").is_file():
+            raise SecateurError(f"{key}={folder}: no model's folder; give one that holds config.json")
+
+
+def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
+    """The dense model's folder in the store, where it is trained on first use."""
+    settings = {key: value for key, value in dataclasses.asdict(predecessor).items() if key != "checkpoint"}
+    shape = model.architecture
+    if model.checkpoint is not None:
+        shape = {"checkpoint": checkpoint_fingerprint(model.checkpoint, revision=model.revision)}
+    key = key_of(
+        {
+            "model": shape,
+            "vocabulary_size": model.vocabulary_size,
+            "rows": fingerprint(workshop.dataset.source()),
+            "limit_train": workshop.dataset.limit_train,
+            "task": workshop.task_settings(),
+            "layout": "packed",
+            "training": settings,
+            "precision": workshop.precision,
+            "versions": library_versions(),
+        }
+    )
+    name = f"{model.name}-{workshop.dataset.name}-seed{predecessor.seed}-{key}"
+    phase = FineTuning(**{name: value for name, value in settings.items() if name != "seed"})
+    folder = made_once(
+        workshop.store / "predecessors" / name,
+        lambda partial: _train(workshop, model, phase, predecessor.seed, partial),
+        what=f"the predecessor {name}",
+    )
+    return folder / "model"
+
+
+def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int, folder: Path) -> None:
+    """Fine-tune into ``folder``, which may hold the checkpoint of a process that died."""
+    log.info("training the predecessor in %s", folder)
+    begin = time.monotonic()
+    work = folder / "predecessor"
+    work.mkdir(exist_ok=True)
+    start = fresh_model(model, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed)
+    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher=_no_teacher)
+    trained = phase.run(State(model=start), context).model
+    save_model(trained, workshop.tokenizer, folder / "model")
+    summary = {"seconds": time.monotonic() - begin, "examples": phase.examples_seen(context)}
+    (folder / "training.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    shutil.rmtree(work)
+
+
+def _no_teacher() -> PreTrainedModel:
+    raise AssertionError("a predecessor has no teacher")
+
+
+def _reference_of(checkpoint: str, parent: Record) -> str:
+    """The folder of the parent's reference, which its record gives relative to itself."""
+    if parent.reference is None:
+        raise SecateurError(f"reference=auto: the parent run {parent.name} has no reference; finish that run first")
+    return os.path.normpath(Path(checkpoint).parent / parent.reference.folder)

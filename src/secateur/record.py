@@ -1,0 +1,162 @@
+"""The record: the one JSON file a run leaves behind, typed, versioned, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur.errors import SecateurError
+
+SCHEMA = 1
+FILE_NAME = "record.json"
+
+
+class _Typed(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Structure(_Typed):
+    """What went, as fractions in [0, 1] of the reference's encoder, and what is left in each layer.
+
+    ``removed`` and ``zeroed`` count the weights in the matrices of the encoder's layers; embeddings, heads,
+    biases and LayerNorm are not counted.
+    """
+
+    removed: float = 0.0
+    zeroed: float = 0.0
+    heads_removed: float = 0.0
+    units_removed: float = 0.0
+    layers_removed: float = 0.0
+    layers_decomposed: float = 0.0
+    heads: list[int] = Field(default_factory=list)
+    units: list[int] = Field(default_factory=list)
+
+
+class Cost(_Typed):
+    """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens."""
+
+    parameters: int
+    encoder_parameters: int
+    flops: dict[int, int] = Field(default_factory=dict)
+    peak_memory_bytes: dict[int, int] = Field(default_factory=dict)
+    disk_bytes: int = 0
+
+
+class ModelFigures(_Typed):
+    """One model of a run: where it lies (relative to the record), what it scores on ``test``, what it weighs."""
+
+    folder: str
+    scores: dict[str, float] = Field(default_factory=dict)
+    cost: Cost | None = None
+    structure: Structure = Field(default_factory=Structure)
+
+
+class Percentiles(_Typed):
+    """Milliseconds per batch."""
+
+    p50: float
+    p90: float
+
+
+class LatencyPair(_Typed):
+    """The reference and the compressed model timed in turn, in one process, at one setting."""
+
+    batch_size: int
+    length: int
+    dtype: Literal["float32", "bfloat16"]
+    reference: Percentiles
+    compressed: Percentiles
+    repeats: int
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast the compressed model is, by the medians."""
+        return self.reference.p50 / self.compressed.p50
+
+
+class Latency(_Typed):
+    """All timings of a run, and under which circumstances they were taken."""
+
+    device: str
+    threads: int
+    beside_others: bool
+    pairs: list[LatencyPair] = Field(default_factory=list)
+
+
+class StepRecord(_Typed):
+    """One finished step: wall seconds, training examples seen, scores on ``test`` where it was evaluated."""
+
+    name: str
+    seconds: float
+    examples: int = 0
+    scores: dict[str, float] | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Record(_Typed):
+    """Everything a table needs to know of one run."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    status: Literal["running", "finished", "failed"]
+    name: str
+    method: str
+    model: str
+    dataset: str
+    distillation: str
+    sparsity: float | None
+    seed: int
+    predecessor_seed: int
+    metric: str
+    config: dict[str, Any]
+    fingerprint: str
+    parents: list[str] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
+    reference: ModelFigures | None = None
+    compressed: ModelFigures | None = None
+    latency: Latency | None = None
+    steps: list[StepRecord] = Field(default_factory=list)
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def retention(self) -> float | None:
+        """The compressed model's score over the reference's, on the task's own metric."""
+        if self.reference is None or self.compressed is None:
+            return None
+        base = self.reference.scores.get(self.metric)
+        ours = self.compressed.scores.get(self.metric)
+        return ours / base if base and ours is not None else None
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write ``record`` to ``folder/record.json``: beside it first, then renamed, so a reader never sees half of it."""
+    path = folder / FILE_NAME
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(record.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read one record, given its file or its run folder.
+
+    Raises:
+        SecateurError: if there is none, it is damaged, or it was written under another schema.
+    """
+    path = path / FILE_NAME if path.is_dir() else path
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SecateurError(f"{path}: no record can be read there ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise SecateurError(f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from error
+
+
+def find_records(folder: Path) -> list[Path]:
+    """Every record file at or below ``folder``, in name order; half-written ones have another name."""
+    return sorted(folder.rglob(FILE_NAME)) if folder.is_dir() else []

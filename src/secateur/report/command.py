@@ -1,0 +1,198 @@
+"""``secateur-report``: the table and the speed–quality frontier of the runs below one folder or several."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from secateur.errors import SecateurError
+from secateur.record import Record, find_records, read_record
+from secateur.report import frontier, table
+
+_WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
+_DESCRIPTION = """\
+Compare the runs below one or more folders: a table with mean and standard deviation over
+seeds, the same as CSV with all scores and timings, and a picture of score against speed-up.
+Only the runs' record.json files are read; no model is loaded and nothing is measured."""
+_EPILOG = """\
+examples:
+  secateur-report outputs/sweeps/NAME
+  secateur-report outputs/runs outputs/sweeps --csv all.csv --frontier all.png
+
+Runs that differ in nothing but their seed make one row. Runs that are not finished are
+listed below the table. Exit code: 0, or 1 where there was no record or no place to write."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; ``arguments`` are those of the process unless given."""
+    options = _parser().parse_args(arguments)
+    try:
+        _report(options.folders, csv_file=options.csv, frontier_file=options.frontier)
+    except SecateurError as error:
+        _complain(str(error))
+        return 1
+    return 0
+
+
+def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> list[Record]:
+    """Every run at or below ``folders``, once, however often it is found.
+
+    What is damaged or follows another schema is left out, and ``warn`` gets one line about it. A run that
+    lies in several places under one name (a sweep and its copy) counts once too, finished before unfinished.
+
+    Raises:
+        SecateurError: if a folder is missing, or no record is left.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise SecateurError(f"{folder}: no such folder; name one that runs were written to, such as outputs/runs")
+    paths = dict.fromkeys(path.resolve() for folder in folders for path in find_records(folder))
+    found = {path: record for path in paths if (record := _read_or_warn(path, warn)) is not None}
+    if not found:
+        raise SecateurError(f"{', '.join(map(str, folders))}: no record of a run at or below; start one with secateur")
+    return _once(found, warn)
+
+
+def write_csv(rows: Sequence[table.Row], file: TextIO) -> None:
+    """Write one line for each row, with every score and every latency setting in columns of their own."""
+    lines = [_csv_line(row) for row in rows]
+    header = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_harmless(name) for name in header])
+    writer.writerows([_harmless(line.get(name, "")) for name in header] for line in lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="secateur-report",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="a sweep's folder, or a single run's")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="default: report.csv in the first FOLDER")
+    parser.add_argument("--frontier", metavar="FILE", type=Path, help="default: frontier.png in the first FOLDER")
+    return parser
+
+
+def _report(folders: Sequence[Path], *, csv_file: Path | None, frontier_file: Path | None) -> None:
+    records = read(folders, warn=lambda line: _complain(f"warning: {line}"))
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)
+    rows = table.group(records)
+    if rows:
+        console.print(table.render_rows(rows))
+    _list_unfinished(records, console)
+    if not rows:
+        _say(console, "no finished run yet: no table and no picture were written")
+        return
+    csv_file, frontier_file = (
+        csv_file or folders[0] / "report.csv",
+        frontier_file or folders[0] / "frontier.png",
+    )
+    _write(csv_file, lambda: _save_csv(rows, csv_file))
+    _say(console, f"table: {csv_file}")
+    drawn = _write(frontier_file, lambda: frontier.draw(rows, frontier_file))
+    _say(
+        console,
+        f"frontier: {frontier_file}" if drawn else "frontier: not drawn, no run has both score and speed-up",
+    )
+
+
+def _read_or_warn(path: Path, warn: Callable[[str], None]) -> Record | None:
+    try:
+        return read_record(path)
+    except SecateurError as error:
+        warn(str(error))
+    except UnicodeDecodeError:
+        warn(f"{path}: not a record: the file is not UTF-8 text")
+    return None
+
+
+def _once(found: dict[Path, Record], warn: Callable[[str], None]) -> list[Record]:
+    kept: dict[tuple[str, int], tuple[Path, Record]] = {}
+    copies: list[tuple[Path, Path]] = []
+    for path, record in sorted(found.items(), key=lambda item: item[1].status != "finished"):
+        first, _ = kept.setdefault((record.name, record.seed), (path, record))
+        if first != path:
+            copies.append((path, first))
+    if copies:
+        (copy, first), more = copies[0], len(copies) - 1
+        and_more = f" (and {more} more such)" if more else ""
+        warn(f"{copy}: the same run as {first}, counted once{and_more}")
+    return [record for _, record in kept.values()]
+
+
+def _list_unfinished(records: Iterable[Record], console: Console) -> None:
+    unfinished = sorted((r for r in records if r.status != "finished"), key=lambda r: (r.status, r.name))
+    if unfinished:
+        _say(console, "not in the table:")
+    for record in unfinished:
+        reason = f": {_gist(record.error)}" if record.error else ""
+        _say(console, f"  {record.status:8} {record.name}{reason}")
+
+
+def _gist(error: str) -> str:
+    """The line of an error that says what went wrong: a traceback's last, any other message's first."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]
+
+
+def _write(file: Path, write: Callable[[], Any]) -> Any:
+    try:
+        return write()
+    except OSError as error:
+        raise SecateurError(f"{file}: cannot be written ({error.strerror}); name another file") from error
+
+
+def _save_csv(rows: Sequence[table.Row], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        write_csv(rows, file)
+    partial.replace(path)
+
+
+def _csv_line(row: table.Row) -> dict[str, Any]:
+    names = ("method", "model", "dataset", "distillation", "sparsity")
+    line: dict[str, Any] = {name: getattr(row, name) for name in names}
+    seed = "as the run's" if row.predecessor_seed is None else row.predecessor_seed
+    line |= {"predecessor_seed": seed, "differs_in": "; ".join(row.differs), "n": row.n, "metric": row.metric}
+    line |= _mean_and_std("score", row.score) | _mean_and_std("speedup", row.speedup)
+    line |= {"speedup_setting": str(row.headline or ""), "device": "; ".join(row.devices)}
+    line["beside_others"] = row.beside_others
+    for name in ("retention", *table.FRACTIONS, *table.SIZES):
+        line |= _mean_and_std(name, row.figures.get(name))
+    line["flops_length"] = row.flops_length
+    for name, stat in row.scores.items():
+        line |= _mean_and_std(f"score:{name}", stat)
+    for setting, timing in row.timings.items():
+        where = f"{setting.dtype}_batch{setting.batch_size}_length{setting.length}"
+        for name, stat in zip(("speedup", "p50_ms", "p90_ms"), timing, strict=True):
+            line |= _mean_and_std(f"{name}:{where}", stat)
+    return line
+
+
+def _mean_and_std(name: str, stat: table.Stat | None) -> dict[str, float | None]:
+    return {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
+
+
+def _harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe before it; numbers stay numbers."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(f"secateur-report: {line}\n")
+
+
+def _say(console: Console, line: str) -> None:
+    """One line, whole and as it is: folders may hold what rich takes for markup."""
+    console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,160 @@
+"""Attention with dropout for training on the CPU, registered with transformers.
+
+Shapes: B batch, H heads, Q queries, K keys, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from secateur.speed.dropout import is_representable, random_bytes, rescale_of, threshold_of
+
+ATTENTION = "secateur_cpu_dropout"
+"""The name of :func:`dropout_attention` among the attention implementations of transformers."""
+
+
+@contextmanager
+def use_dropout_attention(model: nn.Module) -> Iterator[None]:
+    """Point every config found in ``model`` that asks for sdpa to :func:`dropout_attention`, and back on exit.
+
+    Configs are collected from all modules, since a layer that was copied out of its model has one of its own,
+    which the model's ``set_attn_implementation`` does not reach.
+    """
+    configs = _configs_with(model, "sdpa")
+    for config in configs:
+        config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        for config in chain(configs, _configs_with(model, ATTENTION)):
+            config._attn_implementation = "sdpa"
+
+
+def dropout_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """softmax(scaling · q kᵀ + mask), dropout on it, times v.
+
+    Whatever is not bidirectional multi-head attention with dropout on the CPU goes to the sdpa implementation.
+
+    Args:
+        module: the attention module that calls.
+        query: (B, H, Q, D); H may be 0.
+        key: (B, H, K, D).
+        value: (B, H, K, D).
+        attention_mask: None, boolean (True is seen) or additive, broadcastable to (B, H, Q, K).
+        dropout: probability, rounded to 1/256.
+        scaling: of the scores; D^-0.5 by default.
+        kwargs: handed on to the sdpa implementation.
+
+    Returns:
+        the output (B, Q, H, D), and None in place of the probabilities.
+    """
+    is_stock = query.device.type != "cpu" or not is_representable(dropout)
+    if is_stock or _has_extras(module, attention_mask, kwargs):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    bias = _additive(attention_mask, query)
+    return _DropoutAttention.apply(query, key, value, bias, scaling, threshold_of(dropout)), None
+
+
+AttentionInterface.register(ATTENTION, dropout_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+class _DropoutAttention(Function):
+    """One example at a time.
+
+    The (H, Q, K) block of one example fits into the processor's cache, where the passes over it are several times
+    as fast as over the whole batch. Blocks of this size also come from the heap again and again, while those of
+    the whole batch would be mapped, and paged in, anew at every call.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd hands arguments on by position
+        ctx: Any, q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, bias: Tensor | None, scaling: float, threshold: int
+    ) -> Tensor:
+        batch, heads, queries, _ = q_BHQD.shape
+        out_BQHD = q_BHQD.new_empty(batch, queries, heads, v_BHKD.shape[-1])
+        saved = []
+        for b in range(batch):
+            scores_HQK = _scaled_bmm(q_BHQD[b], k_BHKD[b].mT, scaling)
+            if bias is not None:
+                scores_HQK += bias[b]
+            probs_HQK = torch.softmax(scores_HQK, dim=-1)
+            random_HQK = random_bytes(probs_HQK.shape)
+            kept_HQK = torch.ge(random_HQK, threshold, out=scores_HQK).mul_(probs_HQK)
+            out_BQHD[b] = _scaled_bmm(kept_HQK, v_BHKD[b], rescale_of(threshold)).transpose(0, 1)
+            saved += [probs_HQK, random_HQK]
+        ctx.save_for_backward(q_BHQD, k_BHKD, v_BHKD, *saved)
+        ctx.scaling, ctx.threshold = scaling, threshold
+        return out_BQHD
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BQHD: Tensor) -> tuple[Tensor | None, ...]:
+        q_BHQD, k_BHKD, v_BHKD, *saved = ctx.saved_tensors
+        rescale = rescale_of(ctx.threshold)
+        grad_q, grad_k, grad_v = (torch.empty_like(x) for x in (q_BHQD, k_BHKD, v_BHKD))
+        for b, (probs_HQK, random_HQK) in enumerate(zip(saved[::2], saved[1::2], strict=True)):
+            grad_HQD = grad_BQHD[b].transpose(0, 1)
+            keep_HQK = torch.ge(random_HQK, ctx.threshold, out=torch.empty_like(probs_HQK))
+            grad_probs_HQK = _scaled_bmm(grad_HQD, v_BHKD[b].mT, rescale).mul_(keep_HQK)
+            grad_scores_HQK = torch._softmax_backward_data(grad_probs_HQK, probs_HQK, -1, probs_HQK.dtype)
+            grad_q[b] = _scaled_bmm(grad_scores_HQK, k_BHKD[b], ctx.scaling)
+            grad_k[b] = _scaled_bmm(grad_scores_HQK.mT, q_BHQD[b], ctx.scaling)
+            grad_v[b] = _scaled_bmm(keep_HQK.mul_(probs_HQK).mT, grad_HQD, rescale)
+        return grad_q, grad_k, grad_v, None, None, None
+
+
+def _scaled_bmm(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """scale · left @ right; beta = 0 tells the kernel to ignore what lies in the fresh memory."""
+    out = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
+    return out.baddbmm_(left, right, beta=0, alpha=scale)
+
+
+def _additive(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """``mask`` as a bias of shape (B, 1 or H, 1 or Q, K), finite, so that a query without any key gives no NaN."""
+    if mask is None:
+        return None
+    lowest = torch.finfo(query.dtype).min
+    bias = mask.to(query.dtype)
+    bias = (bias - 1) * -lowest if mask.dtype == torch.bool else bias.clamp(min=lowest)
+    return bias.expand(query.shape[0], *bias.shape[1:])
+
+
+def _has_extras(module: nn.Module, mask: Tensor | None, kwargs: dict[str, Any]) -> bool:
+    """Whether causal or grouped attention, a learned bias or a paged cache is asked for."""
+    is_causal = kwargs.get("is_causal")
+    if is_causal is None:
+        is_causal = getattr(module, "is_causal", True)  # the default of the sdpa implementation
+    is_grouped = getattr(module, "num_key_value_groups", 1) > 1
+    is_learned = mask is not None and mask.requires_grad
+    others = any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap"))
+    return is_causal or is_grouped or is_learned or others
+
+
+def _configs_with(model: nn.Module, implementation: str) -> list[Any]:
+    configs: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    return [config for config in configs if getattr(config, "_attn_implementation", None) == implementation]

@@ -1,0 +1,82 @@
+"""The store: things that are expensive to make, made once and shared by every job that needs them.
+
+Tokens and predecessors lie here. An entry is a folder, named by a key over everything that shapes it. Whoever
+comes first makes it under a lock of the file system, in a folder beside it that is renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from secateur.errors import SecateurError
+
+log = logging.getLogger(__name__)
+
+
+def key_of(settings: Any) -> str:
+    """A short key, the same for equal settings in every process; ``settings`` must be plain JSON values."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def made_once(folder: Path, make: Callable[[Path], None], *, what: str) -> Path:
+    """Return ``folder``, made by ``make(partial)`` if nobody has made it yet.
+
+    ``make`` fills ``folder.partial``, which is then renamed. If its process dies the system frees the lock and
+    the next in line calls ``make`` with what was left there, so a training run goes on from its checkpoint.
+
+    Args:
+        what: how the entry is called in messages to a waiting user.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, what):
+        if not folder.is_dir():  # nobody made it while this process waited
+            partial = folder.with_name(folder.name + ".partial")
+            partial.mkdir(exist_ok=True)
+            make(partial)
+            partial.replace(folder)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path, what: str) -> Iterator[None]:
+    lock = FileLock(folder.with_name(folder.name + ".lock"))
+    owner = folder.with_name(folder.name + ".owner")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+        log.info("waiting for %s (%s): %s makes it", what, folder, who)
+        lock.acquire()
+    try:
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def check_writable(folder: Path, *, key: str) -> None:
+    """Refuse a folder that cannot be written, before anything is made there.
+
+    Raises:
+        SecateurError: naming the config key and the system's reason.
+    """
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SecateurError(f"{key}={folder}: cannot be written ({error.strerror}); choose another folder") from error

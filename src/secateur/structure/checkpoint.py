@@ -1,0 +1,204 @@
+"""Model folders: Hugging Face checkpoints of stock or uneven shape, read without running their code.
+
+A folder whose layers differ in width carries their sizes in ``config.json`` and the modelling file that
+builds them: ``AutoModelFor….from_pretrained(folder, trust_remote_code=True)`` needs no secateur. A folder of
+stock shape is an ordinary checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.errors import SecateurError
+from secateur.structure import modeling_secateur
+from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, auto_class_of
+from secateur.structure.surgery import describe_structure, structure_sizes
+
+_MODELLING_FILE = Path(modeling_secateur.__file__)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write ``model`` in float32, its shape and ``tokenizer`` to ``folder``, in place of what is there.
+
+    Written to ``<folder>.partial`` and renamed, so a folder of that name is always whole. The modelling file
+    comes along only where transformers by itself could not build the shape.
+
+    Raises:
+        SecateurError: if the architecture is not supported, or an uneven model's task has no Auto class.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(f"{folder.name}.partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    config = _config_to_save(model)
+    is_float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    # Converting the model rather than its state dict keeps tied weights tied.
+    whole = model if is_float32 else copy.deepcopy(model).float()
+    whole.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    _write_config(config, partial)
+    _put_in_place(partial, folder)
+
+
+def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any) -> PreTrainedModel:
+    """Load a folder of :func:`save_model`, or any Hugging Face checkpoint on disk, in evaluation mode.
+
+    Weights are float32 whatever the file holds. Only safetensors are read, and no code in the folder is run.
+
+    Args:
+        folder: a local folder with ``config.json`` and ``model.safetensors``.
+        auto_class: the task's Auto class, such as ``AutoModelForQuestionAnswering``; by default the class
+            that ``config.json`` names. Weights that the folder lacks (a new head) are initialised, and
+            transformers says so.
+        settings: values that replace those in ``config.json``: ``num_labels``, ``attn_implementation`` …
+
+    Raises:
+        SecateurError: if this is not such a folder, its class is unusable, or its weights do not fit.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    _check_weights(folder, config)
+    model_class = _model_class(folder, config, auto_class)
+    try:
+        return model_class.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            **settings,
+        )
+    except SafetensorError as error:
+        raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder anew") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        changed = f" with {settings}" if settings else ""
+        raise SecateurError(
+            f"{folder}: its weights do not have the shapes of a {model_class.__name__} by its "
+            f"config.json{changed}: keep the files of one model together, and its head's size as it is"
+        ) from error
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model folder, without running code that lies in it.
+
+    Raises:
+        SecateurError: if the folder holds no vocabulary.
+    """
+    folder = Path(folder)
+    # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
+    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
+        raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
+    """The model's configuration, made to describe the shape that its modules have."""
+    base_name = type(model).__name__.removeprefix(PREFIX)
+    heads, units = structure_sizes(model)
+    config = copy.deepcopy(model.config)
+    for name in ("secateur", "auto_map"):
+        if hasattr(config, name):
+            delattr(config, name)
+    config.dtype = "float32"
+    config.num_hidden_layers = len(units)
+    if set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
+        config.architectures = [base_name]
+        config.intermediate_size = units[0]
+        return config
+    auto_class = auto_class_of(base_name)
+    if auto_class is None:
+        raise SecateurError(
+            f"{base_name} cannot be saved in an uneven shape: its task has none of {', '.join(AUTO_CLASSES)}"
+        )
+    config.architectures = [PREFIX + base_name]
+    config.auto_map = {auto_class: f"{_MODELLING_FILE.stem}.{PREFIX}{base_name}"}
+    config.secateur = describe_structure(model)
+    return config
+
+
+def _write_config(config: PretrainedConfig, folder: Path) -> None:
+    """Write ``config`` and, for an uneven shape, the modelling file; a stock shape is rid of it."""
+    config.save_pretrained(folder)
+    if hasattr(config, "secateur"):
+        shutil.copyfile(_MODELLING_FILE, folder / _MODELLING_FILE.name)
+    else:
+        (folder / _MODELLING_FILE.name).unlink(missing_ok=True)
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Rename ``partial`` to ``folder``; a folder in the way is moved aside whole before it is deleted."""
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    if replaced.exists():
+        shutil.rmtree(replaced)
+    if folder.exists():
+        folder.replace(replaced)
+    partial.replace(folder)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise SecateurError(f"{folder}: no such folder; give one with config.json and model.safetensors")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise SecateurError(f"{folder}: holds no config.json; {_found(folder)}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SecateurError(f"{path}: not JSON ({error}); write the folder anew") from error
+    if not isinstance(config, dict):
+        raise SecateurError(f"{path}: holds a {type(config).__name__}, not a model's configuration")
+    return config
+
+
+def _check_weights(folder: Path, config: dict[str, Any]) -> None:
+    # A config may name its weights file, and transformers then takes a pickle in spite of use_safetensors.
+    named = config.get("transformers_weights")
+    names = (str(named),) if named else _WEIGHTS
+    if not any(".safetensors" in name and (folder / name).is_file() for name in names):
+        raise SecateurError(
+            f"{folder}: holds no safetensors weights ({' or '.join(names)}), and pickles are never read; "
+            f"{_found(folder)}"
+        )
+
+
+def _found(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return f"found {', '.join(names) or 'nothing'}"
+
+
+def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) -> type[PreTrainedModel]:
+    """The class to build: of transformers for a stock shape, of our own modelling file for an uneven one."""
+    model_type: Any = config.get("model_type")
+    listed = config.get("architectures")
+    if auto_class is not None:
+        asked = auto_class.__name__
+        name = AUTO_CLASSES.get(asked, {}).get(model_type)
+    else:
+        asked = f"architectures={listed!r}"
+        name = listed[0] if isinstance(listed, list) and len(listed) == 1 else None
+    base = getattr(transformers, name.removeprefix(PREFIX), None) if isinstance(name, str) else None
+    if not (isinstance(base, type) and issubclass(base, PreTrainedModel) and _builds(base, model_type)):
+        raise SecateurError(
+            f"{folder}/config.json: {asked} with model_type={model_type!r} names no model class of "
+            "transformers; name the class that the weights belong to"
+        )
+    return getattr(modeling_secateur, PREFIX + base.__name__) if "secateur" in config else base
+
+
+def _builds(model_class: type[PreTrainedModel], model_type: str | None) -> bool:
+    own = getattr(model_class.config_class, "model_type", None)
+    return own is not None and own == model_type

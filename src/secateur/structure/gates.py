@@ -1,0 +1,44 @@
+"""Gates: one number for each head and each FFN unit of a model.
+
+Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer to layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerGate:
+    """One float for each gate: importance scores, or gates proper (1 keeps, 0 removes).
+
+    ``heads[l]`` has shape (H_l,), ``units[l]`` has shape (U_l,), for each layer l.
+    """
+
+    heads: tuple[Tensor, ...]
+    units: tuple[Tensor, ...]
+
+    def save(self, path: Path) -> None:
+        """Write to a safetensors file."""
+        save_file(dict(self._named()), path)
+
+    @classmethod
+    def load(cls, path: Path) -> PerGate:
+        """Read what :meth:`save` wrote."""
+        tensors = load_file(path)
+        layers = range(len(tensors) // 2)
+        return cls(
+            heads=tuple(tensors[f"heads.{layer}"] for layer in layers),
+            units=tuple(tensors[f"units.{layer}"] for layer in layers),
+        )
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        for kind, per_layer in (("heads", self.heads), ("units", self.units)):
+            for layer, values in enumerate(per_layer):
+                yield f"{kind}.{layer}", values.detach().to(torch.float32).cpu().contiguous()

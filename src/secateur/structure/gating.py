@@ -1,0 +1,62 @@
+"""Gating: scaling heads and FFN units while the model itself stays as it is.
+
+A gate multiplies the *input* of an output projection: under every attention kernel that is where a head's or
+a unit's whole contribution still stands alone, so a gate of 0 is exactly removal.
+
+Shapes: B batch, L tokens, H heads, U units, D features: H · head_size of them, or U.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.gates import PerGate
+from secateur.structure.surgery import check_fit
+
+_PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]
+
+
+@contextmanager
+def gated(model: PreTrainedModel, gates: PerGate) -> Iterator[None]:
+    """Within the context, each head and each FFN unit of ``model`` is multiplied by its gate.
+
+    Works in training and evaluation and under any attention kernel. Gates may require gradients; they may lie
+    on another device or have another type than the activations. Where activations are checkpointed, the
+    backward pass runs the layers again and so belongs inside the context.
+
+    Args:
+        model: the model, dense or shrunk; only forward hooks are added, and taken off again.
+        gates: one gate for each head (H,) and unit (U,) of each layer.
+
+    Raises:
+        SecateurError: if the gates do not fit the model.
+    """
+    check_fit(model, gates)
+    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
+    with ExitStack() as stack:
+        for layer, gate_H, gate_U in zip(layers_of(model), gates.heads, gates.units, strict=True):
+            attention_output = layer.get_submodule(anatomy.attention_output)
+            down = layer.get_submodule(anatomy.down)
+            for projection, gate, repeats in ((attention_output, gate_H, head_size), (down, gate_U, 1)):
+                handle = projection.register_forward_pre_hook(_scaling(gate, repeats))
+                stack.callback(handle.remove)
+        yield
+
+
+def _scaling(gate: Tensor, repeats: int) -> _PreHook:
+    """A hook that scales a projection's input, each gate serving ``repeats`` neighbouring features."""
+
+    def scale(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        x_BLD, *others = inputs
+        # Spread anew in each pass, so that each backward pass finds a graph of its own. In the activations'
+        # type, because under autocast a float32 factor would turn a bfloat16 input into float32.
+        gate_D = gate.to(device=x_BLD.device, dtype=x_BLD.dtype).repeat_interleave(repeats)
+        return (x_BLD * gate_D, *others)
+
+    return scale

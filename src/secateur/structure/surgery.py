@@ -1,0 +1,157 @@
+"""Surgery: taking gated-off heads and FFN units out for good, so that matrices shrink.
+
+Everything here works in place, and on a model that was shrunk before. New parameters take the place of the
+old, so an optimizer made before surgery no longer holds the model's weights. Source: McCarley et al.,
+arXiv 1910.06360v3, section 3.3.
+
+Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer to layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from secateur.errors import SecateurError
+from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.gates import PerGate
+from secateur.structure.modeling_secateur import keep_heads, keep_units
+
+# What the modelling file needs to find its way, of all that an anatomy says.
+_PATHS = ("layers", "attention", "query", "key", "value", "attention_output", "up", "down")
+
+
+def shrink(
+    model: PreTrainedModel, gates: PerGate, *, round_to: int = 1, importance: PerGate | None = None
+) -> PreTrainedModel:
+    """Remove, in place, all heads and units whose gate is 0; the gate of what is kept is 1 from now on.
+
+    With ``round_to=1`` the result computes what the model under ``gated(model, gates)`` computes.
+
+    Args:
+        model: the model to shrink; it must not be gated at the time.
+        gates: 0 or 1 for each head (H,) and unit (U,) of each layer, as the model has them now.
+        round_to: FFN widths are rounded up to a multiple of it, see :func:`round_up`.
+        importance: which of the removed units come back first when rounding up.
+
+    Returns:
+        The same model.
+
+    Raises:
+        SecateurError: if a gate is neither 0 nor 1, or the gates are those of another shape of model.
+    """
+    check_fit(model, gates)
+    _check_binary(gates)
+    gates = round_up(gates, round_to=round_to, importance=importance)
+    remove_heads(model, [gate.nonzero().flatten() for gate in gates.heads])
+    remove_units(model, [gate.nonzero().flatten() for gate in gates.units])
+    return model
+
+
+def remove_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
+    """Leave only the heads ``keep[l]`` (indices) in each layer l, in place, and write down what is left."""
+    paths, head_size = _paths(model), head_size_of(model.config)
+    for layer, indices in zip(layers_of(model), keep, strict=True):
+        keep_heads(layer, indices, paths=paths, head_size=head_size)
+    model.config.secateur = describe_structure(model)
+
+
+def remove_units(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
+    """Leave only the units ``keep[l]`` (indices) in each layer l, in place, and write down what is left."""
+    paths = _paths(model)
+    for layer, indices in zip(layers_of(model), keep, strict=True):
+        keep_units(layer, indices, paths=paths)
+    model.config.secateur = describe_structure(model)
+
+
+def round_up(gates: PerGate, *, round_to: int, importance: PerGate | None = None) -> PerGate:
+    """Reopen as many units of each layer as bring its width to a multiple of ``round_to``, or to all it has.
+
+    The most important of the closed units come first, and of equals (or without ``importance``) the one with
+    the lowest index. A layer without units stays without. Heads are left alone.
+
+    Raises:
+        SecateurError: if ``round_to`` is below 1, or ``importance`` has other shapes than ``gates``.
+    """
+    if round_to < 1:
+        raise SecateurError(f"round_to={round_to} is no width: give a whole number of units, 1 for no rounding")
+    ranks = gates.units if importance is None else importance.units
+    if [len(values) for values in ranks] != [len(values) for values in gates.units]:
+        raise SecateurError("importance has other numbers of units than the gates: score this model, not another")
+    units = (_round_layer(gate, rank, round_to) for gate, rank in zip(gates.units, ranks, strict=True))
+    return PerGate(heads=gates.heads, units=tuple(units))
+
+
+def structure_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
+    """Heads and FFN units of each layer, read off the modules themselves."""
+    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
+    heads, units = [], []
+    for layer in layers_of(model):
+        query: Any = layer.get_submodule(anatomy.query)
+        up: Any = layer.get_submodule(anatomy.up)
+        heads.append(query.out_features // head_size)
+        units.append(up.out_features)
+    return heads, units
+
+
+def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
+    """What ``config.secateur`` holds: all that the modelling file needs to build the model's layers again."""
+    heads, units = structure_sizes(model)
+    return {
+        "heads": heads,
+        "units": units,
+        "head_size": head_size_of(model.config),
+        "paths": _paths(model),
+    }
+
+
+def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
+    """Make sure that there is one gate for each head and each unit that the model has now.
+
+    Raises:
+        SecateurError: if not; the message names the first layer that differs.
+    """
+    heads, units = structure_sizes(model)
+    for kind, per_layer, sizes in (("heads", gates.heads, heads), ("units", gates.units, units)):
+        if len(per_layer) != len(sizes):
+            raise SecateurError(
+                f"gates for {kind} of {len(per_layer)} layers do not fit a model of {len(sizes)} layers: "
+                "use gates made for this model"
+            )
+        for layer, (gate, size) in enumerate(zip(per_layer, sizes, strict=True)):
+            if gate.shape != (size,):
+                raise SecateurError(
+                    f"gates for {kind} of layer {layer} have shape {tuple(gate.shape)}, "
+                    f"the layer has {size} {kind}: use gates made for this model"
+                )
+
+
+def _paths(model: PreTrainedModel) -> dict[str, str]:
+    anatomy = asdict(anatomy_of(model.config))
+    return {name: anatomy[name] for name in _PATHS}
+
+
+def _check_binary(gates: PerGate) -> None:
+    for kind, per_layer in (("heads", gates.heads), ("units", gates.units)):
+        for layer, gate in enumerate(per_layer):
+            soft = gate[(gate != 0) & (gate != 1)]
+            if len(soft):
+                raise SecateurError(
+                    f"gates for {kind} of layer {layer} hold {soft[0].item():g}: "
+                    "surgery needs each gate at exactly 0 or 1, so threshold them first"
+                )
+
+
+def _round_layer(gate: Tensor, rank: Tensor, round_to: int) -> Tensor:
+    is_open_U = gate.bool()
+    missing = -int(is_open_U.sum()) % round_to
+    closed = (~is_open_U).nonzero().flatten()
+    order = torch.argsort(rank.to(closed.device)[closed], descending=True, stable=True)
+    rounded_U = gate.detach().clone()
+    rounded_U[closed[order[:missing]]] = 1
+    return rounded_U

@@ -1,0 +1,149 @@
+"""Extractive question answering: the answer is a span of the document, or nothing.
+
+Shapes: B windows of a batch, L tokens of the longest of them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.packing import Template
+from secateur.data.question_windows import QuestionWindows, tokenize_questions
+from secateur.data.sources import Source
+from secateur.data.squad import load_rows
+from secateur.errors import SecateurError
+from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
+from secateur.tasks.squad_scores import squad_v1_scores, squad_v2_scores
+
+
+class QuestionAnswering(Task):
+    """Start and end of the answer, as SQuAD asks for them.
+
+    Args:
+        version_2_with_negative: questions may have no answer; scores are those of SQuAD 2.0.
+        n_best_size: answers kept per window, and per question in the n-best list.
+        max_answer_length: in tokens.
+        null_score_diff_threshold: predict no answer where null score - best span score exceeds it.
+    """
+
+    auto_class = "AutoModelForQuestionAnswering"
+    metric = "f1"
+    group_keys = ("title", "context")
+
+    def __init__(
+        self,
+        *,
+        version_2_with_negative: bool = False,
+        n_best_size: int = 20,
+        max_answer_length: int = 30,
+        null_score_diff_threshold: float = 0.0,
+    ) -> None:
+        for name, value in (("n_best_size", n_best_size), ("max_answer_length", max_answer_length)):
+            if value < 1:
+                raise SecateurError(f"{name}={value}: must be at least 1")
+        self.version_2_with_negative = version_2_with_negative
+        self.n_best_size = n_best_size
+        self.max_answer_length = max_answer_length
+        self.null_score_diff_threshold = null_score_diff_threshold
+
+    def load_rows(self, source: Source) -> DatasetDict:
+        """Rows in SQuAD's schema; see :mod:`secateur.data.squad`."""
+        return load_rows(source)
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Questions and contexts."""
+        return [*rows["question"], *rows["context"]]
+
+    def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+        """Question and document apart; see :func:`secateur.data.question_windows.tokenize_questions`."""
+        return tokenize_questions(rows, tokenizer, lengths)
+
+    def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """Sliding windows over the documents."""
+        return QuestionWindows(tokens, Template.of(tokenizer), lengths)
+
+    def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
+        """Start and end logits (B, L), and the mean of the two cross-entropies."""
+        names = ("input_ids", "attention_mask", "token_type_ids", "start_positions", "end_positions")
+        return model(**{name: batch[name] for name in names if name in batch})
+
+    def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
+        """Start and end distributions over the real tokens of each window."""
+        mask = batch["attention_mask"].bool()
+        return [
+            Distilled(logits=outputs["start_logits"], mask=mask),
+            Distilled(logits=outputs["end_logits"], mask=mask),
+        ]
+
+    def evaluator(self, examples: Examples) -> Evaluator:
+        """Decodes spans batch by batch, and merges the windows of a question at the end."""
+        assert isinstance(examples, QuestionWindows)
+        return SpanEvaluator(self, examples)
+
+
+class SpanEvaluator(Evaluator):
+    """EM and F1 over one pass, as the official scorers give them."""
+
+    def __init__(self, task: QuestionAnswering, examples: QuestionWindows) -> None:
+        self.task = task
+        self.examples = examples
+        self.items: list[int] = []
+        self.spans: list[Spans] = []
+
+    def update(self, outputs: ModelOutput, batch: Batch) -> None:
+        """Keep the best spans of each window, not its logits."""
+        self.items += batch["items"].tolist()
+        self.spans.append(
+            best_spans(
+                outputs["start_logits"].float().cpu(),
+                outputs["end_logits"].float().cpu(),
+                batch["document_mask"].cpu(),
+                n_best_size=self.task.n_best_size,
+                max_answer_length=self.task.max_answer_length,
+            )
+        )
+
+    def scores(self) -> dict[str, float]:
+        """Scores of SQuAD 1.1, or of 2.0 with its best thresholds."""
+        golds = dict(zip(self.examples.rows["id"], (row["text"] for row in self.examples.rows["answers"]), strict=True))
+        found = self._answers
+        predictions = {answer.id: answer.prediction for answer in found}
+        if not self.task.version_2_with_negative:
+            return squad_v1_scores(predictions, golds)
+        return squad_v2_scores(
+            predictions,
+            golds,
+            no_answer_scores={answer.id: answer.null_score_diff for answer in found},
+            best_answers={answer.id: answer.best_answer for answer in found},
+        )
+
+    def predictions(self) -> dict[str, str]:
+        """Question id to answer, as the official scorers read it."""
+        return {answer.id: answer.prediction for answer in self._answers}
+
+    @cached_property
+    def _answers(self) -> list[QuestionAnswer]:
+        rows, examples = self.examples.rows, self.examples
+        questions = [
+            Question(id=id_, context=context, offsets=examples.offsets[row].reshape(-1, 2))
+            for row, (id_, context) in enumerate(zip(rows["id"], rows["context"], strict=True))
+        ]
+        taken = [examples.windows[item] for item in self.items]
+        return answers(
+            self.spans,
+            Windows(
+                example=[window.example for window in taken],
+                document_start=[examples.document_start(item) for item in self.items],
+                first_token=[window.first_token for window in taken],
+            ),
+            questions,
+            n_best_size=self.task.n_best_size,
+            version_2_with_negative=self.task.version_2_with_negative,
+            null_score_diff_threshold=self.task.null_score_diff_threshold,
+        )

@@ -1,0 +1,252 @@
+"""From start and end logits to answers: the n best spans of each window, then of each question.
+
+A long document is read in several windows. :func:`best_spans` runs on each batch of windows as it is
+evaluated and keeps a handful of spans of each; :func:`answers` merges the windows of each question once all
+are in.
+
+Shapes: B windows of a batch, W windows of all batches, L tokens of a window, M tokens of the longest answer,
+N spans kept of a window, X = L·M spans tried in a window, C candidate spans of all windows, T tokens of a
+document, Q questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spans:
+    """The best spans of each window of a batch, in falling order of score.
+
+    ``start_BN`` and ``end_BN`` are token positions in the window, both inclusive; where a window has fewer
+    than N spans, ``score_BN`` is -inf and the positions mean nothing. ``null_score_B`` is the score of no
+    answer.
+    """
+
+    start_BN: Tensor
+    end_BN: Tensor
+    score_BN: Tensor
+    null_score_B: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Where each window comes from, in the order of the windows in the batches; integers of shape (W,).
+
+    Position p of window w is token ``first_token[w] + p - document_start[w]`` of the document of
+    question ``example[w]``.
+    """
+
+    example: ArrayLike
+    document_start: ArrayLike
+    first_token: ArrayLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question's document: its text, and the characters [start, end) of each token, shape (T, 2)."""
+
+    id: str
+    context: str
+    offsets: NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NBest:
+    """One candidate answer; that there is none has the text "" and no ``char_start``.
+
+    ``score`` is a sum of two logits, ``probability`` its softmax over the question's candidates.
+    """
+
+    text: str
+    probability: float
+    score: float
+    char_start: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswer:
+    """What a question is answered with.
+
+    ``prediction`` is "" where no answer was preferred, ``best_answer`` the best non-empty text all the same.
+    ``null_score_diff`` is the score of no answer minus that of ``best_answer``, in logits; ``n_best`` is in
+    falling order of score. A document without tokens leaves both texts "" and a difference of +inf.
+    """
+
+    id: str
+    prediction: str
+    best_answer: str
+    null_score_diff: float
+    n_best: list[NBest]
+
+
+def best_spans(
+    start_logits_BL: Tensor,
+    end_logits_BL: Tensor,
+    document_mask_BL: Tensor,
+    *,
+    n_best_size: int,
+    max_answer_length: int,
+) -> Spans:
+    """Find the ``n_best_size`` spans of each window with the highest sum of start and end logit.
+
+    The search is exact over all spans of at most ``max_answer_length`` tokens that start and end in the
+    document. Hugging Face's ``run_qa`` pairs only the ``n_best_size`` best starts with as many best ends, so
+    each place of this list scores at least as high as there. Equal scores come in no particular order.
+
+    Args:
+        start_logits_BL: start logits; position 0 is [CLS] and stands for no answer.
+        end_logits_BL: end logits.
+        document_mask_BL: true where a token belongs to the document.
+        n_best_size: how many spans to keep, N.
+        max_answer_length: tokens of the longest span, M.
+    """
+    # In float32 also when the logits are half precision: rounding their sums would make many of them tie.
+    start_BL, end_BL = start_logits_BL.float(), end_logits_BL.float()
+    score_BX = _span_scores(start_BL, end_BL, document_mask_BL, max_answer_length).flatten(1)
+    found = min(n_best_size, score_BX.shape[1])
+    score_BN, index_BN = score_BX.topk(found)
+    fill = (0, n_best_size - found)
+    index_BN = functional.pad(index_BN, fill)
+    start_BN = index_BN // max_answer_length
+    return Spans(
+        start_BN=start_BN,
+        end_BN=start_BN + index_BN % max_answer_length,
+        score_BN=functional.pad(score_BN, fill, value=-math.inf),
+        null_score_B=start_BL[:, 0] + end_BL[:, 0],
+    )
+
+
+def answers(
+    spans: Sequence[Spans],
+    windows: Windows,
+    questions: Sequence[Question],
+    *,
+    n_best_size: int,
+    version_2_with_negative: bool,
+    null_score_diff_threshold: float = 0.0,
+) -> list[QuestionAnswer]:
+    """Merge the windows of each question and pick its answer, as Hugging Face's ``run_qa`` does.
+
+    The score of no answer is the lowest among the question's windows: one window that holds the answer is
+    enough to speak against it. Unlike in ``run_qa``, of candidates with the same text only the best is kept
+    (overlapping windows find most spans twice), and blank ones are dropped.
+
+    Args:
+        spans: what :func:`best_spans` gave for each batch.
+        windows: where the windows of all these batches come from, in the same order.
+        questions: the questions that ``windows.example`` counts.
+        n_best_size: candidates to keep of each question, that there is no answer not counted.
+        version_2_with_negative: whether a question may have no answer; then this is among the candidates.
+        null_score_diff_threshold: no answer is predicted where ``null_score_diff`` is greater, in logits.
+
+    Returns:
+        One answer for each question that has a window, in the order of ``questions``.
+    """
+    threshold = null_score_diff_threshold if version_2_with_negative else None
+    candidates = _candidates(spans, windows)
+    null_score_Q = np.full(len(questions), np.inf)
+    np.minimum.at(null_score_Q, np.asarray(windows.example), _joined([batch.null_score_B for batch in spans]))
+    bounds = np.searchsorted(candidates.example_C, np.arange(len(questions) + 1)).tolist()
+    found = []
+    for index in np.unique(windows.example).tolist():
+        question, rows = questions[index], slice(bounds[index], bounds[index + 1])
+        distinct = _distinct(candidates, rows, question, n_best_size)
+        null_score = float(null_score_Q[index])
+        found.append(_pick(question.id, distinct, null_score=null_score, threshold=threshold))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """The spans of all windows in tokens of their documents, by question, then in falling order of score."""
+
+    example_C: NDArray[np.integer]
+    start_C: NDArray[np.integer]
+    end_C: NDArray[np.integer]
+    score_C: NDArray[np.floating]
+
+
+def _span_scores(start_BL: Tensor, end_BL: Tensor, document_mask_BL: Tensor, max_answer_length: int) -> Tensor:
+    """Score each span, by its start and its length less one: (B, L, M), -inf where it leaves the document."""
+    outside_BL = ~document_mask_BL.bool()
+    start_BL = start_BL.masked_fill(outside_BL, -math.inf)
+    end_BL = end_BL.masked_fill(outside_BL, -math.inf)
+    end_BLM = functional.pad(end_BL, (0, max_answer_length - 1), value=-math.inf).unfold(1, max_answer_length, 1)
+    return start_BL[:, :, None] + end_BLM
+
+
+def _candidates(spans: Sequence[Spans], windows: Windows) -> _Candidates:
+    score_WN = _joined([batch.score_BN for batch in spans])
+    window_C, rank_C = np.nonzero(score_WN > -np.inf)
+    score_C = score_WN[window_C, rank_C]
+    example_C = np.asarray(windows.example)[window_C]
+    shift_C = (np.asarray(windows.first_token) - np.asarray(windows.document_start))[window_C]
+    order_C = np.lexsort((-score_C, example_C))
+    return _Candidates(
+        example_C=example_C[order_C],
+        start_C=(_joined([batch.start_BN for batch in spans])[window_C, rank_C] + shift_C)[order_C],
+        end_C=(_joined([batch.end_BN for batch in spans])[window_C, rank_C] + shift_C)[order_C],
+        score_C=score_C[order_C],
+    )
+
+
+def _joined(batches: Sequence[Tensor]) -> NDArray:
+    return torch.cat([batch.cpu() for batch in batches]).numpy()
+
+
+def _distinct(
+    candidates: _Candidates, rows: slice, question: Question, n_best_size: int
+) -> list[tuple[str, float, int | None]]:
+    """Text, score and first character of a question's best candidates whose texts differ."""
+    best: dict[str, tuple[str, float, int | None]] = {}
+    first_char = question.offsets[candidates.start_C[rows], 0].tolist()
+    last_char = question.offsets[candidates.end_C[rows], 1].tolist()
+    for begin, end, score in zip(first_char, last_char, candidates.score_C[rows].tolist(), strict=True):
+        text = question.context[begin:end]
+        if text.strip() and text not in best:
+            best[text] = (text, score, begin)
+            if len(best) == n_best_size:
+                break
+    return list(best.values())
+
+
+def _pick(
+    question_id: str,
+    distinct: list[tuple[str, float, int | None]],
+    *,
+    null_score: float,
+    threshold: float | None,
+) -> QuestionAnswer:
+    """Answer with the best text, or none if ``null_score_diff`` exceeds ``threshold`` (None: always text)."""
+    best_answer, best_score, _ = distinct[0] if distinct else ("", -math.inf, None)
+    null_score_diff = null_score - best_score
+    if threshold is None:
+        ranked, is_null = distinct, False
+    else:
+        ranked = sorted([("", null_score, None), *distinct], key=lambda candidate: -candidate[1])
+        is_null = null_score_diff > threshold
+    return QuestionAnswer(
+        id=question_id,
+        prediction="" if is_null else best_answer,
+        best_answer=best_answer,
+        null_score_diff=null_score_diff,
+        n_best=_with_probabilities(ranked),
+    )
+
+
+def _with_probabilities(ranked: list[tuple[str, float, int | None]]) -> list[NBest]:
+    weights = [math.exp(score - ranked[0][1]) for _, score, _ in ranked]
+    total = sum(weights)
+    return [
+        NBest(text=text, probability=weight / total, score=score, char_start=char_start)
+        for (text, score, char_start), weight in zip(ranked, weights, strict=True)
+    ]

@@ -1,0 +1,44 @@
+"""The Lightning trainer that every phase and every evaluation uses, made from the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from secateur.checks import build
+
+TrainerFactory = Callable[..., pl.Trainer]
+
+
+def trainer_factory(trainer: dict[str, Any], callbacks: dict[str, Any]) -> TrainerFactory:
+    """A function of ``folder`` and Lightning's own options that makes a trainer."""
+    return partial(_make_trainer, trainer, callbacks)
+
+
+def fast_precision(accelerator: str) -> str:
+    """``bf16-mixed`` where the device multiplies bfloat16 matrices in hardware, else ``32-true``."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    # AVX-512 alone emulates bfloat16 and is several times slower than in float32.
+    in_hardware = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if in_hardware else "32-true"
+
+
+def _make_trainer(trainer: dict[str, Any], callbacks: dict[str, Any], *, folder: Path, **options: Any) -> pl.Trainer:
+    return build(
+        trainer,
+        key="trainer",
+        default_root_dir=folder,
+        callbacks=[build(node, key=f"callbacks.{name}") for name, node in callbacks.items()],
+        logger=False,
+        enable_checkpointing=False,  # Lightning's own; ResumeCheckpoint takes its place
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **options,
+    )

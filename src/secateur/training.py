@@ -1,0 +1,208 @@
+"""What every phase shares under Lightning: the module, the trainer, checkpoints to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+
+from secateur.data.batching import ResumableLoader
+from secateur.data.examples import Batch, Examples
+from secateur.errors import SecateurError
+from secateur.tasks.base import Evaluator, Task
+
+CHECKPOINT = "last.ckpt"
+
+
+class TaskModule(pl.LightningModule):
+    """A model and its task: evaluation for everyone, training for those who add a loss and an optimizer."""
+
+    def __init__(self, model: PreTrainedModel, task: Task) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+        self.evaluator: Evaluator
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a pass over ``val``."""
+        self.evaluator = self.task.evaluator(_examples(self.trainer.val_dataloaders))
+
+    def validation_step(self, batch: Batch) -> None:
+        """Take one batch of ``val``."""
+        self.evaluator.update(self.task.forward(self.model, batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/<score>``; the task's own metric is shown beside the progress bar."""
+        for name, value in self.evaluator.scores().items():
+            self.log(f"val/{name}", value, prog_bar=name == self.task.metric)
+
+    def on_test_epoch_start(self) -> None:
+        """Begin a pass over ``test``."""
+        self.evaluator = self.task.evaluator(_examples(self.trainer.test_dataloaders))
+
+    def test_step(self, batch: Batch) -> None:
+        """Take one batch of ``test``."""
+        self.evaluator.update(self.task.forward(self.model, batch), batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """How weights are trained: AdamW, linear warm-up, then linear decay to zero.
+
+    Attributes:
+        learning_rate: the highest, reached after the warm-up; above 0.
+        weight_decay: on matrices and embeddings, none on biases and LayerNorm; in [0, 1).
+        warmup_ratio: share of the optimizer steps that the warm-up takes, in [0, 1).
+        max_grad_norm: gradients are clipped to this norm; 0 leaves them alone.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    warmup_ratio: float
+    max_grad_norm: float
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise SecateurError(f"learning_rate={self.learning_rate}: must be above 0")
+        for name in ("weight_decay", "warmup_ratio"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SecateurError(f"{name}={getattr(self, name)}: must lie in [0, 1)")
+        if self.max_grad_norm < 0:
+            raise SecateurError(f"max_grad_norm={self.max_grad_norm}: must be 0 (no clipping) or more")
+
+
+class TrainingModule(TaskModule):
+    """A :class:`TaskModule` that trains.
+
+    Args:
+        name: of the phase, for messages.
+        objective: the mean loss of a batch, given the model.
+        optimization: how the weights follow it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        *,
+        name: str,
+        objective: Callable[[PreTrainedModel, Batch], Tensor],
+        optimization: Optimization,
+    ) -> None:
+        super().__init__(model, task)
+        self.name = name
+        self.objective = objective
+        self.optimization = optimization
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """One forward pass; a loss that is no number ends the run."""
+        loss = self.objective(self.model, batch)
+        if not torch.isfinite(loss):
+            raise SecateurError(
+                f"phase {self.name}: the loss is {loss.item()} at optimizer step {self.trainer.global_step}; lower "
+                f"its learning rate (now {self.optimization.learning_rate}) or set trainer.precision=32-true"
+            )
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a linear schedule over all optimizer steps of the fit."""
+        groups = decay_groups(self.model, weight_decay=self.optimization.weight_decay)
+        optimizer = AdamW(groups, lr=self.optimization.learning_rate, fused=True)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = round(self.optimization.warmup_ratio * steps)
+        schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        """Clip here, not in the trainer: Lightning refuses its own clipping with a fused optimizer."""
+        if self.optimization.max_grad_norm > 0:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.optimization.max_grad_norm)
+
+
+def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices decay, biases and LayerNorm (all vectors) do not."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    return [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+class ResumeCheckpoint(pl.Callback):
+    """Keeps one checkpoint, from which a killed fit goes on as if nothing had happened, to the bit on a CPU.
+
+    It holds the generators' states beside what Lightning saves. None is taken on an epoch's last batch, since
+    resuming from there would leave out that epoch's validation: the epoch's end has one of its own.
+
+    Args:
+        every_n_train_steps: optimizer steps between two checkpoints.
+    """
+
+    def __init__(self, *, every_n_train_steps: int) -> None:
+        if every_n_train_steps < 1:
+            raise SecateurError(f"every_n_train_steps={every_n_train_steps}: must be at least 1")
+        self.every_n_train_steps = every_n_train_steps
+        self._saved_step = 0
+        self._generators: dict[str, Any] | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the place in the epoch; save on every n-th optimizer step."""
+        loader = cast(ResumableLoader, trainer.train_dataloader)
+        loader.position = (batch_idx + 1) % len(loader)
+        # Inside an accumulation the gradients are not part of a checkpoint: only a fresh step may be saved.
+        fresh = trainer.global_step != self._saved_step
+        due = trainer.global_step % self.every_n_train_steps == 0
+        if fresh and due and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save once the epoch's validation is over."""
+        self._save(trainer)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
+        """Add the states of the generators that dropout and sampling draw from."""
+        checkpoint["generators"] = _generator_states()
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
+        """Keep the states until training starts: what Lightning does before that draws numbers too."""
+        self._generators = checkpoint["generators"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the generators where they were."""
+        if self._generators is not None:
+            _set_generator_states(self._generators)
+        self._saved_step = trainer.global_step
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = Path(trainer.default_root_dir) / CHECKPOINT
+        partial = path.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(path)
+        self._saved_step = trainer.global_step
+
+
+def _generator_states() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_generator_states(states: Mapping[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+def _examples(loader: Any) -> Examples:
+    return cast(Examples, loader.dataset)

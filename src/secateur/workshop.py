@@ -1,0 +1,121 @@
+"""What the stages of a run share: its task, its data, its tokenizer, trainers on its device, and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.checks import build
+from secateur.config import DatasetConfig, EvaluationConfig, ModelConfig
+from secateur.data.module import TaskData
+from secateur.data.prepared import prepare
+from secateur.data.sources import fingerprint
+from secateur.evaluation import evaluate, read_scores
+from secateur.methods.base import Context
+from secateur.models import checkpoint_fingerprint
+from secateur.store import key_of, made_once
+from secateur.structure.checkpoint import load
+from secateur.tasks.base import Task
+from secateur.trainer import TrainerFactory, fast_precision, trainer_factory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Task, data and tools of a run.
+
+    Attributes:
+        precision: the trainer's, part of whatever is keyed by how a model was trained or scored.
+    """
+
+    task: Task
+    dataset: DatasetConfig
+    data: TaskData
+    tokenizer: PreTrainedTokenizerBase
+    make_trainer: TrainerFactory
+    precision: str
+    store: Path
+
+    def context(self, *, name: str, seed: int, folder: Path, teacher: Callable[[], PreTrainedModel]) -> Context:
+        """What a step called ``name`` may use."""
+        return Context(
+            name=name,
+            task=self.task,
+            data=self.data,
+            teacher=teacher,
+            make_trainer=self.make_trainer,
+            seed=seed,
+            folder=folder,
+        )
+
+    def evaluate(self, model: PreTrainedModel, folder: Path) -> dict[str, float]:
+        """Scores on ``test``, written to ``folder`` with the predictions."""
+        trainer = self.make_trainer(folder=folder)
+        return evaluate(model, self.task, self.data, split="test", trainer=trainer, folder=folder)
+
+    def stored_scores(self, model_folder: Path) -> dict[str, float]:
+        """Scores on ``test`` of a model that many runs share: taken once and kept in the store."""
+        key = key_of(
+            {
+                "model": checkpoint_fingerprint(model_folder),
+                "rows": fingerprint(self.dataset.source()),
+                "test": [self.dataset.limit_train, self.dataset.limit_test],
+                "task": self.task_settings(),
+                "precision": self.precision,
+            }
+        )
+        folder = made_once(
+            self.store / "scores" / key,
+            lambda partial: _evaluate_folder(self, model_folder, partial),
+            what=f"the scores of {model_folder}",
+        )
+        return read_scores(folder)
+
+    def task_settings(self) -> dict[str, Any]:
+        """Everything about inputs and decoding that scores and predecessors depend on."""
+        names = ("max_seq_length", "max_question_length", "doc_stride", "task")
+        return {name: getattr(self.dataset, name) for name in names}
+
+
+def open_workshop(
+    dataset: DatasetConfig,
+    model: ModelConfig,
+    *,
+    trainer: dict[str, Any],
+    callbacks: dict[str, Any],
+    evaluation: EvaluationConfig,
+    store: Path,
+) -> Workshop:
+    """Read the data, tokenised with ``model``'s vocabulary, and put together what a run's stages share.
+
+    Raises:
+        SecateurError: if the data is missing or malformed.
+    """
+    task = build(dataset.task, key="dataset.task")
+    data, tokenizer = prepare(dataset, model, task, store=store, eval_batch_size=evaluation.batch_size)
+    precision = trainer["precision"]
+    if precision == "auto":
+        precision = fast_precision(trainer["accelerator"])
+    return Workshop(
+        task=task,
+        dataset=dataset,
+        data=data,
+        tokenizer=tokenizer,
+        make_trainer=trainer_factory({**trainer, "precision": precision}, callbacks),
+        precision=precision,
+        store=store,
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a training run gives."""
+    return {"torch": torch.__version__, "transformers": transformers.__version__}
+
+
+def _evaluate_folder(workshop: Workshop, model_folder: Path, folder: Path) -> None:
+    workshop.evaluate(load(model_folder), folder)

@@ -1,0 +1,29 @@
+"""Every method is run once, uninterrupted; the suite's tests look at what that left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secateur.record import Record
+from tests.contract.methods import METHODS, Row
+from tests.runs import run
+
+
+@pytest.fixture(scope="session")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One output folder for all: methods share the predecessor in its store, as a sweep's jobs do."""
+    return tmp_path_factory.mktemp("output")
+
+
+@pytest.fixture(scope="session", params=METHODS, ids=lambda row: row.name)
+def row(request: pytest.FixtureRequest) -> Row:
+    """Each method in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def finished(row: Row, output: Path) -> tuple[Record, Path]:
+    """The method's record and run folder."""
+    return run(f"method={row.name}", *row.overrides, output=output)

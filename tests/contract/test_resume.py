@@ -1,0 +1,98 @@
+"""A killed run goes on as if nothing had happened: the same weights, scores and structure, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from secateur.record import Record
+from tests.contract.methods import METHODS, Row
+from tests.runs import Killed, kill_at, run
+
+# 81 training rows, batches of 16: 6 batches an epoch, 12 in the predecessor's two epochs, 6 in recovery's one.
+EVERY_STEP = "callbacks.checkpoint.every_n_train_steps=1"
+KILLS = {
+    "mid-epoch": (4, "batch"),
+    "on an epoch's last batch": (6, "batch"),
+    "in an epoch's validation": (6, "validation"),
+    "between two epochs": (6, "epoch"),
+}
+
+
+def assert_same(one: tuple[Record, Path], other: tuple[Record, Path]) -> None:
+    """Weights to the bit; scores, structure and steps but for their timings."""
+    for name in ("model", *(f"steps/{step.name}/model" for step in sorted((one[1] / "steps").glob("*")))):
+        assert_same_weights(one[1] / name, other[1] / name)
+    assert one[0].reference is not None
+    assert other[0].reference is not None
+    assert one[0].reference.scores == other[0].reference.scores
+    assert one[0].compressed is not None
+    assert other[0].compressed is not None
+    assert one[0].compressed.scores == other[0].compressed.scores
+    assert one[0].compressed.structure == other[0].compressed.structure
+    steps = [[step.model_dump(exclude={"seconds"}) for step in record.steps] for record, _ in (one, other)]
+    assert steps[0] == steps[1]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    path = "model.safetensors"
+    assert (one / path).is_file() == (other / path).is_file()
+    if not (one / path).is_file():
+        return
+    with safe_open(one / path, "pt") as ours, safe_open(other / path, "pt") as theirs:
+        assert set(ours.keys()) == set(theirs.keys())
+        for key in ours.keys():  # noqa: SIM118 - not a mapping
+            assert ours.get_tensor(key).equal(theirs.get_tensor(key)), key
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=KILLS)
+@pytest.mark.parametrize("settings", [(), ("accumulate",), ("bf16",)], ids=["plain", "accumulated", "bf16"])
+def test_predecessor_resumes_to_the_bit(kill: str, settings: tuple[str, ...], tmp_path: Path) -> None:
+    """The longest phase there is: two epochs, a validation after each."""
+    step, when = KILLS[kill]
+    overrides = ["method=finetune", EVERY_STEP]
+    if "accumulate" in settings:
+        overrides.append("predecessor.accumulate_grad_batches=2")
+        step //= 2
+    if "bf16" in settings:
+        overrides.append("trainer.precision=bf16-mixed")
+    whole = run(*overrides, output=tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(*overrides, kill_at(step, when=when), output=tmp_path / "killed")
+    assert_same(whole, run(*overrides, output=tmp_path / "killed"))
+
+
+@pytest.mark.parametrize(
+    ("row", "phase"), [(row, phase) for row in METHODS for phase in row.phases], ids=lambda part: getattr(part, "name", part)
+)
+def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, phase: str, output: Path, tmp_path: Path) -> None:
+    """The predecessor is there; the method's own phase is killed in the middle of its epoch."""
+    overrides = [f"method={row.name}", *row.overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
+    whole = run(*overrides, output=tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(*overrides, kill_at(3, when="batch"), output=tmp_path / "killed")
+    assert_same(whole, run(*overrides, output=tmp_path / "killed"))
+
+
+def test_no_validation_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed on an epoch's last batch, the resumed run still validates that epoch."""
+    from secateur.training import TaskModule
+
+    seen: list[float] = []
+    plain = TaskModule.on_validation_epoch_end
+
+    def counting(self: TaskModule) -> None:
+        plain(self)
+        seen.append(self.evaluator.scores()["f1"])
+
+    monkeypatch.setattr(TaskModule, "on_validation_epoch_end", counting)
+    run("method=finetune", EVERY_STEP, output=tmp_path / "whole")
+    whole, seen = seen.copy(), seen
+    seen.clear()
+    with pytest.raises(Killed):
+        run("method=finetune", EVERY_STEP, kill_at(6, when="batch"), output=tmp_path / "killed")
+    run("method=finetune", EVERY_STEP, output=tmp_path / "killed")
+    assert seen == whole
+    assert len(whole) == 2

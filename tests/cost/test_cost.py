@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from secateur.cost import cost_of, count_flops, disk_bytes, parameter_counts, peak_memory
+from secateur.record import Cost
+
+
+def test_cost_holds_each_figure_and_survives_the_record(shrink, tmp_path):
+    model = shrink(heads=[0, 3], units=[5, 0])
+    model.save_pretrained(tmp_path)
+    cost = cost_of(model, tmp_path, lengths=[16, 8, 16])
+    assert (cost.parameters, cost.encoder_parameters) == parameter_counts(model)
+    assert cost.flops == {length: count_flops(model, length=length) for length in (8, 16)}
+    assert cost.peak_memory_bytes == {length: peak_memory(model, length=length) for length in (8, 16)}
+    assert cost.disk_bytes == disk_bytes(tmp_path) > 4 * cost.parameters
+    assert Cost.model_validate_json(cost.model_dump_json()) == cost

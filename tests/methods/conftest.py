@@ -1,0 +1,90 @@
+"""A real workshop on made-up questions, and a model for it that has gates worth scoring."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from secateur.checks import checked
+from secateur.config import Config
+from secateur.data.examples import Batch
+from secateur.methods.base import Context
+from secateur.models import fresh_model
+from secateur.structure.gates import PerGate
+from secateur.structure.surgery import shrink
+from secateur.workshop import Workshop, open_workshop
+from tests.runs import composed
+
+MakeModel = Callable[..., PreTrainedModel]
+MakeContext = Callable[..., Context]
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Weights are drawn wide enough that gradients are far above rounding."""
+    settings = ("+model.architecture.initializer_range=0.2", "trainer.enable_progress_bar=false")
+    return checked(composed(*settings, output=tmp_path_factory.mktemp("output")))
+
+
+@pytest.fixture(scope="session")
+def workshop(config: Config) -> Workshop:
+    """Task, data, tokenizer and trainers of that config."""
+    return open_workshop(
+        config.dataset,
+        config.model,
+        trainer=config.trainer,
+        callbacks=config.callbacks,
+        evaluation=config.evaluation,
+        store=Path(config.paths.store),
+    )
+
+
+@pytest.fixture
+def make_context(workshop: Workshop, tmp_path: Path) -> MakeContext:
+    """A step's context; by default asking for the teacher is a mistake."""
+
+    def make(*, seed: int = 1, teacher: Callable[[], PreTrainedModel] | None = None) -> Context:
+        return workshop.context(name="step", seed=seed, folder=tmp_path, teacher=teacher or _no_teacher)
+
+    return make
+
+
+@pytest.fixture
+def make_model(config: Config, workshop: Workshop) -> MakeModel:
+    """Builds a model of 3 layers with 4 heads of 8 and 48 units, or one cut to an uneven shape."""
+
+    def make(*, attention: str = "sdpa", uneven: bool = False, seed: int = 0) -> PreTrainedModel:
+        assert config.model.architecture is not None
+        architecture = {**config.model.architecture, "attn_implementation": attention}
+        settings = dataclasses.replace(config.model, architecture=architecture)
+        model = fresh_model(
+            settings, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed
+        ).eval()
+        return shrink(model, uneven_gates()) if uneven else model
+
+    return make
+
+
+@pytest.fixture
+def batch(workshop: Workshop) -> Batch:
+    """Six training examples, the shortest and the longest among them: all but one are padded."""
+    examples = workshop.data.examples["train"]
+    by_length = examples.lengths.argsort()
+    return examples.collate([examples[int(item)] for item in (*by_length[:3], *by_length[-3:])])
+
+
+def uneven_gates() -> PerGate:
+    """Leaves 0, 3 and 4 heads, and 48, 0 and 5 units."""
+    return PerGate(
+        heads=(torch.zeros(4), torch.tensor([1.0, 1, 0, 1]), torch.ones(4)),
+        units=(torch.ones(48), torch.zeros(48), torch.tensor([1.0] * 5 + [0] * 43)),
+    )
+
+
+def _no_teacher() -> PreTrainedModel:
+    raise AssertionError("this step has no use for a teacher")

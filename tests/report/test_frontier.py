@@ -1,0 +1,94 @@
+import math
+import subprocess
+import sys
+
+import pytest
+
+from secateur.record import Latency, LatencyPair, ModelFigures, Percentiles, Record
+from secateur.report.frontier import draw, pareto
+from secateur.report.table import group
+
+
+def make_record(*, method="l0", seed=1, f1=72.0, milliseconds=50.0, timed=True, dataset="squad"):
+    pair = LatencyPair(
+        batch_size=8,
+        length=384,
+        dtype="float32",
+        reference=Percentiles(p50=100, p90=110),
+        compressed=Percentiles(p50=milliseconds, p90=milliseconds),
+        repeats=20,
+    )
+    return Record(
+        status="finished",
+        name=f"{method}-{seed}",
+        method=method,
+        model="tiny",
+        dataset=dataset,
+        distillation="none",
+        sparsity=0.5,
+        seed=seed,
+        predecessor_seed=1,
+        metric="f1",
+        config={},
+        fingerprint="abc",
+        reference=ModelFigures(folder="dense", scores={"f1": 80.0}),
+        compressed=ModelFigures(folder="model", scores={"f1": f1}),
+        latency=Latency(device="cpu", threads=1, beside_others=False, pairs=[pair]) if timed else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "best"),
+    [
+        ([], []),
+        ([(1, 1)], [0]),
+        ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]),
+        ([(3, 1), (1, 3), (2, 2)], [1, 2, 0]),
+        ([(1, 3), (2, 2), (1.5, 1)], [0, 1]),
+    ],
+    ids=["none", "one", "all", "unordered", "one beaten"],
+)
+def test_pareto_keeps_what_nothing_beats_by_rising_speed(points, best):
+    assert pareto(points) == best
+
+
+@pytest.mark.parametrize(
+    ("points", "best"),
+    [
+        ([(2, 2), (2, 2)], [0, 1]),
+        ([(2, 2), (2, 1)], [0]),
+        ([(1, 2), (2, 2)], [1]),
+        ([(1, 2), (2, 2), (2, 2), (2, 1), (0, 2), (0, 3), (0, 3)], [5, 6, 1, 2]),
+    ],
+    ids=["equal points both stay", "same speed, lower score", "same score, slower", "all of it"],
+)
+def test_pareto_with_ties(points, best):
+    assert pareto(points) == best
+
+
+def test_pareto_leaves_out_what_is_not_a_number():
+    """A NaN compares false with everything and must not slip through as unbeaten, nor hide another point."""
+    assert pareto([(math.nan, 1), (1, math.nan), (1, 1)]) == [2]
+
+
+def test_the_picture_is_a_png_with_a_panel_for_each_dataset(tmp_path):
+    records = [make_record(seed=seed, f1=70.0 + seed, dataset=name) for seed in (1, 2) for name in ("a", "$b_{")]
+    path = tmp_path / "frontier.png"
+    assert draw(group(records), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in tmp_path.iterdir()] == ["frontier.png"]
+
+
+def test_nothing_is_drawn_without_a_speed(tmp_path):
+    assert not draw(group([make_record(timed=False)]), tmp_path / "frontier.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_reporting_imports_no_torch_and_no_matplotlib_before_it_draws():
+    """The report must run where no model can, and at once."""
+    code = (
+        "import sys, secateur.report.command;"
+        "print(*{'torch', 'transformers', 'pytorch_lightning', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,90 @@
+"""Composing configs and running them in this process, on models and data that take seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from secateur import naming
+from secateur.checks import checked
+from secateur.compress import compress
+from secateur.launch import config_path
+from secateur.record import Record
+
+# A model and a data set as small as they can be and still have layers, heads, windows and several batches.
+SMALL = (
+    "dataset.generator.train=90",
+    "dataset.generator.test=16",
+    "dataset.max_seq_length=48",
+    "dataset.max_question_length=16",
+    "dataset.doc_stride=8",
+    "model.architecture.hidden_size=32",
+    "model.architecture.num_hidden_layers=3",
+    "model.architecture.intermediate_size=48",
+    "model.vocabulary_size=400",
+    "model.batch_size=16",
+    "model.epochs=2",
+    "measure.batch_sizes=[1]",
+    "measure.lengths=[16]",
+    "measure.seconds=0.01",
+    "trainer=cpu",
+    "~callbacks.progress",
+)
+
+
+def composed(*overrides: str, output: Path) -> DictConfig:
+    """The config of ``secateur`` with overrides, as Hydra composes it."""
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        return compose("compress", [*SMALL, *overrides, f"paths.output={output}"])
+
+
+def run(*overrides: str, output: Path) -> tuple[Record, Path]:
+    """Check and run a config; returns the record and the run folder."""
+    config = composed(*overrides, output=output)
+    folder = Path(config.paths.runs) / naming.run_name(_root_=config)
+    return compress(checked(config), folder, asked=naming.resolved(config)), folder
+
+
+class Killed(BaseException):
+    """Ends a run as abruptly as a signal would: nobody catches it."""
+
+
+def kill_at(step: int, *, when: str) -> str:
+    """An override that kills every phase's process-alike once ``step`` optimizer steps are done."""
+    return f"+callbacks.killer={{_target_: tests.runs.Killer, step: {step}, when: {when}}}"
+
+
+def killer_class() -> Any:
+    """The callback, made on demand: importing Lightning takes seconds that a config test need not spend."""
+    import pytorch_lightning as pl
+
+    class Killer(pl.Callback):
+        """Raises :class:`Killed` at one moment of the training."""
+
+        def __init__(self, *, step: int, when: str) -> None:
+            self.step = step
+            self.when = when
+
+        def _strike(self, trainer: pl.Trainer, moment: str) -> None:
+            if moment == self.when and trainer.global_step == self.step:
+                raise Killed
+
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            self._strike(trainer, "batch")
+
+        def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            self._strike(trainer, "validation")
+
+        def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            self._strike(trainer, "epoch")
+
+    return Killer
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Killer":
+        return killer_class()
+    raise AttributeError(name)

@@ -1,0 +1,57 @@
+"""A BERT small enough to cut up in a test, a batch for it, and gates."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import BertConfig, PreTrainedModel
+from transformers.models.bert import modeling_bert
+
+from secateur.structure.gates import PerGate
+
+MakeModel = Callable[..., PreTrainedModel]
+
+
+@pytest.fixture(scope="module")
+def make_model() -> MakeModel:
+    """Builds a model of 3 layers with 4 heads of 8 and 24 units each, its biases away from zero."""
+
+    def make(task: str = "QuestionAnswering", *, attention: str = "sdpa", **settings: int) -> PreTrainedModel:
+        config = BertConfig(
+            vocab_size=40,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            intermediate_size=24,
+            max_position_embeddings=32,
+            initializer_range=0.2,
+            attn_implementation=attention,
+            **settings,
+        )
+        torch.manual_seed(0)
+        model = getattr(modeling_bert, f"BertFor{task}")(config)
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter, std=0.2)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, Tensor]:
+    """Two sequences of 9 tokens, the second padded."""
+    input_ids = torch.arange(1, 19).view(2, 9)
+    attention_mask = torch.ones(2, 9, dtype=torch.long)
+    attention_mask[1, 6:] = 0
+    return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+@pytest.fixture
+def uneven_gates() -> PerGate:
+    """Leaves 0, 3 and 1 heads, and 12, 0 and 5 units."""
+    return PerGate(
+        heads=(torch.zeros(4), torch.tensor([1.0, 1, 0, 1]), torch.tensor([0.0, 0, 1, 0])),
+        units=(torch.tensor([0.0, 1] * 12), torch.zeros(24), torch.tensor([1.0] * 5 + [0] * 19)),
+    )

@@ -1,0 +1,79 @@
+"""Gating must scale exactly one head or unit, pass gradients to the gates, and leave no trace behind."""
+
+import pytest
+import torch
+
+from secateur.errors import SecateurError
+from secateur.structure.gates import PerGate
+from secateur.structure.gating import gated
+
+
+def test_gates_of_one_change_nothing_and_hooks_are_taken_off(make_model, batch):
+    model = make_model()
+    before = model(**batch).start_logits
+    with gated(model, _filled(1.0)):
+        assert torch.equal(model(**batch).start_logits, before)
+    with pytest.raises(KeyError), gated(model, _filled(0.0)):
+        raise KeyError
+    assert torch.equal(model(**batch).start_logits, before)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_gate_scales_its_own_head_and_unit_as_scaled_weights_would(make_model, batch, attention):
+    model, scaled = make_model(attention=attention), make_model(attention=attention)
+    gates = _filled(1.0)
+    gates.heads[1][2], gates.units[0][5] = 0.3, 0.6
+    with torch.no_grad():
+        scaled.bert.encoder.layer[1].attention.output.dense.weight[:, 16:24] *= 0.3
+        scaled.bert.encoder.layer[0].output.dense.weight[:, 5] *= 0.6
+    with gated(model, gates):
+        ours = model(**batch).start_logits
+    assert torch.allclose(ours, scaled(**batch).start_logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_gates_learn_in_training_while_weights_are_frozen(make_model, batch, bfloat16):
+    model = make_model().train().requires_grad_(False)
+    gates = _filled(1.0, requires_grad=True)
+    with gated(model, gates), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        # Twice over the same gates: no graph may be shared between two backward passes.
+        for _ in range(2):
+            model(**batch).start_logits.float().square().sum().backward()
+    for gate in (*gates.heads, *gates.units):
+        assert gate.grad is not None
+        assert gate.grad.dtype == torch.float32
+        assert gate.grad.abs().sum() > 0
+
+
+def test_gradient_of_a_gate_is_the_slope_of_the_loss(make_model, batch):
+    model = make_model().double()
+    gates = _filled(0.8, requires_grad=True, dtype=torch.float64)
+
+    def loss() -> torch.Tensor:
+        with gated(model, gates):
+            return model(**batch).end_logits.square().sum()
+
+    loss().backward()
+    for gate in (gates.heads[1], gates.units[2]):
+        with torch.no_grad():
+            gate[3] += 1e-5
+            above = loss()
+            gate[3] -= 2e-5
+            slope = (above - loss()) / 2e-5
+            gate[3] += 1e-5
+        assert torch.isclose(gate.grad[3], slope, rtol=1e-5)
+
+
+def test_gates_of_another_model_are_refused(make_model):
+    with pytest.raises(SecateurError, match="2 layers do not fit a model of 3 layers"):
+        gated(make_model(num_labels=2), PerGate(heads=_filled(1.0).heads[:2], units=())).__enter__()
+    with pytest.raises(SecateurError, match=r"units of layer 0 have shape \(23,\), the layer has 24"):
+        gated(make_model(), _filled(1.0, units=23)).__enter__()
+
+
+def _filled(value: float, *, units: int = 24, **options) -> PerGate:
+    return PerGate(
+        heads=tuple(torch.full((4,), value, **options) for _ in range(3)),
+        units=tuple(torch.full((units,), value, **options) for _ in range(3)),
+    )
