@@ -15,30 +15,42 @@ from secateur.launch import config_path
 from secateur.record import Record
 
 # A model and a data set as small as they can be and still have layers, heads, windows and several batches.
-SMALL = (
+MODEL = (
+    "model.architecture.hidden_size=32",
+    "model.architecture.num_hidden_layers=3",
+    "model.architecture.num_attention_heads=4",
+    "model.architecture.intermediate_size=48",
+    "model.vocabulary_size=400",
+    "model.batch_size=16",
+    "model.epochs=2",
+)
+DATASET = (
     "dataset.generator.train=90",
     "dataset.generator.test=16",
     "dataset.max_seq_length=48",
     "dataset.max_question_length=16",
     "dataset.doc_stride=8",
-    "model.architecture.hidden_size=32",
-    "model.architecture.num_hidden_layers=3",
-    "model.architecture.intermediate_size=48",
-    "model.vocabulary_size=400",
-    "model.batch_size=16",
-    "model.epochs=2",
+)
+RUN = (
     "measure.batch_sizes=[1]",
     "measure.lengths=[16]",
     "measure.seconds=0.01",
     "trainer=cpu",
     "~callbacks.progress",
+    "trainer.enable_progress_bar=false",
 )
+
+
+def small(*overrides: str) -> list[str]:
+    """The overrides after those that make a run small; a model or data set of one's own stays as it is."""
+    chosen = {override.split("=")[0] for override in overrides}
+    return [*(() if "model" in chosen else MODEL), *(() if "dataset" in chosen else DATASET), *RUN, *overrides]
 
 
 def composed(*overrides: str, output: Path) -> DictConfig:
     """The config of ``secateur`` with overrides, as Hydra composes it."""
     with initialize_config_dir(config_path(), version_base="1.3"):
-        return compose("compress", [*SMALL, *overrides, f"paths.output={output}"])
+        return compose("compress", [*small(*overrides), f"paths.output={output}"])
 
 
 def run(*overrides: str, output: Path) -> tuple[Record, Path]:

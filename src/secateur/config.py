@@ -62,7 +62,7 @@ class ModelConfig:
     weight_decay: float = MISSING
     warmup_ratio: float = MISSING
     batch_size: int = MISSING
-    epochs: int = MISSING
+    epochs: float = MISSING
 
 
 @dataclass(kw_only=True)
@@ -79,7 +79,7 @@ class PredecessorConfig:
 
     checkpoint: str | None
     seed: int
-    epochs: int
+    epochs: float
     batch_size: int
     accumulate_grad_batches: int
     learning_rate: float

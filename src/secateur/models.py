@@ -9,12 +9,14 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from secateur.checks import unknown_key
 from secateur.config import ModelConfig
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import anatomy_of, max_positions_of
+from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of
 from secateur.structure.checkpoint import load, load_tokenizer
 
 
@@ -34,7 +36,7 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
         SecateurError: for the first thing that is wrong.
     """
     anatomy_of(config)
-    if config.hidden_size % config.num_attention_heads:
+    if config.num_attention_heads < 1 or config.hidden_size % config.num_attention_heads:
         raise SecateurError(
             f"model.architecture.num_attention_heads={config.num_attention_heads}: must divide "
             f"hidden_size={config.hidden_size}"
@@ -48,9 +50,9 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
 
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``."""
-    if model.vocabulary_size is not None:
+    if model.checkpoint is None:
+        assert model.vocabulary_size is not None
         return train_wordpiece(texts, vocab_size=model.vocabulary_size)
-    assert model.checkpoint is not None
     if Path(model.checkpoint).is_dir():
         return load_tokenizer(model.checkpoint)
     return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision)
@@ -101,15 +103,16 @@ def _with_fresh_head(model: PreTrainedModel) -> PreTrainedModel:
 def _config_of(model: ModelConfig) -> PretrainedConfig:
     if model.checkpoint is None:
         return _random_config(model)
-    if Path(model.checkpoint).is_dir() and not (Path(model.checkpoint) / "config.json").is_file():
-        raise SecateurError(f"model.checkpoint={model.checkpoint}: holds no config.json, so it is no checkpoint")
+    place, remedy = f"model.checkpoint={model.checkpoint}", "give a folder with config.json and model.safetensors"
+    folder = Path(model.checkpoint)
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise SecateurError(f"{place}: holds no config.json, so it is no checkpoint; {remedy}")
     try:
         return AutoConfig.from_pretrained(model.checkpoint, revision=model.revision)
-    except (OSError, ValueError) as error:
-        raise SecateurError(
-            f"model.checkpoint={model.checkpoint}: neither a checkpoint's folder nor a hub model that can be "
-            f"reached; give a folder with config.json and model.safetensors"
-        ) from error
+    except (OSError, ValueError, StrictDataclassError) as error:
+        if folder.exists():
+            raise SecateurError(f"{place}: its config.json is unusable: {_first_sentence(error)}") from error
+        raise SecateurError(f"{place}: neither a folder nor a hub model that can be reached; {remedy}") from error
 
 
 def _random_config(model: ModelConfig) -> PretrainedConfig:
@@ -117,9 +120,18 @@ def _random_config(model: ModelConfig) -> PretrainedConfig:
         raise SecateurError("model.checkpoint=null: give a checkpoint, or model.architecture and model.vocabulary_size")
     settings = dict(model.architecture)
     model_type = settings.pop("model_type", None)
+    if model_type not in ANATOMIES:
+        supported = ", ".join(sorted(ANATOMIES))
+        raise SecateurError(f"model.architecture.model_type={model_type}: must be one of {supported}")
+    known = AutoConfig.for_model(model_type).to_dict()
+    for name in settings:
+        if name not in known:
+            raise unknown_key(name, known, where="model.architecture")
     try:
         return AutoConfig.for_model(model_type, **settings)
-    except ValueError as error:
-        raise SecateurError(
-            f"model.architecture.model_type={model_type}: {str(error).splitlines()[0][:120]}"
-        ) from error
+    except StrictDataclassError as error:
+        raise SecateurError(f"model.architecture: {_first_sentence(error)}") from error
+
+
+def _first_sentence(error: Exception) -> str:
+    return " ".join(str(error).split()).partition(". ")[0]

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -76,19 +77,18 @@ def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None
 def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
     """The dense model's folder in the store, where it is trained on first use."""
     settings = {key: value for key, value in dataclasses.asdict(predecessor).items() if key != "checkpoint"}
-    shape = model.architecture
+    shape: dict[str, Any] = {"architecture": model.architecture, "vocabulary_size": model.vocabulary_size}
     if model.checkpoint is not None:
         shape = {"checkpoint": checkpoint_fingerprint(model.checkpoint, revision=model.revision)}
     key = key_of(
         {
             "model": shape,
-            "vocabulary_size": model.vocabulary_size,
             "rows": fingerprint(workshop.dataset.source()),
             "limit_train": workshop.dataset.limit_train,
             "task": workshop.task_settings(),
             "layout": "packed",
             "training": settings,
-            "precision": workshop.precision,
+            "arithmetic": workshop.arithmetic,
             "versions": library_versions(),
         }
     )

@@ -14,7 +14,8 @@ FILE_NAME = "record.json"
 
 
 class _Typed(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    # JSON has no word for a score that is no number: it is written as "NaN", which reads back as one.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
 
 
 class Structure(_Typed):

@@ -114,9 +114,10 @@ class TrainingModule(TaskModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear schedule over all optimizer steps of the fit."""
+        # Not trainer.estimated_stepping_batches: that sets the loader up before a checkpoint's place in it is read.
+        steps = self.trainer.max_steps
         groups = decay_groups(self.model, weight_decay=self.optimization.weight_decay)
         optimizer = AdamW(groups, lr=self.optimization.learning_rate, fused=True)
-        steps = int(self.trainer.estimated_stepping_batches)
         warmup = round(self.optimization.warmup_ratio * steps)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -141,7 +142,7 @@ class ResumeCheckpoint(pl.Callback):
     """Keeps one checkpoint, from which a killed fit goes on as if nothing had happened, to the bit on a CPU.
 
     It holds the generators' states beside what Lightning saves. None is taken on an epoch's last batch, since
-    resuming from there would leave out that epoch's validation: the epoch's end has one of its own.
+    resuming from there would leave out that epoch's validation: the validation's end has one of its own.
 
     Args:
         every_n_train_steps: optimizer steps between two checkpoints.
@@ -166,8 +167,8 @@ class ResumeCheckpoint(pl.Callback):
         if fresh and due and not trainer.is_last_batch:
             self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save once the epoch's validation is over."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save once the epoch's validation is over. (At the epoch's end Lightning would count the epoch twice.)"""
         self._save(trainer)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:

@@ -24,13 +24,16 @@ from secateur.structure.checkpoint import load
 from secateur.tasks.base import Task
 from secateur.trainer import TrainerFactory, fast_precision, trainer_factory
 
+# Settings of the trainer that change what is shown, not what is computed.
+DISPLAY = ("log_every_n_steps", "enable_progress_bar")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
     """Task, data and tools of a run.
 
     Attributes:
-        precision: the trainer's, part of whatever is keyed by how a model was trained or scored.
+        arithmetic: the trainer's settings that decide what a training run gives, part of the store's keys.
     """
 
     task: Task
@@ -38,7 +41,7 @@ class Workshop:
     data: TaskData
     tokenizer: PreTrainedTokenizerBase
     make_trainer: TrainerFactory
-    precision: str
+    arithmetic: dict[str, Any]
     store: Path
 
     def context(self, *, name: str, seed: int, folder: Path, teacher: Callable[[], PreTrainedModel]) -> Context:
@@ -66,7 +69,7 @@ class Workshop:
                 "rows": fingerprint(self.dataset.source()),
                 "test": [self.dataset.limit_train, self.dataset.limit_test],
                 "task": self.task_settings(),
-                "precision": self.precision,
+                "arithmetic": self.arithmetic,
             }
         )
         folder = made_once(
@@ -98,16 +101,15 @@ def open_workshop(
     """
     task = build(dataset.task, key="dataset.task")
     data, tokenizer = prepare(dataset, model, task, store=store, eval_batch_size=evaluation.batch_size)
-    precision = trainer["precision"]
-    if precision == "auto":
-        precision = fast_precision(trainer["accelerator"])
+    if trainer["precision"] == "auto":
+        trainer = {**trainer, "precision": fast_precision(trainer["accelerator"])}
     return Workshop(
         task=task,
         dataset=dataset,
         data=data,
         tokenizer=tokenizer,
-        make_trainer=trainer_factory({**trainer, "precision": precision}, callbacks),
-        precision=precision,
+        make_trainer=trainer_factory(trainer, callbacks),
+        arithmetic={name: value for name, value in trainer.items() if name not in DISPLAY},
         store=store,
     )
 

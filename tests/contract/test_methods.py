@@ -38,7 +38,9 @@ def test_refuses_a_key_that_no_step_reads(row: Row, tmp_path: Path) -> None:
 def test_refuses_a_key_that_a_step_does_not_take(row: Row, tmp_path: Path) -> None:
     for phase in row.phases:
         stranger = f"+method.steps.{phase}.epocks=2"
-        with pytest.raises(SecateurError, match=rf"^method\.steps\.{phase}\.epocks: unknown key; did you mean epochs\?"):
+        with pytest.raises(
+            SecateurError, match=rf"^method\.steps\.{phase}\.epocks: unknown key; did you mean epochs\?"
+        ):
             checked(composed(f"method={row.name}", *row.overrides, stranger, output=tmp_path))
 
 

@@ -76,9 +76,7 @@ def test_val_is_as_near_to_a_tenth_as_groups_allow(sizes):
 def test_split_is_the_same_every_time_and_in_any_order():
     """Pinned by value: runs made by different versions must validate on the same rows."""
     rows = _rows({f"article {number}": [2, 1, 3] for number in range(30)})
-    turned = DatasetDict(
-        {"train": rows["train"].select(range(len(rows["train"]) - 1, -1, -1)), "test": rows["test"]}
-    )
+    turned = DatasetDict({"train": rows["train"].select(range(len(rows["train"]) - 1, -1, -1)), "test": rows["test"]})
     titles = set(_column(_split(rows)["val"], "title"))
     assert titles == set(_column(_split(turned)["val"], "title"))
     assert titles == {"article 9", "article 16", "article 19"}

@@ -190,9 +190,7 @@ def test_text_that_is_not_utf8_is_named_by_line(tmp_path, name):
 def test_wrong_column_settings_name_the_key(tmp_path):
     path = _write(tmp_path / "a.csv", "context,question,answer\nc,q,c\n")
     _fails(path, columns={"contxt": "c"}, match="dataset.columns.contxt")
-    _fails(
-        path, columns={"id": "key"}, match="no column 'key' for dataset.columns.id; set it to one of context"
-    )
+    _fails(path, columns={"id": "key"}, match="no column 'key' for dataset.columns.id; set it to one of context")
     _fails(path, columns={"context": None}, match="no column 'context' for dataset.columns.context")
 
 
@@ -239,9 +237,7 @@ def make_rows(*, questions: int) -> DatasetDict:
 def test_generator_is_called_with_its_settings():
     rows = load_rows(Source(name="toy", generator={"_target_": f"{__name__}.make_rows", "questions": 3}))
     assert rows["train"]["id"][:] == ["train:1", "train:2", "train:3"]
-    with pytest.raises(
-        SecateurError, match=r"dataset\.generator\._target_=secateur\.no\.such: Error loading"
-    ):
+    with pytest.raises(SecateurError, match=r"dataset\.generator\._target_=secateur\.no\.such: Error loading"):
         load_rows(Source(name="toy", generator={"_target_": "secateur.no.such"}))
 
 

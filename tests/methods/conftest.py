@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,12 +58,10 @@ def make_model(config: Config, workshop: Workshop) -> MakeModel:
     """Builds a model of 3 layers with 4 heads of 8 and 48 units, or one cut to an uneven shape."""
 
     def make(*, attention: str = "sdpa", uneven: bool = False, seed: int = 0) -> PreTrainedModel:
-        assert config.model.architecture is not None
-        architecture = {**config.model.architecture, "attn_implementation": attention}
-        settings = dataclasses.replace(config.model, architecture=architecture)
         model = fresh_model(
-            settings, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed
+            config.model, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed
         ).eval()
+        model.set_attn_implementation(attention)
         return shrink(model, uneven_gates()) if uneven else model
 
     return make

@@ -134,7 +134,9 @@ def test_refuses_counts_below_one(key, value):
 def _looped(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     """Σ over examples of |∂L/∂γ|, one example and one backward pass at a time."""
     rows = range(len(batch["input_ids"]))
-    each = [_gate_gradients(model, task, {name: values[row : row + 1] for name, values in batch.items()}) for row in rows]
+    each = [
+        _gate_gradients(model, task, {name: values[row : row + 1] for name, values in batch.items()}) for row in rows
+    ]
     summed = (
         [torch.stack(values).abs().sum(0) for values in zip(*(getattr(one, kind) for one in each), strict=True)]
         for kind in ("heads", "units")

@@ -13,7 +13,9 @@ from secateur.structure.surgery import structure_sizes
 def test_draws_uniformly_one_number_for_each_gate(make_model, make_context):
     """Every figure lies in [0, 1), and every tenth of that range holds about a tenth of them."""
     model = make_model()
-    drawn = torch.cat([_all(Random().run(State(model=model), make_context(seed=seed)).importance) for seed in range(20)])
+    drawn = torch.cat(
+        [_all(Random().run(State(model=model), make_context(seed=seed)).importance) for seed in range(20)]
+    )
     assert len(drawn) == 20 * (3 * 4 + 3 * 48)
     shares = torch.histc(drawn, bins=10, min=0, max=1) / len(drawn)
     assert (shares - 0.1).abs().max() < 0.03
@@ -23,7 +25,9 @@ def test_draws_uniformly_one_number_for_each_gate(make_model, make_context):
 def test_fits_an_uneven_model(make_model, make_context):
     model = make_model(uneven=True)
     importance = Random().run(State(model=model), make_context()).importance
-    assert ([len(each) for each in importance.heads], [len(each) for each in importance.units]) == structure_sizes(model)
+    assert ([len(each) for each in importance.heads], [len(each) for each in importance.units]) == structure_sizes(
+        model
+    )
 
 
 def test_same_seed_same_numbers_whatever_was_drawn_elsewhere(make_model, make_context):

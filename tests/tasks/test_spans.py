@@ -24,9 +24,7 @@ def test_best_spans_are_the_exact_top_n(longest: int) -> None:
     for row in range(5):
         expected = _brute_force(start[row], end[row], mask[row], longest)
         count = min(20, len(expected))
-        found = [(i.item(), j.item()) for i, j in zip(spans.start_BN[row], spans.end_BN[row], strict=True)][
-            :count
-        ]
+        found = [(i.item(), j.item()) for i, j in zip(spans.start_BN[row], spans.end_BN[row], strict=True)][:count]
         assert spans.score_BN[row, :count].tolist() == sorted(expected.values(), reverse=True)[:count]
         assert [expected[span] for span in found] == spans.score_BN[row, :count].tolist()
         assert spans.score_BN[row, count:].eq(-math.inf).all()
@@ -43,9 +41,7 @@ def test_windows_shorter_than_the_list_are_filled_up() -> None:
 
 
 def test_a_window_without_document_has_no_span() -> None:
-    spans = best_spans(
-        torch.ones(1, 4), torch.ones(1, 4), torch.zeros(1, 4).bool(), n_best_size=2, max_answer_length=2
-    )
+    spans = best_spans(torch.ones(1, 4), torch.ones(1, 4), torch.zeros(1, 4).bool(), n_best_size=2, max_answer_length=2)
     assert spans.score_BN.tolist() == [[-math.inf, -math.inf]]
     assert spans.null_score_B.tolist() == [2.0]
 
@@ -86,9 +82,7 @@ def _spans(*windows: tuple[float, list[tuple[int, int, float]]]) -> Spans:
 
 
 def _answer(spans: Spans, *, first_token: list[int], **options: object) -> QuestionAnswer:
-    windows = Windows(
-        example=[0] * len(first_token), document_start=[3] * len(first_token), first_token=first_token
-    )
+    windows = Windows(example=[0] * len(first_token), document_start=[3] * len(first_token), first_token=first_token)
     settings = {"n_best_size": 5, "version_2_with_negative": True} | options
     (answer,) = answers([spans], windows, [QUESTION], **settings)  # type: ignore[arg-type]
     return answer

@@ -116,9 +116,7 @@ def test_v2_leaves_out_a_split_without_questions() -> None:
 def _best(
     answers: dict[str, str], references: dict[str, list[str]], scores: dict[str, float]
 ) -> tuple[float, float, float, float]:
-    result = squad_v2_scores(
-        dict.fromkeys(references, ""), references, no_answer_scores=scores, best_answers=answers
-    )
+    result = squad_v2_scores(dict.fromkeys(references, ""), references, no_answer_scores=scores, best_answers=answers)
     return tuple(result[key] for key in ("best_em", "best_em_threshold", "best_f1", "best_f1_threshold"))  # type: ignore[return-value]
 
 

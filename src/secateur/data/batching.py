@@ -32,7 +32,8 @@ class BucketSampler(Sampler[int]):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
-        self.skip = 0
+        # Batches to leave out of an epoch, (epoch, batches). Not used up by one iteration: Lightning begins several.
+        self.done = (0, 0)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -43,8 +44,9 @@ class BucketSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = bucketed(self.lengths, self.batch_size, np.random.default_rng((self.seed, self.epoch)))
-        skip, self.skip = self.skip, 0
-        return iter(order[skip * self.batch_size :].tolist())
+        epoch, batches = self.done
+        begin = batches * self.batch_size if epoch == self.epoch else 0
+        return iter(order[begin:].tolist())
 
 
 def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
@@ -73,12 +75,13 @@ class ResumableLoader(DataLoader):
 
     def state_dict(self) -> dict[str, int]:
         """What Lightning puts into a checkpoint."""
-        return {"position": self.position}
+        assert isinstance(self.sampler, BucketSampler)
+        return {"epoch": self.sampler.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration where the checkpoint was taken."""
         assert isinstance(self.sampler, BucketSampler)
-        self.sampler.skip = state["position"]
+        self.sampler.done = (state["epoch"], state["position"])
 
 
 def train_loader(

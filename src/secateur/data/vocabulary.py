@@ -8,6 +8,7 @@ made from, so a vocabulary has to follow from its texts alone: hence the merges 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -41,7 +42,7 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int, model_max_length: 
     Raises:
         SecateurError: if ``vocab_size`` leaves no room for the single characters.
     """
-    words = {word: count for word, count in _count_words(texts).items()}
+    words = _count_words(texts)
     pieces = {word: _characters(word) for word in sorted(words)}
     alphabet = sorted({piece for of_word in pieces.values() for piece in of_word})
     room = vocab_size - len(_SPECIAL) - len(alphabet)
@@ -107,7 +108,7 @@ def _merges(pieces: dict[str, list[str]], counts: dict[str, int]) -> Iterator[st
 
 
 def _pairs(of_word: list[str]) -> Iterator[tuple[str, str]]:
-    return zip(of_word, of_word[1:], strict=False)
+    return itertools.pairwise(of_word)
 
 
 def _merge(of_word: list[str], pair: tuple[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,22 +75,29 @@ class Step(ABC):
 
 
 def fit(
-    module: TrainingModule, context: Context, *, epochs: int, batch_size: int, accumulate_grad_batches: int
+    module: TrainingModule, context: Context, *, epochs: float, batch_size: int, accumulate_grad_batches: int
 ) -> None:
     """Train a phase, going on from its checkpoint if an earlier process left one.
+
+    Args:
+        epochs: passes over the training split; a last part of a pass ends without a validation of its own.
 
     Raises:
         KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
     """
     pl.seed_everything(context.seed, verbose=False)
+    loader = context.data.train_loader(batch_size=batch_size, seed=context.seed)
     trainer = context.make_trainer(
-        folder=context.folder, max_epochs=epochs, accumulate_grad_batches=accumulate_grad_batches
+        folder=context.folder,
+        max_epochs=math.ceil(epochs),
+        max_steps=math.ceil(epochs * math.ceil(len(loader) / accumulate_grad_batches)),
+        accumulate_grad_batches=accumulate_grad_batches,
     )
     checkpoint = context.folder / CHECKPOINT
     module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are
     trainer.fit(
         module,
-        context.data.train_loader(batch_size=batch_size, seed=context.seed),
+        loader,
         context.data.eval_loader("val"),
         ckpt_path=checkpoint if checkpoint.is_file() else None,
     )

@@ -19,7 +19,7 @@ class FineTuning(Step):
     """Train all weights on the task.
 
     Args:
-        epochs: passes over the training split.
+        epochs: passes over the training split; may be a fraction.
         batch_size: examples (for QA: windows) of one forward pass.
         accumulate_grad_batches: forward passes of one optimizer step.
         learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.Optimization`.
@@ -29,7 +29,7 @@ class FineTuning(Step):
     def __init__(
         self,
         *,
-        epochs: int,
+        epochs: float,
         batch_size: int,
         learning_rate: float,
         accumulate_grad_batches: int,
@@ -40,12 +40,9 @@ class FineTuning(Step):
         evaluate: bool = False,
     ) -> None:
         super().__init__(evaluate=evaluate)
-        counts = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "accumulate_grad_batches": accumulate_grad_batches,
-        }
-        for name, count in counts.items():
+        if epochs <= 0:
+            raise SecateurError(f"epochs={epochs}: must be above 0")
+        for name, count in {"batch_size": batch_size, "accumulate_grad_batches": accumulate_grad_batches}.items():
             if count < 1:
                 raise SecateurError(f"{name}={count}: must be at least 1")
         self.epochs = epochs
@@ -80,7 +77,7 @@ class FineTuning(Step):
 
     def examples_seen(self, context: Context) -> int:
         """Windows of the training split, once per epoch."""
-        return self.epochs * len(context.data.examples["train"])
+        return round(self.epochs * len(context.data.examples["train"]))
 
     def _objective(self, context: Context) -> Callable[[PreTrainedModel, Batch], Tensor]:
         if self.distillation is None:

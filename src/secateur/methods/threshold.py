@@ -16,6 +16,9 @@ from secateur.structure.gates import PerGate
 
 SPLITS = ("separate", "joint")
 
+# 0.07 · 100 is a little above 7 in binary; the smallest whole number *not below the request* is still 7.
+_BINARY_NOISE = 1e-6
+
 
 class Threshold(Step):
     """Close the gates of the least important, ranked over all layers together.
@@ -80,15 +83,14 @@ def close_jointly(importance: PerGate, *, fraction: float, weights_per_head: int
     removed = weight[order].double().cumsum(0)
     asked = fraction * removed[-1].item()
     # Closing starts one by one and stops at the first sum that is not below the request.
-    count = int((removed < asked).sum()) + 1 if asked > 0 else 0
+    count = int((removed < asked - _BINARY_NOISE).sum()) + 1 if asked > 0 else 0
     gates = _zeroed(score, order[:count]).split([len(layer) for layer in layers])
     return PerGate(heads=gates[: len(importance.heads)], units=gates[len(importance.heads) :])
 
 
 def _close(layers: Sequence[Tensor], fraction: float) -> tuple[Tensor, ...]:
     score = torch.cat(list(layers))
-    # 0.3 · 10 is a little above 3 in binary; the smallest whole number *not below the request* is still 3.
-    count = math.ceil(fraction * len(score) - 1e-9)
+    count = math.ceil(fraction * len(score) - _BINARY_NOISE)
     gates = _zeroed(score, score.argsort(stable=True)[:count])
     return gates.split([len(layer) for layer in layers])
 
@@ -103,9 +105,10 @@ def _check_amounts(*, sparsity: float | None, heads: float | None, units: float 
     if split not in SPLITS:
         raise SecateurError(f"split={split}: must be one of {', '.join(SPLITS)}")
     own = {"heads": heads, "units": units}
-    for name, fraction in own.items():
+    for name, fraction in {"sparsity": sparsity, **own}.items():
         if fraction is not None and not 0 <= fraction < 1:
             raise SecateurError(f"{name}={fraction}: must lie in [0, 1)")
+    for name, fraction in own.items():
         if fraction is not None and sparsity is not None:
             raise SecateurError(f"{name}={fraction}: goes with sparsity=null, not with sparsity={sparsity}")
         if fraction is not None and split == "joint":

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from secateur.data.vocabulary import train_wordpiece
+from secateur.errors import SecateurError
+
+TEXTS = [
+    "The café sold three red boats, and then four red boats.",
+    "Who sold the boats? Nobody sold the cafés.",
+    "Boating is what the boaters at the boathouse do: they boat.",
+]
+
+
+def test_the_most_frequent_pair_is_merged_first_and_ties_go_by_the_alphabet():
+    """Word counts by hand: aab 3, b 1. Pairs: (a, ##a) and (##a, ##b), 3 each; "##" sorts before letters."""
+    tokenizer = train_wordpiece(["aab aab aab b"], vocab_size=100)
+    assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == [
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+        *("##a", "##b", "a", "b"),
+        *("##ab", "aab"),
+    ]
+
+
+def test_a_repeated_character_is_merged_without_overlap():
+    tokenizer = train_wordpiece(["aaaaa aaaaa"], vocab_size=8)
+    assert tokenizer.tokenize("aaaaa") == ["a", "##aa", "##aa"]
+
+
+def test_vocabulary_size_is_an_upper_bound_that_is_reached_when_there_is_enough_to_merge():
+    assert len(train_wordpiece(TEXTS, vocab_size=40)) == 40
+    assert len(train_wordpiece(TEXTS, vocab_size=10_000)) < 200
+
+
+def test_too_small_a_vocabulary_is_refused_with_the_smallest_that_would_do():
+    with pytest.raises(SecateurError, match=r"vocab_size=7: .* at least 9"):
+        train_wordpiece(["aab aab b"], vocab_size=7)
+    assert len(train_wordpiece(["aab aab b"], vocab_size=9)) == 9
+
+
+def test_order_of_texts_does_not_matter():
+    assert train_wordpiece(TEXTS, vocab_size=60).vocab == train_wordpiece(reversed(TEXTS), vocab_size=60).vocab
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_another_process_learns_the_same_ids(hash_seed: str):
+    """The trainer of ``tokenizers`` fails this: the store of predecessors could then never be shared."""
+    code = (
+        "import json, sys; from secateur.data.vocabulary import train_wordpiece;"
+        "print(json.dumps(train_wordpiece(json.loads(sys.argv[1]), vocab_size=60).get_vocab()))"
+    )
+    import json
+    import os
+
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    command = [sys.executable, "-c", code, json.dumps(TEXTS)]
+    there = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert json.loads(there) == train_wordpiece(TEXTS, vocab_size=60).get_vocab()
+
+
+def test_pairs_are_laid_out_as_bert_expects():
+    tokenizer = train_wordpiece(TEXTS, vocab_size=200)
+    encoded = tokenizer("Who sold boats?", "THREE boats.", return_offsets_mapping=True)
+    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"]) == (
+        ["[CLS]", *tokenizer.tokenize("who sold boats?"), "[SEP]", *tokenizer.tokenize("three boats."), "[SEP]"]
+    )
+    second = encoded["token_type_ids"].index(1)
+    assert encoded["input_ids"][second - 1] == tokenizer.sep_token_id
+    assert set(encoded["token_type_ids"][second:]) == {1}
+    assert encoded["offset_mapping"][second][0] == 0
+
+
+def test_accents_and_case_are_folded_and_unseen_characters_unknown():
+    tokenizer = train_wordpiece(TEXTS, vocab_size=200)
+    assert tokenizer.tokenize("CAFÉ") == tokenizer.tokenize("cafe")
+    assert tokenizer.tokenize("日") == ["[UNK]"]
+
+
+def test_saved_tokenizer_gives_the_same_ids_and_offsets(tmp_path: Path):
+    tokenizer = train_wordpiece(TEXTS, vocab_size=60, model_max_length=64)
+    tokenizer.save_pretrained(tmp_path)
+    reloaded = AutoTokenizer.from_pretrained(tmp_path)
+    pair = ("Who sold the cafés?", "Boaters sold the red café, dearly.")
+    assert reloaded.vocab == tokenizer.vocab
+    assert reloaded.model_max_length == 64
+    assert dict(reloaded(*pair, return_offsets_mapping=True)) == dict(tokenizer(*pair, return_offsets_mapping=True))
+
+
+def test_long_passages_overflow_into_windows():
+    """What tokenising for question answering relies on: stride, offsets and sequence ids."""
+    tokenizer = train_wordpiece(TEXTS, vocab_size=200)
+    encoded = tokenizer(
+        "Who?", " ".join(TEXTS), truncation="only_second", max_length=16, stride=4, return_overflowing_tokens=True
+    )
+    assert len(encoded["input_ids"]) > 1
+    assert all(len(ids) <= 16 for ids in encoded["input_ids"])
+    assert 1 in encoded.sequence_ids(1)

@@ -1,0 +1,138 @@
+"""Mistakes in a config: one line with key, value and remedy, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.checks import checked
+from secateur.errors import SecateurError
+from secateur.pipeline import check_buildable
+from tests.runs import composed
+
+MISTAKES = {
+    "a fraction above 1": (["sparsity=1.5"], r"^sparsity=1\.5: must lie in \[0, 1\)"),
+    "a negative fraction": (["sparsity=-0.1"], r"^sparsity=-0\.1: must lie in \[0, 1\)"),
+    "not a number": (["sparsity=much"], r"^sparsity=much: "),
+    "an unknown key at the top": (["+sparsty=0.5"], r"^sparsty: unknown key; did you mean sparsity\?"),
+    "an unknown key in a group": (
+        ["+dataset.limit_trian=5"],
+        r"^dataset\.limit_trian: unknown key; did you mean limit_train",
+    ),
+    "an unknown key of a step": (
+        ["+method.steps.recover.epocks=2"],
+        r"^method\.steps\.recover\.epocks: unknown key; did you mean epochs\?",
+    ),
+    "an unknown key of the task": (
+        ["+dataset.task.n_best=3"],
+        r"^dataset\.task\.n_best: unknown key; did you mean n_best_size\?",
+    ),
+    "an unknown key of the trainer": (
+        ["+trainer.precison=16"],
+        r"^trainer\.precison: unknown key; did you mean precision",
+    ),
+    "an unknown setting of the method": (["+method.unit=0.5"], r"^method\.unit: unknown key; did you mean units\?"),
+    "a step that is not there": (["method.order=[score,cut]"], r"^method\.order: no step is called cut"),
+    "an amount without effect": (
+        ["method=control", "sparsity=0.3"],
+        r"^sparsity=0\.3: has no effect on method=control",
+    ),
+    "no amount": (["sparsity=null"], r"^method\.steps\.threshold\.sparsity=null: say how much"),
+    "two amounts": (["method.heads=0.3"], r"^method\.steps\.threshold\.heads=0\.3: goes with sparsity=null"),
+    "no epochs": (["method.steps.recover.epochs=0"], r"^method\.steps\.recover\.epochs=0(\.0)?: must be above 0"),
+    "a learning rate of zero": (
+        ["method.steps.recover.learning_rate=0"],
+        r"^method\.steps\.recover\.learning_rate=0(\.0)?: must be above 0",
+    ),
+    "a temperature of zero": (
+        ["distillation=logits", "distillation.loss.temperature=0"],
+        r"^distillation\.loss\.temperature=0(\.0)?: must be above 0",
+    ),
+    "an architecture without anatomy": (
+        ["model.architecture.model_type=gpt2"],
+        r"^model_type='gpt2' is not supported; supported architectures: bert",
+    ),
+    "an architecture that nobody knows": (
+        ["model.architecture.model_type=brt"],
+        r"^model\.architecture\.model_type=brt: ",
+    ),
+    "heads that do not divide the width": (
+        ["model.architecture.num_attention_heads=3"],
+        r"^model\.architecture\.num_attention_heads=3: must divide hidden_size=32",
+    ),
+    "inputs longer than the model": (
+        ["dataset.max_seq_length=1024"],
+        r"^dataset\.max_seq_length=1024: beyond the 512 positions",
+    ),
+    "a stride that does not move": (["dataset.doc_stride=40"], r"^dataset\.doc_stride=40: must be below"),
+    "a limit of zero": (["dataset.limit_train=0"], r"^dataset\.limit_train=0: must be at least 1"),
+    "a missing folder": (["dataset=squad_v1", "dataset.data_dir=/nowhere"], r"^dataset\.data_dir=/nowhere: "),
+    "a missing file": (
+        ["dataset=custom_qa", "dataset.train_files=/no/a.csv", "dataset.test_files=/no/b.csv"],
+        r"^dataset\.train_files: there is no file /no/a\.csv",
+    ),
+    "a checkpoint that is none": (
+        ["model=minilm", "model.checkpoint=/nowhere/at/all"],
+        r"^model\.checkpoint=/nowhere/at/all: neither",
+    ),
+    "a predecessor that is none": (["predecessor.checkpoint=/nowhere"], r"^predecessor\.checkpoint=/nowhere: no model"),
+    "a dtype that cannot be measured": (["measure.dtypes=[float8]"], r"^measure\.dtypes=float8: must be"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_in_one_line(overrides: list[str], line: str, tmp_path: Path) -> None:
+    with pytest.raises(SecateurError, match=line) as told:
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    overrides = ["model=minilm", f"model.checkpoint={tmp_path / 'empty'}"]
+    with pytest.raises(SecateurError, match=r"^model\.checkpoint=.*: holds no config\.json"):
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
+
+
+def test_an_unwritable_output_is_told_with_its_key(tmp_path: Path) -> None:
+    """A file in the way, since tests may run as a user who may write anywhere."""
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(SecateurError, match=r"^paths\.runs=.*: cannot be written \(Not a directory\)"):
+        checked(composed(output=tmp_path / "out"))
+
+
+def test_a_setting_that_is_not_there_is_a_mistake_in_a_users_own_yaml_too(tmp_path: Path) -> None:
+    own = tmp_path / "conf" / "dataset"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults: [toy_qa, _self_]\nname: mine\nlimit_trains: 3\n")
+    searchpath = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    with pytest.raises(SecateurError, match=r"^dataset\.limit_trains: unknown key; did you mean limit_train\?"):
+        checked(composed(searchpath, "dataset=mine", output=tmp_path))
+
+
+def test_malformed_data_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    """Through the whole launcher: nothing is left in the store but its folder."""
+    from tests.runs import run
+
+    good = {"data": [{"title": str(n), "paragraphs": [paragraph(n)]} for n in range(4)]}
+    (tmp_path / "dev.json").write_text(json.dumps(good))
+    (tmp_path / "train.json").write_text(json.dumps(good)[:-20])
+    overrides = ["dataset=squad_v1", f"dataset.data_dir={tmp_path}"]
+    with pytest.raises(SecateurError, match=r"train\.json.*line 1"):
+        run(*overrides, output=tmp_path / "out")
+    good["data"][1]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 3
+    (tmp_path / "train.json").write_text(json.dumps(good))
+    with pytest.raises(SecateurError, match=r"train\.json.*q1"):
+        run(*overrides, output=tmp_path / "out")
+    (tmp_path / "train.json").write_text(json.dumps({"data": []}))
+    with pytest.raises(SecateurError, match=r"train"):
+        run(*overrides, output=tmp_path / "out")
+    assert not list((tmp_path / "out" / "store").rglob("*.safetensors"))
+
+
+def paragraph(number: int) -> dict[str, object]:
+    answer = {"text": "blue", "answer_start": 14}
+    question = {"id": f"q{number}", "question": "What colour is the door?", "answers": [answer]}
+    return {"context": f"The door {number} is blue.", "qas": [question]}

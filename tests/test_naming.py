@@ -1,0 +1,48 @@
+"""A run's folder is named by what was asked for: the same for the same request, another for another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secateur.naming import run_name
+from tests.runs import composed
+
+
+def name(*overrides: str, output: Path) -> str:
+    return run_name(_root_=composed(*overrides, output=output))
+
+
+def test_says_what_was_asked_for(tmp_path: Path) -> None:
+    assert name("seed=3", output=tmp_path).startswith("gain-tiny-toy_qa-s0.5-seed3-")
+    assert name("method=control", output=tmp_path).startswith("control-tiny-toy_qa-seed1-")
+
+
+def test_is_the_same_wherever_and_whenever_it_is_asked(tmp_path: Path) -> None:
+    same = {
+        name(*overrides, output=tmp_path / folder)
+        for folder, overrides in {
+            "a": [],
+            "b": ["sweep=other"],
+            "c": ["force=true"],
+            "d": ["callbacks.checkpoint.every_n_train_steps=7"],
+        }.items()
+    }
+    assert len(same) == 1
+
+
+def test_differs_with_whatever_decides_the_outcome(tmp_path: Path) -> None:
+    variants = [[], ["sparsity=0.4"], ["seed=2"], ["predecessor.epochs=5"], ["method.steps.recover.epochs=2"]]
+    assert len({name(*overrides, output=tmp_path) for overrides in variants}) == len(variants)
+
+
+def test_follows_the_contents_of_local_files(tmp_path: Path) -> None:
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.json").write_text("{}")
+    overrides = ["dataset=squad_v1", f"dataset.data_dir={tmp_path}"]
+    before = name(*overrides, output=tmp_path)
+    (tmp_path / "train.json").write_text('{"data": []}')
+    assert name(*overrides, output=tmp_path) != before
+
+
+def test_never_fails_on_what_the_checks_will_report(tmp_path: Path) -> None:
+    assert name("+dataset.stranger=1", "dataset.data_dir=/nowhere", output=tmp_path)

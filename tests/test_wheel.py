@@ -1,0 +1,54 @@
+"""The built wheel works in an empty folder, with its configs inside, and takes a user's own beside them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.runs import small
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's contents: what pip would put into site-packages."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, REPOSITORY],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def secateur(*overrides: str, site: Path, cwd: Path) -> str:
+    # -P and PYTHONPATH: the unpacked wheel goes before the checkout that is installed for the tests.
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "secateur", *overrides]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_runs_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
+    secateur(*small("method=random", "sparsity=0.5", "model.epochs=1"), site=unpacked, cwd=tmp_path)
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert (folder / "record.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+def test_takes_a_users_own_options(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "tinier.yaml").write_text("defaults: [tiny, _self_]\nname: tinier\n")
+    shown = secateur(
+        "model=tinier", f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "--cfg", "job", site=unpacked, cwd=tmp_path
+    )
+    assert "name: tinier" in shown
+    assert "name: gain" in shown
