@@ -14,7 +14,7 @@ from secateur.record import (
     write_record,
 )
 from secateur.report.command import main, write_csv
-from secateur.report.table import group
+from secateur.report.rows import group
 
 
 def make_record(*, seed=1, method="l0", f1=72.0, **changes):

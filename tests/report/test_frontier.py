@@ -6,7 +6,7 @@ import pytest
 
 from secateur.record import Latency, LatencyPair, ModelFigures, Percentiles, Record
 from secateur.report.frontier import draw, pareto
-from secateur.report.table import group
+from secateur.report.rows import group
 
 
 def make_record(*, method="l0", seed=1, f1=72.0, milliseconds=50.0, timed=True, dataset="squad"):

@@ -5,7 +5,8 @@ import pytest
 from rich.console import Console
 
 from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, Structure
-from secateur.report.table import Setting, Stat, differences, group, render
+from secateur.report.rows import Setting, Stat, differences, group
+from secateur.report.table import render
 
 
 def make_record(*, method="l0", sparsity=0.5, seed=1, f1=72.0, milliseconds=50.0, config=None, **changes):

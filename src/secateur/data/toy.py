@@ -122,46 +122,46 @@ def _dataset(split: str, *, titles: Iterator[str], answerable: list[bool], rng: 
 def _passage(title: str, *, answerable: list[bool], rng: random.Random) -> tuple[str, list[tuple[str, _Answers]]]:
     """A passage, and a question with its answers for each entry of ``answerable``; no question comes twice."""
     facts = _facts(rng)
-    context = f"In {title},"
+    context = ""
     possible: list[tuple[str, _Answers]] = []
     for fact in facts:
-        start = len(context) + 1
-        context += f" {fact.sentence}"
+        start = len(context)
+        context += f"{fact.sentence} "
         possible += [
             (fact.ask(detail), {"text": [text], "answer_start": [start + offset]})
             for detail, (text, offset) in fact.details.items()
         ]
     possible = _shuffled(possible, rng)
     impossible = _impossible(facts, rng)
-    return context, [
+    return context.rstrip(), [
         possible.pop() if has_answer else (impossible.pop(), {"text": [], "answer_start": []})
         for has_answer in answerable
     ]
 
 
 def _facts(rng: random.Random) -> list[_Fact]:
-    """Facts that have no word in common, so that each question has one answer at most."""
-    people, deeds, things = (rng.sample(words, FACTS_PER_PASSAGE) for words in (_PEOPLE, _DEEDS, _THINGS))
+    """Facts that have no answer in common, so that each question has one at most."""
+    people, things = rng.sample(_PEOPLE, FACTS_PER_PASSAGE), rng.sample(_THINGS, FACTS_PER_PASSAGE)
     details = {name: rng.sample(words, FACTS_PER_PASSAGE) for name, words in _DETAILS.items()}
+    deeds = rng.sample(_DEEDS, FACTS_PER_PASSAGE)
     facts = []
     for index, (person, deed, thing) in enumerate(zip(people, deeds, things, strict=True)):
-        untold = rng.choice([None, *_DETAILS])
-        told = {name: words[index] for name, words in details.items() if name != untold}
-        facts.append(_fact(person, deed, thing, told=told))
+        words = {name: of_detail[index] for name, of_detail in details.items()}
+        untold = rng.choice(_UNTOLD)
+        if untold:
+            words[untold] = rng.choice(_VAGUE[untold])
+        facts.append(_fact(person, deed, thing, words=words, untold=untold))
     return facts
 
 
-def _fact(person: str, deed: tuple[str, str], thing: str, *, told: dict[str, str]) -> _Fact:
+def _fact(person: str, deed: tuple[str, str], thing: str, *, words: dict[str, str], untold: str | None) -> _Fact:
     sentence = f"{person} {deed[0]}"
-    details = {"person": (person, 0)}
-    for name in ("number", "colour", "thing", "month"):
-        if word := thing if name == "thing" else told.get(name):
-            sentence += " in " if name == "month" else " "
-            details[name] = (word, len(sentence))
-            sentence += word
-    start = min(offset for name, (_, offset) in details.items() if name != "person")
-    details["thing"] = (sentence[start : details["thing"][1] + len(thing)], start)
-    return _Fact(person, *deed, thing, f"{sentence}.", details)
+    details = {"person": (person, 0), "thing": (" ".join((*words.values(), thing)), len(sentence) + 1)}
+    for name, word in words.items():
+        if name != untold:
+            details[name] = (word, len(sentence) + 1)
+        sentence += f" {word}"
+    return _Fact(person, *deed, thing, f"{sentence} {thing}.", details)
 
 
 def _impossible(facts: list[_Fact], rng: random.Random) -> list[str]:
@@ -182,7 +182,6 @@ _QUESTIONS = {
     "number": "How many {thing} did {person} {base}?",
     "colour": "What colour {thing} did {person} {base}?",
     "thing": "Name the {thing} that {person} {deed}.",
-    "month": "When were {thing} {deed}?",
 }
 _PLACE_BEGINNINGS = ("Oak", "Ash", "Elm", "Mill", "Stone", "Brook", "Fern", "Thorn", "Lark", "Wolf", "Crow")
 _PLACE_ENDINGS = ("ford", "ton", "by", "wick", "ham", "dale", "field", "moor")
@@ -201,8 +200,8 @@ _THINGS = (
 _DETAILS = {
     "number": ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     "colour": ("red", "blue", "green", "yellow", "white", "black", "brown", "grey", "pink", "purple", "orange"),
-    "month": (
-        *("January", "February", "March", "April", "May", "June"),
-        *("July", "August", "September", "October", "November", "December"),
-    ),
 }
+# What stands in the place of a detail that is not told; sentences keep their length, for positions are dear to
+# learn from few examples.
+_VAGUE = {"number": ("some", "several", "many"), "colour": ("old", "new", "large", "small")}
+_UNTOLD = (None, None, "number", "colour")

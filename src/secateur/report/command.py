@@ -15,6 +15,7 @@ from rich.text import Text
 from secateur.errors import SecateurError
 from secateur.record import Record, find_records, read_record
 from secateur.report import frontier, table
+from secateur.report.rows import FRACTIONS, SIZES, Row, Stat, group
 
 _WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
 _DESCRIPTION = """\
@@ -61,7 +62,7 @@ def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> list[Record
     return _once(found, warn)
 
 
-def write_csv(rows: Sequence[table.Row], file: TextIO) -> None:
+def write_csv(rows: Sequence[Row], file: TextIO) -> None:
     """Write one line for each row, with every score and every latency setting in columns of their own."""
     lines = [_csv_line(row) for row in rows]
     header = list(dict.fromkeys(name for line in lines for name in line))
@@ -87,7 +88,7 @@ def _report(folders: Sequence[Path], *, csv_file: Path | None, frontier_file: Pa
     records = read(folders, warn=lambda line: _complain(f"warning: {line}"))
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
-    rows = table.group(records)
+    rows = group(records)
     if rows:
         console.print(table.render_rows(rows))
     _list_unfinished(records, console)
@@ -153,14 +154,14 @@ def _write(file: Path, write: Callable[[], Any]) -> Any:
         raise SecateurError(f"{file}: cannot be written ({error.strerror}); name another file") from error
 
 
-def _save_csv(rows: Sequence[table.Row], path: Path) -> None:
+def _save_csv(rows: Sequence[Row], path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
         write_csv(rows, file)
     partial.replace(path)
 
 
-def _csv_line(row: table.Row) -> dict[str, Any]:
+def _csv_line(row: Row) -> dict[str, Any]:
     names = ("method", "model", "dataset", "distillation", "sparsity")
     line: dict[str, Any] = {name: getattr(row, name) for name in names}
     seed = "as the run's" if row.predecessor_seed is None else row.predecessor_seed
@@ -168,7 +169,7 @@ def _csv_line(row: table.Row) -> dict[str, Any]:
     line |= _mean_and_std("score", row.score) | _mean_and_std("speedup", row.speedup)
     line |= {"speedup_setting": str(row.headline or ""), "device": "; ".join(row.devices)}
     line["beside_others"] = row.beside_others
-    for name in ("retention", *table.FRACTIONS, *table.SIZES):
+    for name in ("retention", *FRACTIONS, *SIZES):
         line |= _mean_and_std(name, row.figures.get(name))
     line["flops_length"] = row.flops_length
     for name, stat in row.scores.items():
@@ -180,7 +181,7 @@ def _csv_line(row: table.Row) -> dict[str, Any]:
     return line
 
 
-def _mean_and_std(name: str, stat: table.Stat | None) -> dict[str, float | None]:
+def _mean_and_std(name: str, stat: Stat | None) -> dict[str, float | None]:
     return {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
 
 

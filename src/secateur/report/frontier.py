@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secateur.report.table import DENSE, Row
+from secateur.report.rows import DENSE, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,275 @@
+"""Rows of a table: runs that differ in their seed alone are one, with the mean and spread of every figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from secateur.record import ModelFigures, Record
+
+DENSE = "dense"
+FRACTIONS = ("removed", "zeroed", "heads_removed", "units_removed", "layers_removed", "layers_decomposed")
+SIZES = ("parameters", "encoder_parameters", "flops", "disk_bytes")
+
+# Where a run was kept or logged, and how often it was tried, changes nothing in its outcome.
+_IGNORED = frozenset({"seed", "sweep", "paths", "logger", "callbacks", "hydra", "force", "retry"})
+_NOTHING = "-"
+
+
+class Stat(NamedTuple):
+    """Mean and sample standard deviation of ``n`` readings; ``std`` is None where there is only one."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+class Setting(NamedTuple):
+    """What a latency was measured at; ``length`` in tokens."""
+
+    dtype: str
+    batch_size: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.dtype}, {self.batch_size} x {self.length} tokens"
+
+
+class Timing(NamedTuple):
+    """Times as fast as the reference, and milliseconds per batch."""
+
+    speedup: Stat
+    p50: Stat
+    p90: Stat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Runs that differ in their seed alone, or (``method`` is ``dense``) one reference.
+
+    ``figures`` has ``retention`` (a fraction of the reference's score), those of ``FRACTIONS`` and those of
+    ``SIZES`` (FLOPs of one forward pass over ``flops_length`` tokens); what was not measured is missing.
+    ``differs`` names the settings, as ``dotted.key=value``, in which this row departs from those that have
+    the same method, model, dataset, distillation and sparsity.
+    """
+
+    method: str
+    model: str
+    dataset: str
+    distillation: str
+    sparsity: float | None
+    predecessor_seed: int | None
+    metric: str
+    n: int
+    scores: dict[str, Stat]
+    figures: dict[str, Stat]
+    flops_length: int | None
+    timings: dict[Setting, Timing]
+    devices: tuple[str, ...]
+    beside_others: bool
+    settings: dict[str, Any] = field(repr=False)
+    differs: tuple[str, ...] = ()
+
+    @property
+    def dense(self) -> bool:
+        """Whether this is a reference."""
+        return self.method == DENSE
+
+    @property
+    def score(self) -> Stat | None:
+        """The score on the task's own metric."""
+        return self.scores.get(self.metric)
+
+    @property
+    def headline(self) -> Setting | None:
+        """Float32 at the largest batch and length that most of the row's runs were timed at."""
+        candidates = [setting for setting in self.timings if setting.dtype == "float32"]
+        return max(candidates, key=lambda s: (self.timings[s].speedup.n, *s[1:]), default=None)
+
+    @property
+    def speedup(self) -> Stat | None:
+        """Times as fast as the reference at the headline setting."""
+        return self.timings[self.headline].speedup if self.headline else None
+
+
+def group(records: Iterable[Record]) -> list[Row]:
+    """The rows of a table of the finished ``records``.
+
+    Returns:
+        For each model and dataset in name order: its references, then its runs by method and sparsity. Where
+        each predecessor was trained with the run's own seed, ``predecessor_seed`` is None and the spread
+        covers both.
+    """
+    finished = [record for record in records if record.status == "finished"]
+    rows = _labelled([*_dense_rows(finished), *_compressed_rows(finished)])
+    return sorted(rows, key=_order)
+
+
+def differences(settings: Sequence[Mapping[str, Any]], *, prefix: str = "") -> list[tuple[str, ...]]:
+    """In which dotted keys nested settings differ, as ``key=value``, for each of them.
+
+    A mapping that only some have is named once, as ``key=absent`` where it is missing, and not leaf by leaf.
+    """
+    labels: list[list[str]] = [[] for _ in settings]
+    for key in dict.fromkeys(key for each in settings for key in each):
+        values = [each.get(key, "absent") for each in settings]
+        nested = [index for index, value in enumerate(values) if isinstance(value, Mapping)]
+        plain = [index for index, value in enumerate(values) if not isinstance(value, Mapping)]
+        if nested or len({repr(values[index]) for index in plain}) > 1:
+            for index in plain:
+                labels[index].append(f"{prefix}{key}={_as_text(values[index])}")
+        inner = differences([values[index] for index in nested], prefix=f"{prefix}{key}.") if nested else []
+        for index, found in zip(nested, inner, strict=True):
+            labels[index].extend(found)
+    return [tuple(label) for label in labels]
+
+
+def _stat(readings: Sequence[float]) -> Stat | None:
+    n = len(readings)
+    if n < 2:
+        return _one(readings)
+    mean = math.fsum(readings) / n
+    return Stat(mean, math.sqrt(math.fsum([(reading - mean) ** 2 for reading in readings]) / (n - 1)), n)
+
+
+def _one(readings: Sequence[float]) -> Stat | None:
+    """Of one model, also where many records speak of it, as of a reference: there is no spread over seeds."""
+    return Stat(math.fsum(readings) / len(readings), None, 1) if readings else None
+
+
+def _compressed_rows(records: Sequence[Record]) -> Iterable[Row]:
+    alike: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        names = (record.method, record.model, record.dataset, record.distillation, record.sparsity)
+        alike[json.dumps([names, _settings(record)], sort_keys=True, default=str)].append(record)
+    for members in alike.values():
+        for seed, same in _by_predecessor_seed(members).items():
+            yield _compressed_row(same, seed)
+
+
+def _by_predecessor_seed(records: Sequence[Record]) -> dict[int | None, list[Record]]:
+    if len({r.seed for r in records}) > 1 and all(r.predecessor_seed == r.seed for r in records):
+        return {None: list(records)}
+    by_seed: dict[int | None, list[Record]] = defaultdict(list)
+    for record in records:
+        by_seed[record.predecessor_seed].append(record)
+    return by_seed
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """The config that makes a run what it is, without seeds, and with the data's fingerprint."""
+    config = {key: value for key, value in record.config.items() if key not in _IGNORED}
+    predecessor = {key: value for key, value in (config.get("predecessor") or {}).items() if key != "seed"}
+    return config | {"predecessor": predecessor, "fingerprint": record.fingerprint}
+
+
+def _compressed_row(records: Sequence[Record], predecessor_seed: int | None) -> Row:
+    first = records[0]
+    settings = _settings(first)
+    settings["predecessor"]["seed"] = "${seed}" if predecessor_seed is None else predecessor_seed
+    asked = {key: getattr(first, key) for key in ("method", "distillation", "sparsity")}
+    row = _row(records, "compressed", _stat, predecessor_seed=predecessor_seed, settings=settings, asked=asked)
+    retention = _stat([record.retention for record in records if record.retention is not None])
+    return replace(row, figures=_measured({"retention": retention}) | row.figures)
+
+
+def _dense_rows(records: Sequence[Record]) -> Iterable[Row]:
+    alike: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.reference is not None:
+            alike[_model_name(record.reference), record.dataset, record.fingerprint].append(record)
+    for (name, _, fingerprint), same in alike.items():
+        seed = same[0].predecessor_seed
+        settings: dict[str, Any] = {
+            "predecessor": {"seed": seed},
+            "reference": name,
+        }
+        settings["fingerprint"] = fingerprint
+        asked = {"method": DENSE, "distillation": "", "sparsity": None}
+        row = _row(same, "reference", _one, predecessor_seed=seed, settings=settings, asked=asked)
+        yield replace(row, figures={"retention": Stat(1.0, None, 1)} | row.figures)
+
+
+def _model_name(model: ModelFigures) -> str:
+    """The end of its path: how deep the record lies that points there does not matter."""
+    return "/".join(Path(model.folder).parts[-2:])
+
+
+def _row(records: Sequence[Record], side: str, stat: Callable, *, asked: Mapping[str, Any], **known: Any) -> Row:
+    models = [model for record in records if (model := getattr(record, side)) is not None]
+    latencies = [record.latency for record in records if record.latency is not None]
+    sizes, flops_length = _sizes(models, stat)
+    fractions = {name: stat([getattr(m.structure, name) for m in models]) for name in FRACTIONS if models}
+    names = dict.fromkeys(name for model in models for name in model.scores)
+    return Row(
+        model=records[0].model,
+        dataset=records[0].dataset,
+        metric=records[0].metric,
+        n=1 if side == "reference" else len(records),
+        scores={name: stat([m.scores[name] for m in models if name in m.scores]) for name in names},
+        figures=fractions | sizes,
+        flops_length=flops_length,
+        timings=_timings(records, side, stat),
+        devices=tuple(sorted({f"{each.device}, threads: {each.threads}" for each in latencies})),
+        beside_others=any(each.beside_others for each in latencies),
+        **asked,
+        **known,
+    )
+
+
+def _sizes(models: Sequence[ModelFigures], stat: Callable) -> tuple[dict[str, Stat], int | None]:
+    costs = [model.cost for model in models if model.cost is not None]
+    counts = {name: stat([size for c in costs if (size := getattr(c, name))]) for name in SIZES if name != "flops"}
+    measured = [set(cost.flops) for cost in costs if cost.flops]
+    length = max(set.intersection(*measured) if measured else (), default=None)
+    counts["flops"] = stat([cost.flops[length] for cost in costs if length in cost.flops])
+    return _measured(counts), length
+
+
+def _timings(records: Sequence[Record], side: str, stat: Callable) -> dict[Setting, Timing]:
+    pairs = defaultdict(list)
+    for record in records:
+        for pair in record.latency.pairs if record.latency else ():
+            if pair.reference.p50 > 0 and pair.compressed.p50 > 0:
+                times = getattr(pair, side)
+                readings = (pair.reference.p50 / times.p50, times.p50, times.p90)
+                pairs[Setting(pair.dtype, pair.batch_size, pair.length)].append(readings)
+    order = sorted(pairs, key=lambda s: (s.dtype != "float32", *s[1:]))
+    return {setting: Timing(*map(stat, zip(*pairs[setting], strict=True))) for setting in order}
+
+
+def _measured(stats: Mapping[str, Stat | None]) -> dict[str, Stat]:
+    return {name: stat for name, stat in stats.items() if stat is not None}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _labelled(rows: Sequence[Row]) -> list[Row]:
+    look_alikes: dict[tuple, list[Row]] = defaultdict(list)
+    predecessors = defaultdict(set)
+    for row in rows:
+        look_alikes[row.method, row.model, row.dataset, row.distillation, row.sparsity].append(row)
+        predecessors[row.model, row.dataset].add(None if row.dense else row.settings["predecessor"]["seed"])
+    labelled = []
+    for alike in look_alikes.values():
+        for row, differs in zip(alike, differences([row.settings for row in alike]), strict=True):
+            # A table of several predecessor seeds says which, also where nothing looks alike.
+            several = not row.dense and len(predecessors[row.model, row.dataset] - {None}) > 1
+            seed = [f"predecessor.seed={row.settings['predecessor']['seed']}"] if several else []
+            labelled.append(replace(row, differs=tuple(dict.fromkeys(seed + list(differs)))))
+    return labelled
+
+
+def _order(row: Row) -> tuple:
+    asked = -1.0 if row.sparsity is None else row.sparsity
+    return row.model, row.dataset, not row.dense, row.method, asked, row.distillation, row.differs
+
+
+# Rendering
