@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # as many workers as processors, one thread each
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # an idle OpenMP team that spins slows its neighbours down
 
 import pytest

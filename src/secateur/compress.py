@@ -68,6 +68,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
                 _report_done(earlier)
                 return earlier
         record = new_record(config, folder, asked=asked)
+        write_record(record, folder)
         begin = time.monotonic()
         try:
             run(config, steps, record, folder)
@@ -86,6 +87,7 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
     from secateur.checks import build
     from secateur.predecessor import parent_of
     from secateur.record import Record
+    from secateur.trainer import with_precision
 
     parents = [parent_of(config.predecessor.checkpoint), parent_of(config.model.checkpoint)]
     return Record(
@@ -108,6 +110,7 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
             "system": platform.platform(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "threads": torch.get_num_threads(),
+            "precision": with_precision(config.trainer)["precision"],
         },
     )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from secateur.card import model_card
 from secateur.checks import build
 from secateur.config import Config, MeasureConfig, ModelConfig
 from secateur.cost import cost_of, measure_latency, structure_of
@@ -157,7 +158,7 @@ def score(
 
 
 def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
-    """Parameters, FLOPs, memory, size and latency of both models of the run in ``folder``, in this process."""
+    """Parameters, FLOPs, memory, size and latency of both models of the run in ``folder``; the model's card."""
     assert record.reference is not None
     assert record.compressed is not None
     reference, compressed = (load(folder / figures.folder) for figures in (record.reference, record.compressed))
@@ -173,6 +174,7 @@ def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
         dtypes=settings.dtypes,  # type: ignore[arg-type]
         seconds=settings.seconds,
     )
+    (folder / record.compressed.folder / "README.md").write_text(model_card(record), encoding="utf-8")
 
 
 def discard(folder: Path) -> None:

@@ -29,6 +29,13 @@ def fast_precision(accelerator: str) -> str:
     return "bf16-mixed" if in_hardware else "32-true"
 
 
+def with_precision(trainer: dict[str, Any]) -> dict[str, Any]:
+    """The trainer's settings with ``precision: auto`` made out."""
+    if trainer["precision"] != "auto":
+        return trainer
+    return {**trainer, "precision": fast_precision(trainer["accelerator"])}
+
+
 def _make_trainer(trainer: dict[str, Any], callbacks: dict[str, Any], *, folder: Path, **options: Any) -> pl.Trainer:
     return build(
         trainer,

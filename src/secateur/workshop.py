@@ -22,7 +22,7 @@ from secateur.models import checkpoint_fingerprint
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
 from secateur.tasks.base import Task
-from secateur.trainer import TrainerFactory, fast_precision, trainer_factory
+from secateur.trainer import TrainerFactory, trainer_factory, with_precision
 
 # Settings of the trainer that change what is shown, not what is computed.
 DISPLAY = ("log_every_n_steps", "enable_progress_bar")
@@ -101,8 +101,7 @@ def open_workshop(
     """
     task = build(dataset.task, key="dataset.task")
     data, tokenizer = prepare(dataset, model, task, store=store, eval_batch_size=evaluation.batch_size)
-    if trainer["precision"] == "auto":
-        trainer = {**trainer, "precision": fast_precision(trainer["accelerator"])}
+    trainer = with_precision(trainer)
     return Workshop(
         task=task,
         dataset=dataset,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,21 +51,41 @@ def assert_same_weights(one: Path, other: Path) -> None:
             assert ours.get_tensor(key).equal(theirs.get_tensor(key)), key
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=KILLS)
-@pytest.mark.parametrize("settings", [(), ("accumulate",), ("bf16",)], ids=["plain", "accumulated", "bf16"])
-def test_predecessor_resumes_to_the_bit(kill: str, settings: tuple[str, ...], tmp_path: Path) -> None:
+SETTINGS = {
+    "plain": (),
+    "accumulated": ("predecessor.accumulate_grad_batches=2",),
+    "bf16": ("trainer.precision=bf16-mixed",),
+}
+CASES = [("plain", kill) for kill in KILLS] + [
+    (setting, kill)
+    for setting in ("accumulated", "bf16")
+    for kill in ("mid-epoch", "on an epoch's last batch", "between two epochs")
+]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Record, Path]]:
+    """One whole run for each setting, made on first use."""
+
+    @cache
+    def whole(setting: str) -> tuple[Record, Path]:
+        return run("method=finetune", EVERY_STEP, *SETTINGS[setting], output=tmp_path_factory.mktemp("whole"))
+
+    return whole
+
+
+@pytest.mark.parametrize(("setting", "kill"), CASES)
+def test_predecessor_resumes_to_the_bit(
+    setting: str, kill: str, uninterrupted: Callable[[str], tuple[Record, Path]], tmp_path: Path
+) -> None:
     """The longest phase there is: two epochs, a validation after each."""
     step, when = KILLS[kill]
-    overrides = ["method=finetune", EVERY_STEP]
-    if "accumulate" in settings:
-        overrides.append("predecessor.accumulate_grad_batches=2")
+    if setting == "accumulated":
         step = round(step * 3 / 5)  # an epoch has five batches, and three optimizer steps
-    if "bf16" in settings:
-        overrides.append("trainer.precision=bf16-mixed")
-    whole = run(*overrides, output=tmp_path / "whole")
+    overrides = ["method=finetune", EVERY_STEP, *SETTINGS[setting]]
     with pytest.raises(Killed):
-        run(*overrides, kill_at(step, when=when), output=tmp_path / "killed")
-    assert_same(whole, run(*overrides, output=tmp_path / "killed"))
+        run(*overrides, kill_at(step, when=when), output=tmp_path)
+    assert_same(uninterrupted(setting), run(*overrides, output=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _find_columns(table: Table, columns: Mapping[str, str | None]) -> dict[str, 
         names["answers"] = None  # which column holds the answers has been said
     found = {}
     for ours, theirs in names.items():
-        if theirs in table.columns:
+        if theirs is not None and theirs in table.columns:
             found[ours] = table.columns[theirs]
         elif columns.get(ours) or ours in ("context", "question"):
             raise _missing_column(table, ours, theirs)

@@ -1,0 +1,57 @@
+"""The model card: the README of an exported model folder, with the record's figures."""
+
+from __future__ import annotations
+
+from secateur.record import ModelFigures, Record
+
+
+def model_card(record: Record) -> str:
+    """Markdown that says where the model comes from, what it scores, weighs and how fast it is."""
+    assert record.reference is not None
+    assert record.compressed is not None
+    asked = "" if record.sparsity is None else f" at sparsity {record.sparsity:g}"
+    lines = [
+        f"# {record.name}",
+        "",
+        f"`{record.model}` fine-tuned on `{record.dataset}` and compressed by `{record.method}`{asked}, "
+        f"distillation `{record.distillation}`, seed {record.seed}.",
+        "",
+        "    import secateur",
+        "    model = secateur.load(FOLDER)",
+        "",
+        "Without secateur, `AutoModel….from_pretrained(FOLDER, trust_remote_code=True)` runs the modelling file in",
+        "this folder; where there is none, the shape is a stock one and the flag is not needed.",
+        "",
+        "| | dense reference | this model |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {dense} | {ours} |"
+            for name, dense, ours in _figures(record, record.reference, record.compressed)
+        ),
+        "",
+        *_speed(record),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tuple[str, str, str]]:
+    rows = [(name, f"{value:.2f}", f"{ours.scores[name]:.2f}") for name, value in dense.scores.items()]
+    if record.retention is not None:
+        rows.append((f"{record.metric} kept", "100 %", f"{100 * record.retention:.1f} %"))
+    rows.append(("removed from the encoder", "0 %", f"{100 * ours.structure.removed:.1f} %"))
+    if dense.cost and ours.cost:
+        rows.append(("parameters", f"{dense.cost.parameters:,}", f"{ours.cost.parameters:,}"))
+        for length, flops in dense.cost.flops.items():
+            rows.append((f"GFLOPs at {length} tokens", f"{flops / 1e9:.2f}", f"{ours.cost.flops[length] / 1e9:.2f}"))
+    return rows
+
+
+def _speed(record: Record) -> list[str]:
+    if record.latency is None:
+        return []
+    lines = [f"Speed on {record.latency.device}, {record.latency.threads} threads, both models timed in turn:", ""]
+    return lines + [
+        f"* {pair.dtype}, {pair.batch_size} × {pair.length} tokens: {pair.speedup:.2f} times as fast "
+        f"({pair.compressed.p50:.1f} ms instead of {pair.reference.p50:.1f} ms)"
+        for pair in record.latency.pairs
+    ]
