@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from secateur import naming
@@ -39,6 +40,10 @@ def main(composed: DictConfig) -> float | None:
         config = checked(composed)
         print_tree(naming.resolved(composed), title=folder.name)
         record = compress(config, folder, asked=naming.resolved(composed))
+    except SecateurError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            log.error(error)  # Hydra itself tells the first failure only, once all jobs are over
+        raise
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # Hydra makes it before anything is checked

@@ -91,7 +91,7 @@ def test_batches_come_in_random_order_and_company():
 
 @pytest.mark.parametrize("done", [0, 1, 5, 12])
 def test_a_fresh_loader_gives_the_rest_of_the_epoch(done):
-    """Also where the iterator ran ahead of the training; and the next epoch is whole again."""
+    """However often that is begun, as Lightning does; and the next epoch is whole again."""
     items = _Items(_lengths(101))
     loader = _loader(items, epoch=2)
     whole = list(loader)
@@ -99,7 +99,8 @@ def test_a_fresh_loader_gives_the_rest_of_the_epoch(done):
     fresh = _loader(items)
     fresh.load_state_dict(loader.state_dict())
     fresh.sampler.set_epoch(2)
-    assert list(fresh) == whole[done:]
+    for _ in range(2):
+        assert list(fresh) == whole[done:]
     assert len(fresh) == len(whole)
     fresh.sampler.set_epoch(3)
     assert list(fresh) == list(_loader(items, epoch=3))
