@@ -44,7 +44,7 @@ class DatasetConfig:
             train_files=_listed(self.train_files),
             test_files=_listed(self.test_files),
             file_names=self.file_names,
-            columns=self.columns,
+            columns={ours: theirs for ours, theirs in self.columns.items() if theirs is not None},
             generator=self.generator,
         )
 

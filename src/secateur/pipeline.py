@@ -179,5 +179,5 @@ def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Forget an earlier run of the same name."""
-    for path in folder.iterdir():
+    for path in folder.glob("[!.]*"):  # not the lock that this process holds
         shutil.rmtree(path) if path.is_dir() else path.unlink()
