@@ -22,7 +22,7 @@ from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from secateur.workshop import Workshop, open_workshop
 from tests.runs import composed
 
-SETTINGS = ("dataset.generator.train=40", "model.epochs=1", "trainer.enable_progress_bar=false")
+SETTINGS = ("dataset.generator.train=40", "model.epochs=1")
 
 
 @pytest.fixture(scope="module")

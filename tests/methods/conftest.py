@@ -26,7 +26,7 @@ MakeContext = Callable[..., Context]
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Weights are drawn wide enough that gradients are far above rounding."""
-    settings = ("+model.architecture.initializer_range=0.2", "trainer.enable_progress_bar=false")
+    settings = ("+model.architecture.initializer_range=0.2",)
     return checked(composed(*settings, output=tmp_path_factory.mktemp("output")))
 
 
@@ -47,8 +47,10 @@ def workshop(config: Config) -> Workshop:
 def make_context(workshop: Workshop, tmp_path: Path) -> MakeContext:
     """A step's context; by default asking for the teacher is a mistake."""
 
-    def make(*, seed: int = 1, teacher: Callable[[], PreTrainedModel] | None = None) -> Context:
-        return workshop.context(name="step", seed=seed, folder=tmp_path, teacher=teacher or _no_teacher)
+    def make(*, seed: int = 1, name: str = "step", teacher: Callable[[], PreTrainedModel] = _no_teacher) -> Context:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        return workshop.context(name=name, seed=seed, folder=folder, teacher=teacher)
 
     return make
 

@@ -90,7 +90,7 @@ def fit(
     trainer = context.make_trainer(
         folder=context.folder,
         max_epochs=math.ceil(epochs),
-        max_steps=math.ceil(epochs * math.ceil(len(loader) / accumulate_grad_batches)),
+        max_steps=math.ceil(epochs * math.ceil(len(loader) / accumulate_grad_batches) - 1e-6),
         accumulate_grad_batches=accumulate_grad_batches,
     )
     checkpoint = context.folder / CHECKPOINT
