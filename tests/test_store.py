@@ -78,6 +78,15 @@ def _race(folder: Path, barrier: Barrier) -> None:
     assert (made_once(folder, make, what="it") / "content").read_text() == "whole"
 
 
+def test_a_failure_before_anything_was_begun_leaves_nothing(tmp_path):
+    def refuse(partial):
+        raise SecateurError("train.json: line 1: not JSON")
+
+    with pytest.raises(SecateurError):
+        made_once(tmp_path / "entry", refuse, what="an entry")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
 def test_processes_that_come_at_once_make_it_once(tmp_path):
     barrier = SPAWN.Barrier(2)
     processes = [SPAWN.Process(target=_race, args=(tmp_path / "entry", barrier)) for _ in range(2)]

@@ -19,6 +19,9 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of
 from secateur.structure.checkpoint import load, load_tokenizer
 
+# What decides what a checkpoint computes: weights, configuration, vocabulary.
+CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
+
 
 def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
     """Refuse, by its configuration alone, a model that cannot be compressed or is too short for the data.
@@ -82,7 +85,7 @@ def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = Non
     if not folder.is_dir():
         return f"{checkpoint}@{revision}"
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")]):
+    for path in sorted(path for pattern in CHECKPOINT_FILES for path in folder.glob(pattern)):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]

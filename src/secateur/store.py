@@ -45,7 +45,12 @@ def made_once(folder: Path, make: Callable[[Path], None], *, what: str) -> Path:
         if not folder.is_dir():  # nobody made it while this process waited
             partial = folder.with_name(folder.name + ".partial")
             partial.mkdir(exist_ok=True)
-            make(partial)
+            try:
+                make(partial)
+            except BaseException:
+                if not any(partial.iterdir()):  # nothing was begun, so there is nothing to go on from
+                    partial.rmdir()
+                raise
             partial.replace(folder)
     return folder
 
