@@ -21,6 +21,8 @@ MODEL = (
     "model.architecture.num_attention_heads=4",
     "model.architecture.intermediate_size=48",
     "model.vocabulary_size=400",
+    "model.architecture.hidden_dropout_prob=0.1",
+    "model.architecture.attention_probs_dropout_prob=0.1",
     "model.batch_size=16",
     "model.epochs=2",
 )

@@ -18,8 +18,8 @@ from tests.runs import run, small
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def secateur(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "secateur", *small(*overrides)]
+def secateur(*overrides: str, cwd: Path, multirun: bool = False) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "secateur", *(["-m"] if multirun else []), *small(*overrides)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, check=False)
 
 
@@ -55,7 +55,9 @@ def test_an_unwritable_output_is_one_line_too(tmp_path: Path) -> None:
 
 
 def test_a_multirun_goes_on_after_a_failure_and_shares_one_predecessor(tmp_path: Path) -> None:
-    ended = secateur("-m", "method=random,gain", "sparsity=0.3,1.5", "sweep=first", "model.epochs=1", cwd=tmp_path)
+    ended = secateur(
+        "method=random,gain", "sparsity=0.3,1.5", "sweep=first", "model.epochs=1", cwd=tmp_path, multirun=True
+    )
     assert ended.returncode == 1
     assert "sparsity=1.5: must lie in [0, 1)" in ended.stderr
     records = [read_record(path) for path in (tmp_path / "outputs" / "sweeps" / "first").glob("*/record.json")]

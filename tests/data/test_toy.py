@@ -7,6 +7,17 @@ from datasets import DatasetDict
 from secateur.data.toy import FEATURES, toy_qa
 from secateur.errors import SecateurError
 
+GOLDEN = {
+    "id": "test-0",
+    "title": "Thornford",
+    "context": (
+        "Nils lost some yellow spoons. Wanda painted nine large bells. "
+        "Ada borrowed five black ropes. Mara made twelve old drums."
+    ),
+    "question": "Who made drums?",
+    "answers": {"text": ["Mara"], "answer_start": [93]},
+}
+
 
 @pytest.fixture(scope="module")
 def data() -> DatasetDict:
@@ -85,7 +96,7 @@ def test_same_arguments_same_questions_and_another_seed_others(data: DatasetDict
 def test_questions_are_the_same_in_every_release():
     """A stored predecessor is found again by the generator's settings, so these must keep their meaning."""
     row = toy_qa(train=1, test=1, seed=0, unanswerable=0)["test"][0]
-    assert (row["title"], row["question"], row["answers"]["text"]) == ("", "", [""])
+    assert row == GOLDEN
 
 
 def test_test_questions_do_not_depend_on_the_size_of_the_training_set(data: DatasetDict):

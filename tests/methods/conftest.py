@@ -26,7 +26,7 @@ MakeContext = Callable[..., Context]
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Weights are drawn wide enough that gradients are far above rounding."""
-    settings = ("+model.architecture.initializer_range=0.2",)
+    settings = ("model.architecture.initializer_range=0.2",)
     return checked(composed(*settings, output=tmp_path_factory.mktemp("output")))
 
 

@@ -1,16 +1,17 @@
 """A made-up extractive question-answering data set in SQuAD 2.0's schema, small enough to learn in under a minute.
 
-Each article is about a village, each passage tells who did what to which things there, and each question asks for
-one detail about one kind of thing. The words of the question other than the thing say only which words could be
-answers (numbers, colours, names, months), and most sentences have one of each; the right one stands near the thing
-asked about. So a model has to find the thing of the question in the passage *and* to look at its neighbours, which
-takes several layers and heads. Unanswerable questions ask about a thing that the passage does not mention, or for
-a detail that it gives for other things only.
+Each passage tells in a few sentences who did what to which things, and each question asks for one detail about one
+of those things. The other words of the question say only which words could be answers (names, numbers, colours),
+and nearly every sentence has one of them; the right one stands near the thing asked about. So a model has to find
+the question's thing in the passage *and* to look at its neighbours, which takes several layers and heads.
+Unanswerable questions ask about a thing that the passage does not mention, or for a detail that it gives for other
+things only.
 
-Two properties make this learnable from random weights within some hundred steps. The thing is always the third
-word of the question: a model that has to find out at once where it stands and how to match it stays at guessing.
-And "Name the ..." asks for a span that ends in the thing itself; that is learnt first, and leads from the thing to
-its neighbours, on which all the other questions build.
+Three properties make this learnable from random weights within some hundred steps; without the first or the second,
+models of the size that fits stayed at guessing. The thing is always the third word of the question, so that only
+how to match it is to be found out, not where it stands. All sentences have the same length, so that neighbours are
+quickly learnt from absolute positions. And "Name the ..." asks for a span that ends in the thing itself: that is
+learnt first, and leads from the thing to its neighbours, on which the other questions build.
 """
 
 from __future__ import annotations
@@ -183,6 +184,7 @@ _QUESTIONS = {
     "colour": "What colour {thing} did {person} {base}?",
     "thing": "Name the {thing} that {person} {deed}.",
 }
+# Articles are named after villages; the passages do not mention them.
 _PLACE_BEGINNINGS = ("Oak", "Ash", "Elm", "Mill", "Stone", "Brook", "Fern", "Thorn", "Lark", "Wolf", "Crow")
 _PLACE_ENDINGS = ("ford", "ton", "by", "wick", "ham", "dale", "field", "moor")
 _PEOPLE = (
@@ -201,7 +203,7 @@ _DETAILS = {
     "number": ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     "colour": ("red", "blue", "green", "yellow", "white", "black", "brown", "grey", "pink", "purple", "orange"),
 }
-# What stands in the place of a detail that is not told; sentences keep their length, for positions are dear to
-# learn from few examples.
+# Stands in the place of a detail that is not told, so that sentences keep their length.
 _VAGUE = {"number": ("some", "several", "many"), "colour": ("old", "new", "large", "small")}
+# Half of the sentences tell everything.
 _UNTOLD = (None, None, "number", "colour")
