@@ -52,7 +52,7 @@ MISTAKES = {
     ),
     "an architecture without anatomy": (
         ["model.architecture.model_type=gpt2"],
-        r"^model_type='gpt2' is not supported; supported architectures: bert",
+        r"^model\.architecture\.model_type=gpt2: must be one of bert",
     ),
     "an architecture that nobody knows": (
         ["model.architecture.model_type=brt"],
