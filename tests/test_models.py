@@ -191,7 +191,7 @@ def test_fingerprint_of_a_hub_model_is_its_name_and_revision():
 
 
 def _fresh(settings: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
-    return fresh_model(settings, auto_class=TASK, tokenizer=tokenizer, seed=seed)
+    return fresh_model(settings, auto_class=TASK, head={}, tokenizer=tokenizer, seed=seed)
 
 
 def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -124,7 +124,9 @@ def test_a_checkpoint_counts_by_content_not_by_place(workshop, config, monkeypat
     """And what is left in the config of an architecture that it replaces does not count."""
     keys = []
     for place, seed in (("one", 1), ("two", 1), ("three", 2)):
-        model = fresh_model(config.model, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed)
+        model = fresh_model(
+            config.model, auto_class=workshop.task.auto_class, head={}, tokenizer=workshop.tokenizer, seed=seed
+        )
         save_model(model, workshop.tokenizer, tmp_path / place)
         given = dataclasses.replace(config.model, checkpoint=str(tmp_path / place))
         keys.append(_key(workshop, dataclasses.replace(config, model=given), monkeypatch))

@@ -88,16 +88,19 @@ def check_dataset(dataset: DatasetConfig) -> None:
     Raises:
         SecateurError: for the first thing that is wrong.
     """
-    for name in ("max_seq_length", "max_question_length", "doc_stride"):
-        if getattr(dataset, name) < 1:
-            raise SecateurError(f"dataset.{name}={getattr(dataset, name)}: must be at least 1")
+    lengths = dataset.lengths()
+    for name, length in lengths.items():
+        if length < 1:
+            raise SecateurError(f"dataset.{name}={length}: must be at least 1")
     for name in ("limit_train", "limit_test"):
         limit = getattr(dataset, name)
         if limit is not None and limit < 1:
             raise SecateurError(f"dataset.{name}={limit}: must be at least 1, or null for all")
     # Beside the longest question, a window must move on by at least one token; 4 special tokens at the most.
-    room = dataset.max_seq_length - dataset.max_question_length - 4
-    if dataset.doc_stride >= room:
+    room = dataset.max_seq_length - lengths.get("max_question_length", 0) - 4
+    if room < 1:
+        raise SecateurError(f"dataset.max_seq_length={dataset.max_seq_length}: leaves no room for the text")
+    if lengths.get("doc_stride", 0) >= room:
         raise SecateurError(
             f"dataset.doc_stride={dataset.doc_stride}: must be below max_seq_length - max_question_length - 4 = {room}"
         )

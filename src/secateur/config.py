@@ -23,13 +23,15 @@ class DatasetConfig:
     train_files: Any
     test_files: Any
     file_names: dict[str, list[str]]
-    columns: dict[str, str | None]
+    columns: dict[str, Any]
     generator: dict[str, Any] | None
     limit_train: int | None
     limit_test: int | None
     max_seq_length: int
-    max_question_length: int
-    doc_stride: int
+    column_names: list[str] | None = None
+    quoting: bool = True
+    max_question_length: int | None = None
+    doc_stride: int | None = None
     task: dict[str, Any]
 
     def source(self) -> Source:
@@ -45,8 +47,15 @@ class DatasetConfig:
             test_files=_listed(self.test_files),
             file_names=self.file_names,
             columns={ours: theirs for ours, theirs in self.columns.items() if theirs is not None},
+            column_names=self.column_names,
+            quoting=self.quoting,
             generator=self.generator,
         )
+
+    def lengths(self) -> dict[str, int]:
+        """How long inputs may be, in tokens: those of the lengths that the data set has."""
+        lengths = {name: getattr(self, name) for name in ("max_seq_length", "max_question_length", "doc_stride")}
+        return {name: length for name, length in lengths.items() if length is not None}
 
 
 @dataclass(kw_only=True)

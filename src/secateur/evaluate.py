@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from secateur.checks import check_dataset, check_targets, typed
 from secateur.config import EvaluateConfig, ModelConfig
-from secateur.errors import SecateurError
 from secateur.launch import config_path
 from secateur.store import check_writable
 
@@ -49,11 +48,7 @@ def evaluate_checkpoint(config: EvaluateConfig) -> dict[str, float]:
         evaluation=config.evaluation,
         store=Path(config.paths.store),
     )
-    if not workshop.task.fits(model):
-        raise SecateurError(
-            f"checkpoint={config.checkpoint}: a {type(model).__name__} does not answer dataset={config.dataset.name}; "
-            f"give a model of {workshop.task.auto_class}"
-        )
+    workshop.check_head(model, key=f"checkpoint={config.checkpoint}")
     return workshop.evaluate(model, Path(config.output))
 
 

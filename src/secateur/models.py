@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from secateur.checks import unknown_key
 from secateur.config import ModelConfig
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of
-from secateur.structure.checkpoint import load, load_tokenizer
+from secateur.structure.checkpoint import load_tokenizer, transplant, with_fresh_head
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
@@ -62,21 +70,26 @@ def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenize
 
 
 def fresh_model(
-    model: ModelConfig, *, auto_class: str, tokenizer: PreTrainedTokenizerBase, seed: int
+    model: ModelConfig, *, auto_class: str, head: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> PreTrainedModel:
-    """The model before it is trained on the task; what is random in it follows from ``seed``."""
+    """The model before it is trained on the task; what is random in it follows from ``seed``.
+
+    Args:
+        auto_class: name of the Auto class that has the task's head, which is drawn anew for every checkpoint.
+        head: settings of the config that the head has, such as ``num_labels``.
+    """
     pl.seed_everything(seed, verbose=False)
     auto = getattr(transformers, auto_class)
     if model.checkpoint is None:
         config = _config_of(model)
-        config.vocab_size = len(tokenizer)
-        config.pad_token_id = tokenizer.pad_token_id
+        config.update({**head, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
         return auto.from_config(config)
     if Path(model.checkpoint).is_dir():
-        return _with_fresh_head(load(model.checkpoint, auto_class=auto))
-    return _with_fresh_head(
-        auto.from_pretrained(model.checkpoint, revision=model.revision, dtype=torch.float32, use_safetensors=True)
-    )
+        return with_fresh_head(model.checkpoint, auto_class=auto, **head)
+    name, revision = model.checkpoint, model.revision
+    fresh = auto.from_config(AutoConfig.from_pretrained(name, revision=revision, **head), dtype=torch.float32)
+    body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
+    return transplant(body, fresh)
 
 
 def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = None) -> str:
@@ -89,18 +102,6 @@ def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = Non
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def _with_fresh_head(model: PreTrainedModel) -> PreTrainedModel:
-    """Draw the head anew: a checkpoint that was fine-tuned elsewhere may bring one of the same shape."""
-    for child in model.children():
-        if child is not model.base_model:
-            for module in child.modules():
-                # Modules are marked once their weights are loaded, and are then passed over; so are weights.
-                for holder in (module, *module.parameters(recurse=False)):
-                    setattr(holder, "_is_hf_initialized", False)  # noqa: B010 - not an attribute of either class
-            child.apply(model._initialize_weights)
-    return model
 
 
 def _config_of(model: ModelConfig) -> PretrainedConfig:

@@ -56,6 +56,14 @@ class Workshop:
             folder=folder,
         )
 
+    def check_head(self, model: PreTrainedModel, *, key: str) -> None:
+        """Refuse a fine-tuned model that does not answer this run's data.
+
+        Raises:
+            SecateurError: naming ``key``, where the model comes from.
+        """
+        self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
+
     def evaluate(self, model: PreTrainedModel, folder: Path) -> dict[str, float]:
         """Scores on ``test``, written to ``folder`` with the predictions."""
         trainer = self.make_trainer(folder=folder)
@@ -81,8 +89,7 @@ class Workshop:
 
     def task_settings(self) -> dict[str, Any]:
         """Everything about inputs and decoding that scores and predecessors depend on."""
-        names = ("max_seq_length", "max_question_length", "doc_stride", "task")
-        return {name: getattr(self.dataset, name) for name in names}
+        return {**self.dataset.lengths(), "task": self.dataset.task}
 
 
 def open_workshop(

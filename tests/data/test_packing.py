@@ -74,7 +74,7 @@ def test_templates_of_both_families(bert, roberta):
     assert template == Template(
         prefix=(cls,), middle=(sep, sep), suffix=(sep,), second_type=0, pad=roberta.pad_token_id, has_types=False
     )
-    assert template.added == roberta.num_special_tokens_to_add(pair=True) == 4
+    assert template.added() == roberta.num_special_tokens_to_add(pair=True) == 4
 
 
 def test_the_template_does_not_need_texts_of_one_token(roberta):

@@ -168,7 +168,7 @@ def test_broken_squad_json_is_named_by_file_and_question(tmp_path, content, mess
         ("a.csv", "context,question,answer\n", "no questions"),
         ("a.csv", "", "No columns"),
         ("a.csv", "context,question,answer\nc,q,a\nc,q,a,b,c\n", "line 3"),
-        ("a.csv", "context,question,answer\nc,q,a,b\n", "more fields than the header"),
+        ("a.csv", "context,question,answer\nc,q,a,b\n", "more fields than there are column names"),
         ("a.jsonl", '{"context": "c"}\n{"context"', "line 2, column 11: not valid JSON"),
         ("a.jsonl", "[1]\n", "line 1: not a JSON object"),
         ("a.jsonl", '{"context": ["c"], "question": "q", "answer": ""}', "row 1: the context is a list"),

@@ -44,7 +44,7 @@ def _theirs(tokenizer: PreTrainedTokenizerBase, question: str, document: str, st
 def test_windows_are_those_of_the_tokenizer(family, question, stride, request):
     """For documents of every length around one, two and three windows, one that just fills its room included."""
     tokenizer = request.getfixturevalue(family)
-    room = MAX_LENGTH - Template.of(tokenizer).added - len(tokenizer.tokenize(question))
+    room = MAX_LENGTH - Template.of(tokenizer).added() - len(tokenizer.tokenize(question))
     assert room > stride
     documents = ["," * size for size in range(3 * room)]
     sizes = np.array([len(tokenizer.tokenize(document)) for document in documents])

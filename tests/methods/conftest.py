@@ -61,7 +61,7 @@ def make_model(config: Config, workshop: Workshop) -> MakeModel:
 
     def make(*, attention: str = "sdpa", uneven: bool = False, seed: int = 0) -> PreTrainedModel:
         model = fresh_model(
-            config.model, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed
+            config.model, auto_class=workshop.task.auto_class, head={}, tokenizer=workshop.tokenizer, seed=seed
         ).eval()
         model.set_attn_implementation(attention)
         return shrink(model, uneven_gates()) if uneven else model

@@ -135,8 +135,10 @@ def test_padding_does_not_count_when_distributions_are_compared():
 
 
 def test_a_model_fits_by_its_head():
-    assert QuestionAnswering().fits(_model())
-    assert not QuestionAnswering().fits(BertForSequenceClassification(_model().config))
+    task, examples = _task(_toy(unanswerable=0))
+    task.check_head(_model(), examples, key="checkpoint=x")
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: a BertForSequenceClassification does not answer it"):
+        task.check_head(BertForSequenceClassification(_model().config), examples, key="checkpoint=x")
 
 
 @pytest.mark.parametrize("name", ["n_best_size", "max_answer_length"])

@@ -19,13 +19,13 @@ class Lengths:
 
     Attributes:
         max_seq_length: of a whole input, special tokens included.
-        max_question_length: of the question; longer ones are cut.
-        doc_stride: tokens that two neighbouring windows of one document share.
+        max_question_length: of the question; longer ones are cut. 0 where a task asks none.
+        doc_stride: tokens that two neighbouring windows of one document share. 0 where there are no windows.
     """
 
     max_seq_length: int
-    max_question_length: int
-    doc_stride: int
+    max_question_length: int = 0
+    doc_stride: int = 0
 
 
 class Examples(TorchDataset[Any], ABC):

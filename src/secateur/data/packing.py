@@ -1,9 +1,10 @@
-"""Laying question and document out as one ordinary input: [CLS] question [SEP] document [SEP]."""
+"""Laying texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP]."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """The special tokens that an architecture puts before, between and after two texts.
+    """The special tokens that an architecture puts before, between and after two texts, or around one.
 
     Attributes:
         prefix, middle, suffix: token ids.
@@ -44,42 +45,40 @@ class Template:
             has_types="token_type_ids" in tokenizer.model_input_names,
         )
 
-    @property
-    def added(self) -> int:
-        """How many special tokens a pair gets."""
-        return len(self.prefix) + len(self.middle) + len(self.suffix)
+    def added(self, *, pair: bool = True) -> int:
+        """How many special tokens a pair gets, or a single text."""
+        return len(self.prefix) + (len(self.middle) if pair else 0) + len(self.suffix)
 
     def document_start(self, question_length: int) -> int:
         """Position of the document's first token."""
         return len(self.prefix) + question_length + len(self.middle)
 
 
-def pack(questions: Sequence[np.ndarray], documents: Sequence[np.ndarray], template: Template) -> dict[str, Tensor]:
-    """Pad B pairs of token ids to one batch; B pairs, L tokens in the longest.
+def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, template: Template) -> dict[str, Tensor]:
+    """Pad B single texts, or B pairs (question and document), to one batch; L tokens in the longest.
 
     Returns:
-        input_ids, attention_mask and (where the model takes them) token_type_ids, int64 (B, L); and
-        document_mask, bool (B, L), true at the document's own tokens.
+        input_ids, attention_mask and (where the model takes them) token_type_ids, int64 (B, L); for pairs also
+        document_mask, bool (B, L), true at the second text's own tokens.
     """
-    lengths = [template.added + len(q) + len(d) for q, d in zip(questions, documents, strict=True)]
-    shape = (len(lengths), max(lengths))
-    ids_BL = np.full(shape, template.pad, dtype=np.int64)
-    types_BL = np.zeros(shape, dtype=np.int64)
-    document_BL = np.zeros(shape, dtype=bool)
-    for row, (question, document) in enumerate(zip(questions, documents, strict=True)):
-        start = template.document_start(len(question))
-        end = start + len(document)
-        ids_BL[row, : lengths[row]] = np.concatenate(
-            [template.prefix, question, template.middle, document, template.suffix]
-        )
-        types_BL[row, start : lengths[row]] = template.second_type
-        document_BL[row, start:end] = True
-    attention_BL = np.arange(shape[1])[None] < np.asarray(lengths)[:, None]
-    batch = {
-        "input_ids": torch.from_numpy(ids_BL),
-        "attention_mask": torch.from_numpy(attention_BL.astype(np.int64)),
-        "document_mask": torch.from_numpy(document_BL),
-    }
+    rows: list[list[Any]] = [[template.prefix, first] for first in firsts]
+    if seconds is not None:
+        rows = [[*row, template.middle, second] for row, second in zip(rows, seconds, strict=True)]
+    rows = [[*row, template.suffix] for row in rows]
+    lengths = np.array([sum(map(len, row)) for row in rows])
+    positions_L = np.arange(lengths.max())[None]
+    ids_BL = np.full((len(rows), lengths.max()), template.pad, dtype=np.int64)
+    for ids_L, row, length in zip(ids_BL, rows, lengths, strict=True):
+        ids_L[:length] = np.concatenate(row)
+    attention_BL = positions_L < lengths[:, None]
+    types_BL = np.zeros_like(ids_BL)
+    batch = {"input_ids": ids_BL, "attention_mask": attention_BL.astype(np.int64)}
+    if seconds is not None:
+        starts = np.array([template.document_start(len(first)) for first in firsts])
+        ends = starts + [len(second) for second in seconds]
+        after_BL = positions_L >= starts[:, None]
+        types_BL[after_BL & attention_BL] = template.second_type
+        batch["document_mask"] = after_BL & (positions_L < ends[:, None])
     if template.has_types:
-        batch["token_type_ids"] = torch.from_numpy(types_BL)
-    return batch
+        batch["token_type_ids"] = types_BL
+    return {name: torch.from_numpy(values) for name, values in batch.items()}

@@ -34,12 +34,8 @@ def prepare(
     Raises:
         SecateurError: if a file is missing or malformed; it names the file and the row.
     """
-    lengths = Lengths(
-        max_seq_length=dataset.max_seq_length,
-        max_question_length=dataset.max_question_length,
-        doc_stride=dataset.doc_stride,
-    )
-    folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model)}"
+    lengths = Lengths(**dataset.lengths())
+    folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
         rows = read_rows(dataset, task)
@@ -72,14 +68,14 @@ def read_rows(dataset: DatasetConfig, task: Task) -> DatasetDict:
     )
 
 
-def _key(dataset: DatasetConfig, model: ModelConfig) -> str:
+def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
     return key_of(
         {
             "rows": fingerprint(dataset.source()),
             "limits": [dataset.limit_train, dataset.limit_test],
             "max_question_length": dataset.max_question_length,
             "vocabulary": _vocabulary(model),
-            "task": dataset.task["_target_"],
+            "task": [dataset.task["_target_"], {name: dataset.task.get(name) for name in task.row_settings}],
             "tokenizers": tokenizers.__version__,
         }
     )

@@ -43,10 +43,10 @@ class QuestionWindows(Examples):
         self.documents = ragged(tokens, "document_ids")
         self.offsets = ragged(tokens, "document_offsets")
         self.answer_spans = tokens.with_format("numpy")["answer_span"][:]
-        rooms = lengths.max_seq_length - template.added - self.questions.sizes
+        rooms = lengths.max_seq_length - template.added() - self.questions.sizes
         self.windows = slide(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
         self.lengths = np.array(
-            [template.added + self.questions.sizes[window.example] + window.size for window in self.windows]
+            [template.added() + self.questions.sizes[window.example] + window.size for window in self.windows]
         )
 
     def __len__(self) -> int:

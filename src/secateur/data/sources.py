@@ -27,13 +27,17 @@ class Source:
         hub: its name on the hub, such as ``rajpurkar/squad``.
         hub_config: configuration of the hub's data set, where it has several.
         revision: branch, tag or commit on the hub; None takes the newest.
-        hub_test_split: the hub's split that serves as ``test``.
+        hub_test_split: the hub's split that serves as ``test``; ``a+b`` joins two.
         data_dir: folder with files under one of ``file_names``.
         train_files: training files, joined in this order; they stand in for those in ``data_dir``. A relative
             path is looked up in ``data_dir``, then in the working folder.
         test_files: the same for the test split.
-        file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken.
-        columns: our column -> the file's, where the names differ; None says that the file has no such column.
+        file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken. A
+            name ``a+b`` stands for two files that are joined.
+        columns: our column -> the file's, where the names differ, or several of which the first that is there is
+            taken; None says that the file has no such column.
+        column_names: of CSV and TSV files that have no header row.
+        quoting: whether fields of CSV and TSV files may be quoted; if not, quotes are plain characters.
         generator: ``_target_`` and settings of a function that returns a ``DatasetDict`` with these splits.
     """
 
@@ -46,7 +50,9 @@ class Source:
     train_files: Sequence[str] | None = None
     test_files: Sequence[str] | None = None
     file_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    columns: Mapping[str, str | None] = field(default_factory=dict)
+    columns: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
+    column_names: Sequence[str] | None = None
+    quoting: bool = True
     generator: Mapping[str, Any] | None = None
 
 
@@ -79,7 +85,8 @@ def fingerprint(source: Source) -> str:
         origin = source.generator
     else:
         origin = [source.hub, source.hub_config, source.revision, source.hub_test_split]
-    text = json.dumps({"origin": origin, "columns": source.columns}, sort_keys=True, default=_plain)
+    reading = {"columns": source.columns, "column_names": source.column_names, "quoting": source.quoting}
+    text = json.dumps({"origin": origin, **reading}, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -97,8 +104,11 @@ def _lookup(source: Source, split: str) -> list[tuple[str, Path | None]]:
     if names:
         return [(name, _find(name, source.data_dir)) for name in names]
     candidates = source.file_names.get(split, ())
-    found = (path for name in candidates if (path := _find_in(source.data_dir, name)) is not None)
-    return [(", ".join(candidates), next(found, None))]
+    for candidate in candidates:
+        found = [(name, _find_in(source.data_dir, name)) for name in candidate.split("+")]
+        if all(path is not None for _, path in found):
+            return found
+    return [(", ".join(candidates), None)]
 
 
 def _find(name: str, data_dir: str | None) -> Path | None:

@@ -7,14 +7,25 @@ SQuAD v1.1: Rajpurkar et al. 2016 (arXiv 1606.05250); v2.0, with unanswerable qu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
+from secateur.data.hub import load_tables
 from secateur.data.sources import SPLITS, Source, resolve_files
-from secateur.data.tables import Table, load_tables, parse_json, read_table, read_text
+from secateur.data.tables import (
+    Columns,
+    Table,
+    check_columns,
+    find_columns,
+    missing_column,
+    parse_json,
+    read_table,
+    read_text,
+)
 from secateur.errors import SecateurError
 
 FEATURES = Features(
@@ -40,15 +51,19 @@ def load_rows(source: Source) -> DatasetDict:
     Raises:
         SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
     """
-    _check_columns(source.columns)
+    check_columns(source.columns, known=COLUMNS)
     files = resolve_files(source)
+    rows: dict[str, Iterable[_Row]]
     if files is None:
         tables = load_tables(source)
-        origins = {split: tables[split].origin for split in SPLITS}
-        rows = {split: _table_rows(tables[split], source.columns) for split in SPLITS}
+        origins = {split: ", ".join(table.origin for table in tables[split]) for split in SPLITS}
+        rows = {
+            split: chain.from_iterable(_table_rows(table, source.columns) for table in tables[split])
+            for split in SPLITS
+        }
     else:
         origins = {split: ", ".join(map(str, files[split])) for split in SPLITS}
-        rows = {split: _file_rows(files[split], source.columns) for split in SPLITS}
+        rows = {split: _file_rows(files[split], source) for split in SPLITS}
     return DatasetDict({split: _dataset(rows[split], origin=origins[split]) for split in SPLITS})
 
 
@@ -63,18 +78,13 @@ class _Row(NamedTuple):
     answers: list[tuple[Any, Any]]
 
 
-def _check_columns(columns: Mapping[str, str | None]) -> None:
-    for name in columns:
-        if name not in COLUMNS:
-            raise SecateurError(f"dataset.columns.{name}: no column of this task, which are {', '.join(COLUMNS)}")
-
-
-def _file_rows(paths: Iterable[Path], columns: Mapping[str, str | None]) -> Iterator[_Row]:
+def _file_rows(paths: Iterable[Path], source: Source) -> Iterator[_Row]:
     for path in paths:
         if path.suffix.lower() == ".json":
             yield from _squad_rows(path)
         else:
-            yield from _table_rows(read_table(path), columns)
+            table = read_table(path, column_names=source.column_names, quoting=source.quoting)
+            yield from _table_rows(table, source.columns)
 
 
 # --- SQuAD's JSON: data > paragraphs > qas > answers ---
@@ -114,7 +124,7 @@ def _member(node: Any, key: str, kind: type | tuple[type, ...], *, where: str) -
 # --- Tables: one question a row ---
 
 
-def _table_rows(table: Table, columns: Mapping[str, str | None]) -> Iterator[_Row]:
+def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
     found = _find_columns(table, columns)
     size = len(found["question"])
     blank: list[Any] = [None] * size
@@ -131,27 +141,14 @@ def _table_rows(table: Table, columns: Mapping[str, str | None]) -> Iterator[_Ro
         )
 
 
-def _find_columns(table: Table, columns: Mapping[str, str | None]) -> dict[str, list[Any]]:
+def _find_columns(table: Table, columns: Columns) -> dict[str, list[Any]]:
     """Our column names -> values, of the columns that there are."""
-    names = {name: columns.get(name, name) for name in COLUMNS}
     if columns.get("answer") and "answers" not in columns:
-        names["answers"] = None  # which column holds the answers has been said
-    found = {}
-    for ours, theirs in names.items():
-        if theirs is not None and theirs in table.columns:
-            found[ours] = table.columns[theirs]
-        elif columns.get(ours) or ours in ("context", "question"):
-            raise _missing_column(table, ours, theirs)
+        columns = {**columns, "answers": None}  # which column holds the answers has been said
+    found = find_columns(table, columns, names=COLUMNS, required=("context", "question"))
     if "answers" not in found and "answer" not in found:
-        raise _missing_column(table, "answer", names["answer"])
+        raise missing_column(table, "answer", [])
     return found
-
-
-def _missing_column(table: Table, ours: str, theirs: str | None) -> SecateurError:
-    return SecateurError(
-        f"{table.origin}: no column {theirs or ours!r} for dataset.columns.{ours}; "
-        f"set it to one of {', '.join(table.columns) or '(the file has none)'}"
-    )
 
 
 def _table_answers(found: Mapping[str, list[Any]], index: int, *, where: str) -> list[tuple[Any, Any]]:

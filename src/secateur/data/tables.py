@@ -1,22 +1,23 @@
-"""Tables as columns of plain values, whatever they mean: from files, the hub or a generator."""
+"""Tables as columns of plain values, whatever they mean, and the files that hold them."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hydra.utils import get_method
 
-from secateur.data.sources import Source
 from secateur.errors import SecateurError
+
+# Our column -> the table's, or several of which the first that is there is taken.
+Columns = Mapping[str, str | Sequence[str] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,50 +65,99 @@ def parse_json(text: str, *, path: Path, line: int | None = None) -> Any:
         raise SecateurError(f"{path}: {where}: not valid JSON, or cut short ({error.msg})") from error
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, *, column_names: Sequence[str] | None = None, quoting: bool = True) -> Table:
     """Read a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
 
-    CSV and TSV have a header row, and fields may be quoted with ``"``; no text stands for a missing value (an
-    answer may well read "None"), an empty field is an empty text.
+    In CSV and TSV no text stands for a missing value (an answer may well read "None"), an empty field is an
+    empty text.
+
+    Args:
+        column_names: of a CSV or TSV file without a header row; None takes the names from the first row.
+        quoting: whether fields of CSV and TSV may be quoted with ``"``; if not, quotes are plain characters.
 
     Raises:
         SecateurError: if the file cannot be read, naming it and, where there is one, the row.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise SecateurError(f"{path}: rows are read from {', '.join(_READERS)} files, not from {path.suffix!r}")
-    return Table(origin=str(path), name=path.name, columns=reader(path))
+    suffix = path.suffix.lower()
+    if suffix in _SEPARATORS:
+        columns = _read_csv(path, _SEPARATORS[suffix], column_names=column_names, quoting=quoting)
+    elif suffix in _READERS:
+        columns = _READERS[suffix](path)
+    else:
+        known = ", ".join((*_SEPARATORS, *_READERS))
+        raise SecateurError(f"{path}: rows are read from {known} files, not from {path.suffix!r}")
+    return Table(origin=str(path), name=path.name, columns=columns)
 
 
-def load_tables(source: Source) -> dict[str, Table]:
-    """The splits ``train`` and ``test`` of a source without local files: from its generator, or else the hub.
+def check_columns(columns: Columns, *, known: Sequence[str]) -> None:
+    """Refuse names that are not of our columns.
 
     Raises:
-        SecateurError: if the hub cannot be reached, or data set, split or generator do not exist.
+        SecateurError: for the first stranger.
     """
-    if source.generator is not None:
-        splits, origin = _generate(source.generator), source.name
-        names = {"train": "train", "test": "test"}
-    else:
-        splits, origin = _download(source), f"hub data set {source.hub}"
-        names = {"train": "train", "test": source.hub_test_split}
-    return {ours: _from_dataset(splits, theirs, origin=origin) for ours, theirs in names.items()}
+    for name in columns:
+        if name not in known:
+            raise SecateurError(f"dataset.columns.{name}: no column of this task, which are {', '.join(known)}")
 
 
-def _read_csv(path: Path, separator: str = ",") -> dict[str, list[Any]]:
+def find_columns(
+    table: Table,
+    columns: Columns,
+    *,
+    names: Sequence[str],
+    required: Sequence[str],
+) -> dict[str, list[Any]]:
+    """Our column names -> values, of the columns that there are.
+
+    Args:
+        columns: our name -> the table's, or several of which the first that is there is taken; a name that is
+            left out is looked for as it is, and one that is None is not looked for.
+        names: our names.
+        required: those that must be there, like those that ``columns`` asks for.
+
+    Raises:
+        SecateurError: for the first that is missing.
+    """
+    found = {}
+    for ours in names:
+        wanted = columns.get(ours, ours)
+        candidates = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        present = next((name for name in candidates if name in table.columns), None)
+        if present is not None:
+            found[ours] = table.columns[present]
+        elif columns.get(ours) or ours in required:
+            raise missing_column(table, ours, candidates)
+    return found
+
+
+def missing_column(table: Table, ours: str, wanted: Sequence[str]) -> SecateurError:
+    """The error for a table without a column that is needed, in which it was looked for as ``wanted``."""
+    return SecateurError(
+        f"{table.origin}: no column {' or '.join(map(repr, wanted)) or repr(ours)} for dataset.columns.{ours}; "
+        f"set it to one of {', '.join(table.columns) or '(the file has none)'}"
+    )
+
+
+def _read_csv(path: Path, separator: str, *, column_names: Sequence[str] | None, quoting: bool) -> dict[str, list[Any]]:
     text = io.StringIO(read_text(path), newline="")
     try:
-        frame = pd.read_csv(text, sep=separator, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(
+            text,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            header=0 if column_names is None else None,
+            names=column_names,
+            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SecateurError(f"{path}: {_one_line(error)}") from error
+        raise SecateurError(f"{path}: {one_line(error)}") from error
     # Pandas takes surplus fields at the beginning of every row for row labels, and shifts the columns.
     if not isinstance(frame.index, pd.RangeIndex):
-        raise SecateurError(f"{path}: the rows have more fields than the header; quote fields that hold a separator")
+        raise SecateurError(
+            f"{path}: the rows have more fields than there are column names; quote fields that hold a separator"
+        )
     return {str(name): frame[name].tolist() for name in frame.columns}
-
-
-def _read_tsv(path: Path) -> dict[str, list[Any]]:
-    return _read_csv(path, separator="\t")
 
 
 def _read_jsonl(path: Path) -> dict[str, list[Any]]:
@@ -127,46 +177,16 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
     try:
         return pq.read_table(path).to_pydict()
     except (pa.ArrowException, OSError) as error:
-        raise SecateurError(f"{path}: not a readable Parquet file ({_one_line(error)})") from error
+        raise SecateurError(f"{path}: not a readable Parquet file ({one_line(error)})") from error
 
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _READERS: dict[str, Callable[[Path], dict[str, list[Any]]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }
 
 
-def _generate(generator: Mapping[str, Any]) -> Mapping[str, Any]:
-    settings = dict(generator)
-    target = settings.pop("_target_", None)
-    try:
-        function = get_method(str(target))
-    except Exception as error:  # Hydra's own wrapper: an error of many lines, whatever went wrong
-        raise SecateurError(f"dataset.generator._target_={target}: {_one_line(error)}") from error
-    return function(**settings)
-
-
-def _download(source: Source) -> Mapping[str, Any]:
-    remedy = "dataset.data_dir=FOLDER reads it from files"
-    try:
-        return datasets.load_dataset(source.hub, source.hub_config, revision=source.revision)
-    except ConnectionError as error:
-        raise SecateurError(f"dataset.hub={source.hub}: the hub could not be reached; {remedy}") from error
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise SecateurError(f"dataset.hub={source.hub}: {_one_line(error)}; {remedy}") from error
-
-
-def _from_dataset(splits: Mapping[str, Any], name: str, *, origin: str) -> Table:
-    if name not in splits:
-        raise SecateurError(
-            f"{origin} has no split {name!r}, only {', '.join(splits)}; dataset.hub_test_split names the one to test on"
-        )
-    split = splits[name]
-    columns = {column: split[column][:] for column in split.column_names}
-    return Table(origin=f"{origin}, split {name}", name=name, columns=columns)
-
-
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an exception says, without its line breaks and full stop."""
     return " ".join(str(error).split()).rstrip(".")

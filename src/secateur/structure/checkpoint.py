@@ -16,7 +16,14 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
@@ -88,6 +95,30 @@ def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any)
             f"{folder}: its weights do not have the shapes of a {model_class.__name__} by its "
             f"config.json{changed}: keep the files of one model together, and its head's size as it is"
         ) from error
+
+
+def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) -> PreTrainedModel:
+    """The body of a checkpoint on disk under a head of random weights, whatever head it comes with.
+
+    Args:
+        auto_class, settings: as for :func:`load`.
+
+    Raises:
+        SecateurError: as for :func:`load`.
+    """
+    folder = Path(folder)
+    body = load(folder, auto_class=AutoModel)
+    model_class = _model_class(folder, _read_config(folder), auto_class)
+    config = AutoConfig.from_pretrained(folder, **settings)
+    return transplant(body, model_class._from_config(config, dtype=torch.float32))
+
+
+def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel:
+    """Give ``model``, which has a head, the weights of ``body``, which has none; a pooler that it lacks is left out."""
+    weights = body.state_dict()
+    target = model.base_model
+    target.load_state_dict({name: weights[name] for name in target.state_dict()})
+    return model
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:

@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.sources import Source
+from secateur.errors import SecateurError
 
 
 class Evaluator(ABC):
@@ -33,28 +34,50 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Distilled:
-    """A distribution that a student can imitate: logits (B, C), and which of the C count (None: all)."""
+    """What a student can imitate: logits (B, C), and which of the C count (None: all).
+
+    Attributes:
+        is_value: the logits are values by themselves (regression), not a distribution over C.
+    """
 
     logits: Tensor
     mask: Tensor | None
+    is_value: bool = False
 
 
 class Task(ABC):
     """One per kind of question that a model answers. Built from settings alone.
 
+    Attributes:
+        metric: the score that tables rank by and that retention is computed on.
+
     Class attributes:
         auto_class: name of the ``transformers`` Auto class that has the head.
-        metric: the score that tables rank by and that retention is computed on.
         group_keys: columns by which ``val`` is split off, the coarse one first.
+        row_settings: the settings that shape the rows, and so the tokens made of them.
     """
 
+    metric: str
     auto_class: ClassVar[str]
-    metric: ClassVar[str]
     group_keys: ClassVar[tuple[str, str]]
+    row_settings: ClassVar[tuple[str, ...]] = ()
 
-    def fits(self, model: PreTrainedModel) -> bool:
-        """Whether the model has the head that this task needs."""
-        return type(model).__name__.endswith(self.auto_class.removeprefix("AutoModel"))
+    def head_settings(self, examples: Examples) -> dict[str, Any]:
+        """Settings of the model's config that the head for these examples has."""
+        return {}
+
+    def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
+        """Refuse a fine-tuned model that answers something else.
+
+        Raises:
+            SecateurError: naming ``key``, where the model comes from.
+        """
+        if not type(model).__name__.endswith(self.auto_class.removeprefix("AutoModel")):
+            raise SecateurError(f"{key}: a {type(model).__name__} does not answer it; give an {self.auto_class}")
+        for name, needed in self.head_settings(examples).items():
+            there = getattr(model.config, name)
+            if name != "problem_type" and there != needed:
+                raise SecateurError(f"{key}: the model has {name}={there}, the data needs {needed}")
 
     @abstractmethod
     def load_rows(self, source: Source) -> DatasetDict:

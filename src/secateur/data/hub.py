@@ -1,0 +1,72 @@
+"""Tables that are not files at hand: from the Hugging Face hub, or made up by a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+from hydra.utils import get_method
+
+from secateur.data.sources import Source
+from secateur.data.tables import Table, one_line
+from secateur.errors import SecateurError
+
+
+def load_tables(source: Source) -> dict[str, list[Table]]:
+    """The splits ``train`` and ``test`` of a source without local files: from its generator, or else the hub.
+
+    Returns:
+        For each split its tables: several where the hub's test split is given as ``a+b``.
+
+    Raises:
+        SecateurError: if the hub cannot be reached, or data set, split or generator do not exist.
+    """
+    if source.generator is not None:
+        splits, origin = _generate(source.generator), source.name
+        names = {"train": "train", "test": "test"}
+    else:
+        splits, origin = _download(source), f"hub data set {source.hub}"
+        names = {"train": "train", "test": source.hub_test_split}
+    return {
+        ours: [_from_dataset(splits, part, origin=origin) for part in theirs.split("+")]
+        for ours, theirs in names.items()
+    }
+
+
+def _generate(generator: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = dict(generator)
+    target = settings.pop("_target_", None)
+    try:
+        function = get_method(str(target))
+    except Exception as error:  # Hydra's own wrapper: an error of many lines, whatever went wrong
+        raise SecateurError(f"dataset.generator._target_={target}: {one_line(error)}") from error
+    return function(**settings)
+
+
+def _download(source: Source) -> Mapping[str, Any]:
+    remedy = "dataset.data_dir=FOLDER reads it from files"
+    try:
+        return datasets.load_dataset(source.hub, source.hub_config, revision=source.revision)
+    except ConnectionError as error:
+        raise SecateurError(f"dataset.hub={source.hub}: the hub could not be reached; {remedy}") from error
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise SecateurError(f"dataset.hub={source.hub}: {one_line(error)}; {remedy}") from error
+
+
+def _from_dataset(splits: Mapping[str, Any], name: str, *, origin: str) -> Table:
+    if name not in splits:
+        raise SecateurError(
+            f"{origin} has no split {name!r}, only {', '.join(splits)}; dataset.hub_test_split names the one to test on"
+        )
+    split = splits[name]
+    columns = {column: _values(split, column) for column in split.column_names}
+    return Table(origin=f"{origin}, split {name}", name=name, columns=columns)
+
+
+def _values(split: datasets.Dataset, column: str) -> list[Any]:
+    """A column's values, classes by their names; the hub's -1, which stands for no label, as None."""
+    feature, values = split.features[column], split[column][:]
+    if not isinstance(feature, datasets.ClassLabel):
+        return values
+    return [None if value is None or value < 0 else feature.names[value] for value in values]

@@ -1,0 +1,157 @@
+"""Rows of classification and regression: one text or a pair of texts, and a label.
+
+One schema for GLUE's files (Wang et al., arXiv 1804.07461), the hub and one's own tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from secateur.data.hub import load_tables
+from secateur.data.sources import SPLITS, Source, resolve_files
+from secateur.data.tables import Table, check_columns, find_columns, read_table
+from secateur.errors import SecateurError
+
+COLUMNS = ("id", "title", "text", "text_pair", "label")
+
+
+class LabelledRow(NamedTuple):
+    """A row as it was found; ``where`` names it in messages, ``part`` says which of several tables it is from."""
+
+    where: str
+    id: str
+    title: str
+    text: str
+    text_pair: str
+    label: Any
+    part: str
+
+
+def load_classes(source: Source, *, labels: Sequence[str] | None) -> DatasetDict:
+    """Read and check the splits ``train`` and ``test``; labels become class indices.
+
+    Tables have the columns ``text``, ``label`` and, for pairs, ``text_pair``; a ``title`` groups rows that must
+    not be parted when ``val`` is split off (by default, rows of equal ``text``).
+
+    Args:
+        labels: the classes in order. A label is one of these names, a truth value or an index. None takes the names
+            from the training data, in alphabetical order (in numerical order where all are whole numbers).
+
+    Raises:
+        SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
+    """
+    rows = _read(source)
+    names = list(labels) if labels is not None else _names(rows["train"])
+    if len(names) < 2:
+        raise SecateurError(f"dataset {source.name}: a single label ({', '.join(names)}); at least two are needed")
+    index = {name: number for number, name in enumerate(names)}
+    features = _features(ClassLabel(names=names))
+    return DatasetDict(
+        {split: _dataset(rows[split], [_class(row, index) for row in rows[split]], features) for split in SPLITS}
+    )
+
+
+def load_values(source: Source) -> DatasetDict:
+    """Like :func:`load_classes`, for labels that are numbers.
+
+    Raises:
+        SecateurError: likewise.
+    """
+    rows = _read(source)
+    features = _features(Value("float32"))
+    return DatasetDict(
+        {split: _dataset(rows[split], [_number(row) for row in rows[split]], features) for split in SPLITS}
+    )
+
+
+def _features(label: ClassLabel | Value) -> Features:
+    return Features({**dict.fromkeys(("id", "title", "text", "text_pair", "part"), Value("string")), "label": label})
+
+
+def _read(source: Source) -> dict[str, list[LabelledRow]]:
+    check_columns(source.columns, known=COLUMNS)
+    files = resolve_files(source)
+    tables = (
+        load_tables(source)
+        if files is None
+        else {
+            split: [read_table(path, column_names=source.column_names, quoting=source.quoting) for path in files[split]]
+            for split in SPLITS
+        }
+    )
+    rows = {split: [row for table in tables[split] for row in _table_rows(table, source)] for split in SPLITS}
+    for split in SPLITS:
+        if not rows[split]:
+            origin = ", ".join(table.origin for table in tables[split])
+            raise SecateurError(f"{origin}: no rows in it; a split needs at least one")
+    return rows
+
+
+def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
+    found = find_columns(table, source.columns, names=COLUMNS, required=("text", "label"))
+    size = len(found["text"])
+    blank: list[Any] = [None] * size
+    columns = [found.get(name, blank) for name in COLUMNS]
+    for number, (row_id, title, text, text_pair, label) in enumerate(zip(*columns, strict=True), start=1):
+        where = f"{table.origin}: row {number}"
+        first = _text(text, "text", where=where)
+        yield LabelledRow(
+            where=where,
+            id=f"{table.name}:{number}" if row_id in (None, "") else str(row_id),
+            title=first if title in (None, "") else str(title),
+            text=first,
+            text_pair=_text(text_pair, "text_pair", where=where) if "text_pair" in found else "",
+            label=label,
+            part=part_of(table.name),
+        )
+
+
+def part_of(name: str) -> str:
+    """What tells a file or a split from its siblings: ``matched`` of ``dev_matched.tsv``."""
+    return name.partition(".")[0].rpartition("_")[2]
+
+
+def _text(value: Any, name: str, *, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise SecateurError(f"{where}: the {name} is {value!r}, where a text is needed; fill it in or take the row out")
+    return value
+
+
+def _names(rows: Sequence[LabelledRow]) -> list[str]:
+    names = {_name(row) for row in rows}
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+
+
+def _name(row: LabelledRow) -> str:
+    if row.label in (None, ""):
+        raise SecateurError(f"{row.where}: no label; fill it in or take the row out (test sets often come without)")
+    return str(row.label)
+
+
+def _class(row: LabelledRow, index: dict[str, int]) -> int:
+    name = _name(row)
+    if name in index:
+        return index[name]
+    if isinstance(row.label, bool):
+        name = str(int(row.label))
+    if name.isdecimal() and int(name) < len(index):
+        return int(name)
+    raise SecateurError(
+        f"{row.where}: the label {name!r} is none of {', '.join(index)}; dataset.task.labels names them all"
+    )
+
+
+def _number(row: LabelledRow) -> float:
+    try:
+        return float(_name(row))
+    except ValueError as error:
+        raise SecateurError(f"{row.where}: the label {row.label!r} is no number, as regression needs") from error
+
+
+def _dataset(rows: Sequence[LabelledRow], labels: Sequence[float], features: Features) -> Dataset:
+    columns = {name: [getattr(row, name) for row in rows] for name in features if name != "label"}
+    return Dataset(pa.Table.from_pydict({**columns, "label": labels}, schema=features.arrow_schema))

@@ -1,0 +1,130 @@
+"""Classification of texts and of pairs of texts (GLUE: Wang et al., arXiv 1804.07461)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from datasets import Dataset, DatasetDict
+from torch import Tensor
+from torchmetrics import Metric
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.labelled import load_classes
+from secateur.data.packing import Template
+from secateur.data.sources import Source
+from secateur.data.text_pairs import TextPairs, tokenize_pairs
+from secateur.errors import SecateurError
+from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.metrics import AVERAGE, CLASSIFICATION, scores_of
+
+
+class Classification(Task):
+    """One class for each text or pair of texts.
+
+    Args:
+        labels: names of the classes, in order; None takes those of the training data.
+        metrics: scores to take, of ``accuracy``, ``f1`` and ``mcc`` (Matthews' correlation).
+        metric: the one that tables rank by; ``average`` is the mean of all.
+    """
+
+    auto_class = "AutoModelForSequenceClassification"
+    group_keys = ("title", "text")
+    row_settings: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def __init__(self, *, metrics: Sequence[str], metric: str, labels: Sequence[str] | None = None) -> None:
+        check_metrics(metrics, metric, known=tuple(CLASSIFICATION))
+        if labels is not None and len(set(labels)) != max(len(labels), 2):
+            raise SecateurError(f"labels={list(labels)}: give at least two names, all different, or null")
+        self.labels = labels
+        self.metrics = tuple(metrics)
+        self.metric = metric
+
+    def load_rows(self, source: Source) -> DatasetDict:
+        """Rows with class indices; see :mod:`secateur.data.labelled`."""
+        return load_classes(source, labels=self.labels)
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """First and second texts."""
+        return [*rows["text"], *rows["text_pair"]]
+
+    def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+        """Both texts apart; see :func:`secateur.data.text_pairs.tokenize_pairs`."""
+        return tokenize_pairs(rows, tokenizer)
+
+    def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """One input for each row, cut to ``max_seq_length``."""
+        return TextPairs(tokens, Template.of(tokenizer), lengths)
+
+    def head_settings(self, examples: Examples) -> dict[str, Any]:
+        """As many outputs as there are classes, called by their names."""
+        assert isinstance(examples, TextPairs)
+        names = examples.rows.features["label"].names
+        return {
+            "num_labels": len(names),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: index for index, name in enumerate(names)},
+            "problem_type": "single_label_classification",
+        }
+
+    def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
+        """Logits (B, C) and the mean cross-entropy."""
+        names = ("input_ids", "attention_mask", "token_type_ids", "labels")
+        return model(**{name: batch[name] for name in names if name in batch})
+
+    def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
+        """The distribution over classes."""
+        return [Distilled(logits=outputs["logits"], mask=None)]
+
+    def evaluator(self, examples: Examples) -> Evaluator:
+        """Scores of the most probable class."""
+        assert isinstance(examples, TextPairs)
+        names = examples.rows.features["label"].names
+        metrics = {name: CLASSIFICATION[name](len(names)) for name in self.metrics}
+        return LabelEvaluator(metrics, examples, decode=lambda logits_BC: logits_BC.argmax(-1), name=names.__getitem__)
+
+
+class LabelEvaluator(Evaluator):
+    """Gathers one prediction for each row.
+
+    Args:
+        metrics: by name.
+        decode: predictions (B,) of logits (B, C).
+        name: how a prediction is written down.
+    """
+
+    def __init__(self, metrics: dict[str, Metric], examples: TextPairs, *, decode: Any, name: Any) -> None:
+        self.metrics = metrics
+        self.examples = examples
+        self.decode = decode
+        self.name = name
+        self.found = torch.zeros_like(examples.labels)
+
+    def update(self, outputs: ModelOutput, batch: Batch) -> None:
+        """Keep the predictions of a batch in the place of their rows."""
+        predictions: Tensor = self.decode(outputs["logits"].float())
+        self.found[batch["items"].cpu()] = predictions.cpu()
+
+    def scores(self) -> dict[str, float]:
+        """See :func:`secateur.tasks.metrics.scores_of`."""
+        return scores_of(self.metrics, self.found, self.examples.labels, self.examples.rows["part"][:])
+
+    def predictions(self) -> dict[str, Any]:
+        """Row id to label."""
+        return dict(zip(self.examples.rows["id"][:], map(self.name, self.found.tolist()), strict=True))
+
+
+def check_metrics(metrics: Sequence[str], metric: str, *, known: Sequence[str]) -> None:
+    """Refuse metrics that there are not.
+
+    Raises:
+        SecateurError: for the first, or if ``metric`` is none of them.
+    """
+    for name in metrics:
+        if name not in known:
+            raise SecateurError(f"metrics={name}: must be of {', '.join(known)}")
+    if metric not in (*metrics, AVERAGE):
+        raise SecateurError(f"metric={metric}: must be {AVERAGE} or one of metrics, {', '.join(metrics)}")

@@ -1,0 +1,51 @@
+"""Regression on texts and pairs of texts, such as graded similarity (STS-B: Cer et al., arXiv 1708.00055)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from datasets import DatasetDict
+from transformers.utils import ModelOutput
+
+from secateur.data.examples import Batch, Examples
+from secateur.data.labelled import load_values
+from secateur.data.sources import Source
+from secateur.data.text_pairs import TextPairs
+from secateur.tasks.base import Distilled, Evaluator
+from secateur.tasks.classification import Classification, LabelEvaluator, check_metrics
+from secateur.tasks.metrics import REGRESSION
+
+
+class Regression(Classification):
+    """One number for each text or pair of texts: the same inputs and head as classification, with one output.
+
+    Args:
+        metrics: scores to take, of ``pearson`` and ``spearman``.
+        metric: the one that tables rank by; ``average`` is the mean of all.
+    """
+
+    row_settings: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *, metrics: Sequence[str], metric: str) -> None:
+        check_metrics(metrics, metric, known=tuple(REGRESSION))
+        self.metrics = tuple(metrics)
+        self.metric = metric
+
+    def load_rows(self, source: Source) -> DatasetDict:
+        """Rows whose labels are numbers; see :mod:`secateur.data.labelled`."""
+        return load_values(source)
+
+    def head_settings(self, examples: Examples) -> dict[str, Any]:
+        """One output, trained by the mean squared error."""
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
+        """The value itself."""
+        return [Distilled(logits=outputs["logits"], mask=None, is_value=True)]
+
+    def evaluator(self, examples: Examples) -> Evaluator:
+        """Correlations of values and labels."""
+        assert isinstance(examples, TextPairs)
+        metrics = {name: REGRESSION[name]() for name in self.metrics}
+        return LabelEvaluator(metrics, examples, decode=lambda logits_BC: logits_BC.squeeze(-1), name=float)
