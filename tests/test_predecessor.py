@@ -70,7 +70,7 @@ def test_is_trained_once(workshop, config, monkeypatch):
     summary = json.loads((folder.parent / "training.json").read_text(encoding="utf-8"))
     assert summary["examples"] == len(workshop.data.examples["train"])
     assert summary["seconds"] > 0
-    assert workshop.task.fits(load(folder))
+    workshop.check_head(load(folder), key="folder")
     assert load_tokenizer(folder).get_vocab() == workshop.tokenizer.get_vocab()
 
 

@@ -56,6 +56,8 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
         store=Path(config.paths.store),
     )
     start = start_folder(workshop, config.model, config.predecessor)
+    if config.predecessor.checkpoint is not None:
+        workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
     record.steps, last = run_steps(steps, workshop, start=start, folder=folder / "steps", seed=config.seed)
     model_folder = folder / "model"
     if not model_folder.is_dir():

@@ -21,23 +21,17 @@ from secateur.methods.finetune import FineTuning
 from secateur.models import checkpoint_fingerprint, fresh_model
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
-from secateur.structure.checkpoint import load, save_model
+from secateur.structure.checkpoint import save_model
 from secateur.workshop import Workshop, library_versions
 
 log = logging.getLogger(__name__)
 
 
 def start_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
-    """The folder of the model that a run begins to compress: a given fine-tuned one, or the predecessor.
-
-    Raises:
-        SecateurError: if the given model answers something else than this run's data asks.
-    """
-    if predecessor.checkpoint is None:
-        return predecessor_folder(workshop, model, predecessor)
-    folder = Path(predecessor.checkpoint)
-    workshop.check_head(load(folder), key=f"predecessor.checkpoint={folder}")
-    return folder
+    """The folder of the model that a run begins to compress: a given fine-tuned one, or the predecessor."""
+    if predecessor.checkpoint is not None:
+        return Path(predecessor.checkpoint)
+    return predecessor_folder(workshop, model, predecessor)
 
 
 def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, reference: str) -> Path:
