@@ -20,6 +20,7 @@ from secateur import naming
 from secateur.checks import checked
 from secateur.config import Config
 from secateur.data.sources import fingerprint
+from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree
 
@@ -38,7 +39,9 @@ def main(composed: DictConfig) -> float | None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = checked(composed)
-        print_tree(naming.resolved(composed), title=folder.name)
+        _check_launch(config)
+        if is_leader():
+            print_tree(naming.resolved(composed), title=folder.name)
         record = compress(config, folder, asked=naming.resolved(composed))
     except SecateurError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -47,7 +50,8 @@ def main(composed: DictConfig) -> float | None:
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # Hydra makes it before anything is checked
-    _show(record)
+    if is_leader():
+        _show(record)
     return record.compressed.scores[record.metric] if record.compressed else None
 
 
@@ -64,6 +68,10 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     quiet_libraries()
     steps = check_buildable(config)
     folder.mkdir(parents=True, exist_ok=True)
+    if not is_leader():
+        record = new_record(config, folder, asked=asked)
+        run(config, steps, record, folder)
+        return record
     with _Alone(folder):
         if config.force:
             discard(folder)
@@ -118,6 +126,17 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
             "precision": with_precision(config.trainer)["precision"],
         },
     )
+
+
+def _check_launch(config: Config) -> None:
+    """A multirun inside one process cannot be trained by several: each would begin the whole sweep anew."""
+    hydra_config = HydraConfig.get()
+    in_process = hydra_config.mode == RunMode.MULTIRUN and "submitit" not in str(hydra_config.launcher.get("_target_"))
+    if in_process and str(config.trainer["strategy"]).startswith("ddp"):
+        raise SecateurError(
+            f"trainer.strategy={config.trainer['strategy']}: not in a multirun whose jobs run in the launching "
+            "process; start the jobs one by one, or under a launcher that gives each its own processes"
+        )
 
 
 def _record_failure(record: Record, error: Exception, folder: Path) -> None:

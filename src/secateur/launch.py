@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
+from secateur.distributed import is_leader
+
 HERE = Path(__file__).parent
 
 
@@ -38,6 +40,10 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Batches are cut from memory-mapped tokens in well under a millisecond: workers would cost more.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Every process of a distributed fit evaluates all of val, so there is nothing to bring together.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    if not is_leader():
+        logging.getLogger("secateur").setLevel(logging.WARNING)
     # A loader of ours can be resumed mid-epoch; Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 

@@ -15,6 +15,7 @@ from secateur.card import model_card
 from secateur.checks import build
 from secateur.config import Config, MeasureConfig, ModelConfig
 from secateur.cost import cost_of, measure_latency, structure_of
+from secateur.distributed import is_leader, wait_for
 from secateur.methods.base import State, Step
 from secateur.models import check_model
 from secateur.predecessor import check_predecessor, reference_folder, start_folder
@@ -59,6 +60,8 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
     record.steps, last = run_steps(steps, workshop, start=start, folder=folder / "steps", seed=config.seed)
+    if not is_leader():
+        return
     model_folder = folder / "model"
     if not model_folder.is_dir():
         save_model(load(last), workshop.tokenizer, model_folder)
@@ -96,6 +99,9 @@ def run_steps(
             state = _run_step(step, state, workshop, name=name, start=start, folder=step_folder, seed=seed)
         else:
             state = None
+        if not is_leader():  # what the leader wrote is what counts
+            wait_for(step_folder)
+            state = None
         done.append(StepRecord.model_validate_json((step_folder / STEP_FILE).read_text(encoding="utf-8")))
         last = step_folder / "model" if step.changes_model else last
     return done, last
@@ -107,7 +113,8 @@ def _run_step(
     """One step, written to ``folder`` whole."""
     begin = time.monotonic()
     partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    if is_leader():
+        partial.mkdir(parents=True, exist_ok=True)
     context = workshop.context(
         name=name,
         # Steps must not share random numbers: each has a seed of its own, derived from the run's.
@@ -116,6 +123,8 @@ def _run_step(
         teacher=lambda: load(start),
     )
     state = step.run(state, context)
+    if not is_leader():
+        return state
     seconds = time.monotonic() - begin
     scores = workshop.evaluate(state.model, partial) if step.evaluate else None
     if step.changes_model:

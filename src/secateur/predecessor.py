@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from secateur.config import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
+from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.finetune import FineTuning
@@ -98,6 +99,7 @@ def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: Pred
         workshop.store / "predecessors" / name,
         lambda partial: _train(workshop, model, phase, predecessor.seed, partial),
         what=f"the predecessor {name}",
+        by_all=True,
     )
     return folder / "model"
 
@@ -107,7 +109,8 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     log.info("training the predecessor in %s", folder)
     begin = time.monotonic()
     work = folder / "predecessor"
-    work.mkdir(exist_ok=True)
+    if is_leader():
+        work.mkdir(exist_ok=True)
     start = fresh_model(
         model,
         auto_class=workshop.task.auto_class,
@@ -117,6 +120,8 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     )
     context = workshop.context(name="predecessor", seed=seed, folder=work, teacher=_no_teacher)
     trained = phase.run(State(model=start), context).model
+    if not is_leader():
+        return
     save_model(trained, workshop.tokenizer, folder / "model")
     summary = {"seconds": time.monotonic() - begin, "examples": phase.examples_seen(context)}
     (folder / "training.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def key_of(settings: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def made_once(folder: Path, make: Callable[[Path], None], *, what: str) -> Path:
+def made_once(folder: Path, make: Callable[[Path], None], *, what: str, by_all: bool = False) -> Path:
     """Return ``folder``, made by ``make(partial)`` if nobody has made it yet.
 
     ``make`` fills ``folder.partial``, which is then renamed. If its process dies the system frees the lock and
@@ -37,13 +38,19 @@ def made_once(folder: Path, make: Callable[[Path], None], *, what: str) -> Path:
 
     Args:
         what: how the entry is called in messages to a waiting user.
+        by_all: ``make`` trains, so that the followers of a distributed job have to take part in it.
     """
     if folder.is_dir():
+        return folder
+    if not is_leader():
+        if by_all:
+            make(_partial(folder))
+        wait_for(folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder, what):
         if not folder.is_dir():  # nobody made it while this process waited
-            partial = folder.with_name(folder.name + ".partial")
+            partial = _partial(folder)
             partial.mkdir(exist_ok=True)
             try:
                 make(partial)
@@ -53,6 +60,10 @@ def made_once(folder: Path, make: Callable[[Path], None], *, what: str) -> Path:
                 raise
             partial.replace(folder)
     return folder
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
 
 
 @contextmanager

@@ -16,7 +16,10 @@ TrainerFactory = Callable[..., pl.Trainer]
 
 
 def trainer_factory(trainer: dict[str, Any], callbacks: dict[str, Any]) -> TrainerFactory:
-    """A function of ``folder`` and Lightning's own options that makes a trainer."""
+    """A function of ``folder``, ``alone`` and Lightning's own options that makes a trainer.
+
+    ``alone=True`` is for what the leading process of a distributed job does by itself: it gets one device.
+    """
     return partial(_make_trainer, trainer, callbacks)
 
 
@@ -36,7 +39,16 @@ def with_precision(trainer: dict[str, Any]) -> dict[str, Any]:
     return {**trainer, "precision": fast_precision(trainer["accelerator"])}
 
 
-def _make_trainer(trainer: dict[str, Any], callbacks: dict[str, Any], *, folder: Path, **options: Any) -> pl.Trainer:
+def is_distributed(trainer: dict[str, Any]) -> bool:
+    """Whether several processes train together."""
+    return str(trainer["strategy"]).startswith("ddp")
+
+
+def _make_trainer(
+    trainer: dict[str, Any], callbacks: dict[str, Any], *, folder: Path, alone: bool = False, **options: Any
+) -> pl.Trainer:
+    if alone and is_distributed(trainer):
+        options |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
     return build(
         trainer,
         key="trainer",

@@ -172,17 +172,22 @@ class ResumeCheckpoint(pl.Callback):
         self._save(trainer)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
-        """Add the states of the generators that dropout and sampling draw from."""
-        checkpoint["generators"] = _generator_states()
+        """Add the states of the generators that dropout and sampling draw from, of every process in order of rank."""
+        states = [_generator_states()] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(states, states[0])
+        checkpoint["generators"] = states
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
         """Keep the states until training starts: what Lightning does before that draws numbers too."""
-        self._generators = checkpoint["generators"]
+        self._generators = checkpoint["generators"][trainer.global_rank]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the generators where they were."""
+        """Put the generators where they were, or at the start set each process's apart from the others'."""
         if self._generators is not None:
             _set_generator_states(self._generators)
+        elif trainer.global_rank > 0:
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
         self._saved_step = trainer.global_step
 
     def _save(self, trainer: pl.Trainer) -> None:

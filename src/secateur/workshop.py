@@ -66,7 +66,7 @@ class Workshop:
 
     def evaluate(self, model: PreTrainedModel, folder: Path) -> dict[str, float]:
         """Scores on ``test``, written to ``folder`` with the predictions."""
-        trainer = self.make_trainer(folder=folder)
+        trainer = self.make_trainer(folder=folder, alone=True)
         return evaluate(model, self.task, self.data, split="test", trainer=trainer, folder=folder)
 
     def stored_scores(self, model_folder: Path) -> dict[str, float]:

@@ -24,19 +24,27 @@ class Sized(Protocol):
 class BucketSampler(Sampler[int]):
     """Indices ordered so that each run of ``batch_size`` has items of similar length, in random order.
 
-    The order follows from ``seed`` and the epoch alone, which Lightning hands over through :meth:`set_epoch`.
+    The order follows from ``seed`` and the epoch alone, which Lightning hands over through :meth:`set_epoch`. In a
+    distributed fit the processes take turns in the batches, and what does not go round is left out of the epoch.
+
+    Args:
+        lengths: of the items, in tokens.
+        processes: that share an epoch.
     """
 
-    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int, processes: int = 1) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.processes = processes
         self.epoch = 0
         # Batches to leave out of an epoch, (epoch, batches). Not used up by one iteration: Lightning begins several.
         self.done = (0, 0)
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        if self.processes == 1:
+            return len(self.lengths)
+        return len(self.lengths) // (self.batch_size * self.processes) * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
@@ -44,6 +52,9 @@ class BucketSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = bucketed(self.lengths, self.batch_size, np.random.default_rng((self.seed, self.epoch)))
+        if self.processes > 1:
+            rounds = order[: len(self) * self.processes].reshape(-1, self.processes, self.batch_size)
+            order = rounds[:, torch.distributed.get_rank()].reshape(-1)
         epoch, batches = self.done
         begin = batches * self.batch_size if epoch == self.epoch else 0
         return iter(order[begin:].tolist())
@@ -91,9 +102,10 @@ def train_loader(
     lengths: np.ndarray,
     batch_size: int,
     seed: int,
+    processes: int = 1,
 ) -> ResumableLoader:
     """Batches in an order of their own for each epoch; the loader never draws from the global generator."""
-    sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed)
+    sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed, processes=processes)
     return ResumableLoader(
         dataset,
         batch_size=batch_size,

@@ -17,11 +17,16 @@ class TaskData:
         self.examples = examples
         self.eval_batch_size = eval_batch_size
 
-    def train_loader(self, *, batch_size: int, seed: int) -> ResumableLoader:
-        """Training batches in random order, of similar lengths each."""
+    def train_loader(self, *, batch_size: int, seed: int, processes: int = 1) -> ResumableLoader:
+        """Training batches in random order, of similar lengths each; this process's share of them."""
         examples = self.examples["train"]
         return train_loader(
-            examples, collate=examples.collate, lengths=examples.lengths, batch_size=batch_size, seed=seed
+            examples,
+            collate=examples.collate,
+            lengths=examples.lengths,
+            batch_size=batch_size,
+            seed=seed,
+            processes=processes,
         )
 
     def eval_loader(self, split: str) -> DataLoader:

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from transformers import PreTrainedModel
 
 from secateur.data.module import TaskData
+from secateur.errors import SecateurError
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
 from secateur.training import CHECKPOINT, TrainingModule
@@ -83,10 +84,17 @@ def fit(
         epochs: passes over the training split; a last part of a pass ends without a validation of its own.
 
     Raises:
+        SecateurError: if there is less data than one batch for each process of a distributed fit.
         KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
     """
+    processes = context.make_trainer(folder=context.folder).world_size
+    loader = context.data.train_loader(batch_size=batch_size, seed=context.seed, processes=processes)
+    if len(loader) == 0:
+        raise SecateurError(
+            f"phase {module.name}: the training data does not fill one batch of {batch_size} for each of "
+            f"{processes} processes; lower its batch_size or trainer.devices"
+        )
     pl.seed_everything(context.seed, verbose=False)
-    loader = context.data.train_loader(batch_size=batch_size, seed=context.seed)
     trainer = context.make_trainer(
         folder=context.folder,
         max_epochs=math.ceil(epochs),

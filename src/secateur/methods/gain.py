@@ -50,7 +50,7 @@ class Gain(Step):
     def run(self, state: State, context: Context) -> State:
         """One pass over the training data, or a random part of it, without dropout."""
         loader = context.data.train_loader(batch_size=self.batch_size, seed=context.seed)
-        device = context.make_trainer(folder=context.folder).strategy.root_device
+        device = context.make_trainer(folder=context.folder, alone=True).strategy.root_device
         model = state.model.eval().to(device)
         total: PerGate | None = None
         for _, batch in zip(range(self._batches(context)), loader, strict=False):

@@ -1,0 +1,84 @@
+"""Several processes train one model together: they share an epoch's batches, and one of them writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.data.batching import BucketSampler
+from secateur.distributed import RANKS, is_leader
+from secateur.record import find_records, read_record
+from tests.runs import small
+
+LENGTHS = np.arange(47) % 13
+
+
+def share(rank: int, monkeypatch: pytest.MonkeyPatch, *, processes: int) -> list[int]:
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+    return list(BucketSampler(LENGTHS, batch_size=4, seed=1, processes=processes))
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_whole_batches_evenly(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = [share(rank, monkeypatch, processes=processes) for rank in range(processes)]
+    sampler = BucketSampler(LENGTHS, batch_size=4, seed=1, processes=processes)
+    assert {len(items) for items in shares} == {len(sampler)} == {47 // (4 * processes) * 4}
+    taken = [item for items in shares for item in items]
+    assert len(set(taken)) == len(taken)
+    alone = list(BucketSampler(LENGTHS, batch_size=4, seed=1))
+    assert [shares[0][:4], shares[1][:4]] == [alone[:4], alone[4:8]]
+
+
+@pytest.mark.parametrize("name", RANKS)
+def test_the_first_process_leads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in RANKS:
+        monkeypatch.delenv(other, raising=False)
+    assert is_leader()
+    monkeypatch.setenv(name, "0")
+    assert is_leader()
+    monkeypatch.setenv(name, "1")
+    assert not is_leader()
+
+
+def secateur(*overrides: str, output: Path) -> subprocess.CompletedProcess[str]:
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
+    chosen = [override for override in small(*overrides) if override != "trainer=cpu"]
+    flags = ["--multirun"] if any("," in override for override in overrides) else []
+    command = [sys.executable, "-m", "secateur", *flags, *chosen, *ddp, f"paths.output={output}", "model.epochs=1"]
+    clean = {name: value for name, value in os.environ.items() if name not in RANKS}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean, timeout=240)
+
+
+def test_two_processes_train_a_model_and_leave_one_record(tmp_path: Path) -> None:
+    """Predecessor, importance, surgery and recovery: each written once, and told once."""
+    done = secateur("method=gain", output=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "GLOBAL_RANK: 1, MEMBER: 2/2" in done.stdout + done.stderr
+    assert done.stdout.count("predecessor seed") == done.stdout.count("step 03-recover") == 1
+    (path,) = find_records(tmp_path / "runs")
+    record = read_record(path)
+    assert record.status == "finished"
+    assert record.compressed is not None
+    assert record.compressed.structure.heads_removed == 0.5
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_multirun_inside_one_process_is_refused(tmp_path: Path) -> None:
+    done = secateur("seed=1,2", output=tmp_path)
+    assert done.returncode == 1
+    assert (
+        "trainer.strategy=ddp: not in a multirun whose jobs run in the launching process" in done.stderr + done.stdout
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_too_little_data_for_the_processes_is_told_in_one_line(tmp_path: Path) -> None:
+    done = secateur("model.batch_size=64", output=tmp_path)
+    assert done.returncode == 1
+    assert "does not fill one batch of 64 for each of 2 processes" in done.stderr + done.stdout
