@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from secateur.config import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
 from secateur.errors import SecateurError
@@ -22,6 +20,7 @@ from secateur.models import checkpoint_fingerprint, fresh_model
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import save_model
+from secateur.teacher import TeacherOutputs
 from secateur.workshop import Workshop, library_versions
 
 log = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     work = folder / "predecessor"
     work.mkdir(exist_ok=True)
     start = fresh_model(model, auto_class=workshop.task.auto_class, tokenizer=workshop.tokenizer, seed=seed)
-    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher=_no_teacher)
+    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher_outputs=_no_teacher)
     trained = phase.run(State(model=start), context).model
     save_model(trained, workshop.tokenizer, folder / "model")
     summary = {"seconds": time.monotonic() - begin, "examples": phase.examples_seen(context)}
@@ -117,7 +116,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     shutil.rmtree(work)
 
 
-def _no_teacher() -> PreTrainedModel:
+def _no_teacher() -> TeacherOutputs:
     raise AssertionError("a predecessor has no teacher")
 
 
