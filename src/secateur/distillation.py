@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from secateur.data.examples import Batch
 from secateur.errors import SecateurError
 from secateur.tasks.base import Distilled, Task
+from secateur.teacher import TeacherOutputs
 
 
 class Distillation:
@@ -34,33 +35,33 @@ class Distillation:
         self.alpha = alpha
 
     def loss(self, task_loss: Tensor, student: Sequence[Distilled], teacher: Sequence[Distilled]) -> Tensor:
-        """(1 - alpha) · task loss + alpha · T² · KL, averaged over the distributions (start and end for QA)."""
+        """(1 - alpha) · task loss + alpha · T² · KL, averaged over the distributions (start and end for QA).
+
+        For the values of a regression, which have no temperature, the mean squared error stands in for T² · KL.
+        """
         imitation = [
-            kl_divergence(mine, theirs, temperature=self.temperature)
+            mean_squared_error(mine, theirs)
+            if mine.is_value
+            else kl_divergence(mine, theirs, temperature=self.temperature)
             for mine, theirs in zip(student, teacher, strict=True)
         ]
         return (1 - self.alpha) * task_loss + self.alpha * torch.stack(imitation).mean()
 
 
 class DistilledObjective:
-    """The loss of a student on the task and on its teacher's outputs.
+    """The loss of a student on the task and on its teacher's outputs, which are read, not computed."""
 
-    The teacher stands outside the student's module: it is not trained, not saved, and never in training mode.
-    """
-
-    def __init__(self, task: Task, teacher: PreTrainedModel, distillation: Distillation) -> None:
+    def __init__(self, task: Task, teacher_outputs: TeacherOutputs, distillation: Distillation) -> None:
         self.task = task
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teacher_outputs = teacher_outputs
         self.distillation = distillation
 
     def __call__(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """The mean loss of a batch."""
         outputs = self.task.forward(model, batch)
-        with torch.no_grad():
-            taught = self.task.forward(self.teacher.to(model.device), batch)
-        return self.distillation.loss(
-            outputs["loss"], self.task.distilled(outputs, batch), self.task.distilled(taught, batch)
-        )
+        student = self.task.distilled(outputs, batch)
+        teacher = self.teacher_outputs.read(batch["items"], like=student)
+        return self.distillation.loss(outputs["loss"], student, teacher)
 
 
 def kl_divergence(student: Distilled, teacher: Distilled, *, temperature: float) -> Tensor:
@@ -68,14 +69,12 @@ def kl_divergence(student: Distilled, teacher: Distilled, *, temperature: float)
 
     Positions that do not count are left out of both distributions.
     """
-    student_BC = _masked(student, temperature).log_softmax(-1)
-    teacher_BC = _masked(teacher, temperature).log_softmax(-1)
+    student_BC = student.log_probabilities(temperature=temperature)
+    teacher_BC = teacher.log_probabilities(temperature=temperature)
     return temperature**2 * functional.kl_div(student_BC, teacher_BC, log_target=True, reduction="batchmean")
 
 
-def _masked(distilled: Distilled, temperature: float) -> Tensor:
-    logits_BC = distilled.logits.float() / temperature
-    if distilled.mask is None:
-        return logits_BC
-    # A finite floor: its probability is exactly 0, and unlike -inf it leaves numbers where two are subtracted.
-    return logits_BC.masked_fill(~distilled.mask, torch.finfo(torch.float32).min)
+def mean_squared_error(student: Distilled, teacher: Distilled) -> Tensor:
+    """Mean over the batch, and over the values that count, of the squared difference."""
+    counted_BC = student.counted()
+    return functional.mse_loss(student.logits[counted_BC].float(), teacher.logits[counted_BC].float())

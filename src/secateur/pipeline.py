@@ -120,7 +120,7 @@ def _run_step(
         # Steps must not share random numbers: each has a seed of its own, derived from the run's.
         seed=int(key_of([seed, folder.name])[:8], 16) % 2**31,
         folder=partial,
-        teacher=lambda: load(start),
+        teacher_outputs=lambda: workshop.teacher_outputs(start),
     )
     state = step.run(state, context)
     if not is_leader():

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from secateur.config import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
 from secateur.distributed import is_leader
@@ -23,6 +21,7 @@ from secateur.models import checkpoint_fingerprint, fresh_model
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import save_model
+from secateur.teacher import TeacherOutputs
 from secateur.workshop import Workshop, library_versions
 
 log = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
         tokenizer=workshop.tokenizer,
         seed=seed,
     )
-    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher=_no_teacher)
+    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher_outputs=_no_teacher)
     trained = phase.run(State(model=start), context).model
     if not is_leader():
         return
@@ -128,7 +127,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     shutil.rmtree(work)
 
 
-def _no_teacher() -> PreTrainedModel:
+def _no_teacher() -> TeacherOutputs:
     raise AssertionError("a predecessor has no teacher")
 
 

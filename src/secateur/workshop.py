@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,7 +24,10 @@ from secateur.models import checkpoint_fingerprint
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
 from secateur.tasks.base import Task
+from secateur.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.trainer import TrainerFactory, trainer_factory, with_precision
+
+log = logging.getLogger(__name__)
 
 # Settings of the trainer that change what is shown, not what is computed.
 DISPLAY = ("log_every_n_steps", "enable_progress_bar")
@@ -44,13 +49,13 @@ class Workshop:
     arithmetic: dict[str, Any]
     store: Path
 
-    def context(self, *, name: str, seed: int, folder: Path, teacher: Callable[[], PreTrainedModel]) -> Context:
+    def context(self, *, name: str, seed: int, folder: Path, teacher_outputs: Callable[[], TeacherOutputs]) -> Context:
         """What a step called ``name`` may use."""
         return Context(
             name=name,
             task=self.task,
             data=self.data,
-            teacher=teacher,
+            teacher_outputs=teacher_outputs,
             make_trainer=self.make_trainer,
             seed=seed,
             folder=folder,
@@ -86,6 +91,27 @@ class Workshop:
             what=f"the scores of {model_folder}",
         )
         return read_scores(folder)
+
+    def teacher_outputs(self, teacher_folder: Path) -> TeacherOutputs:
+        """What a model that many runs imitate says of every training example: computed once, kept in the store."""
+        key = key_of(
+            {
+                "teacher": checkpoint_fingerprint(teacher_folder),
+                "rows": fingerprint(self.dataset.source()),
+                "limit_train": self.dataset.limit_train,
+                "task": self.task_settings(),
+                "arithmetic": self.arithmetic,
+                # Windows are cut between tokens: with others of them, the same number is another window.
+                "versions": {**library_versions(), "tokenizers": tokenizers.__version__},
+            }
+        )
+        folder = made_once(
+            self.store / "teachers" / f"{self.dataset.name}-{key}",
+            lambda partial: _teach(self, teacher_folder, partial),
+            what=f"the outputs of the teacher {teacher_folder}",
+        )
+        log.info("the teacher's outputs are read from %s", folder)
+        return TeacherOutputs(folder)
 
     def task_settings(self) -> dict[str, Any]:
         """Everything about inputs and decoding that scores and predecessors depend on."""
@@ -127,3 +153,14 @@ def library_versions() -> dict[str, str]:
 
 def _evaluate_folder(workshop: Workshop, model_folder: Path, folder: Path) -> None:
     workshop.evaluate(load(model_folder), folder)
+
+
+def _teach(workshop: Workshop, teacher_folder: Path, folder: Path) -> None:
+    log.info("computing the outputs of the teacher %s over the training split", teacher_folder)
+    write_teacher_outputs(
+        load(teacher_folder),
+        workshop.task,
+        workshop.data,
+        trainer=workshop.make_trainer(folder=folder, alone=True),
+        folder=folder,
+    )

@@ -25,5 +25,9 @@ METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
     Row(name="random", overrides=("sparsity=0.5",), reached={"heads_removed": 0.5, "units_removed": 0.5}),
-    Row(name="gain", overrides=("sparsity=0.5",), reached={"heads_removed": 0.5, "units_removed": 0.5}),
+    Row(
+        name="gain",
+        overrides=("sparsity=0.5", "distillation=logits"),
+        reached={"heads_removed": 0.5, "units_removed": 0.5},
+    ),
 ]

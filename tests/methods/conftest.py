@@ -16,6 +16,7 @@ from secateur.methods.base import Context
 from secateur.models import fresh_model
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import shrink
+from secateur.teacher import TeacherOutputs
 from secateur.workshop import Workshop, open_workshop
 from tests.runs import composed
 
@@ -45,12 +46,14 @@ def workshop(config: Config) -> Workshop:
 
 @pytest.fixture
 def make_context(workshop: Workshop, tmp_path: Path) -> MakeContext:
-    """A step's context; by default asking for the teacher is a mistake."""
+    """A step's context; by default asking the teacher is a mistake."""
 
-    def make(*, seed: int = 1, name: str = "step", teacher: Callable[[], PreTrainedModel] = _no_teacher) -> Context:
+    def make(
+        *, seed: int = 1, name: str = "step", teacher_outputs: Callable[[], TeacherOutputs] = _no_teacher
+    ) -> Context:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return workshop.context(name=name, seed=seed, folder=folder, teacher=teacher)
+        return workshop.context(name=name, seed=seed, folder=folder, teacher_outputs=teacher_outputs)
 
     return make
 
@@ -85,5 +88,5 @@ def uneven_gates() -> PerGate:
     )
 
 
-def _no_teacher() -> PreTrainedModel:
+def _no_teacher() -> TeacherOutputs:
     raise AssertionError("this step has no use for a teacher")

@@ -38,4 +38,4 @@ class Examples(TorchDataset[Any], ABC):
 
     @abstractmethod
     def collate(self, items: list[Any]) -> Batch:
-        """Lay items out as one padded batch."""
+        """Lay items out as one padded batch; its ``items`` (B,) are their numbers in this split."""

@@ -16,6 +16,7 @@ from secateur.data.module import TaskData
 from secateur.errors import SecateurError
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
+from secateur.teacher import TeacherOutputs
 from secateur.training import CHECKPOINT, TrainingModule
 
 
@@ -38,7 +39,7 @@ class Context:
     """What a step may use besides the state.
 
     Attributes:
-        teacher: loads a fresh copy of the start, in evaluation mode and frozen.
+        teacher_outputs: what the start says of every training example; computed by the first run that asks.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
         seed: of this step; everything random in it follows from this number.
@@ -48,7 +49,7 @@ class Context:
     name: str
     task: Task
     data: TaskData
-    teacher: Callable[[], PreTrainedModel]
+    teacher_outputs: Callable[[], TeacherOutputs]
     make_trainer: Callable[..., pl.Trainer]
     seed: int
     folder: Path

@@ -82,4 +82,4 @@ class FineTuning(Step):
     def _objective(self, context: Context) -> Callable[[PreTrainedModel, Batch], Tensor]:
         if self.distillation is None:
             return lambda model, batch: context.task.forward(model, batch)["loss"]
-        return DistilledObjective(context.task, context.teacher(), self.distillation)
+        return DistilledObjective(context.task, context.teacher_outputs(), self.distillation)

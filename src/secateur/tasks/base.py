@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from datasets import Dataset, DatasetDict
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,15 +35,31 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Distilled:
-    """What a student can imitate: logits (B, C), and which of the C count (None: all).
+    """What a student can imitate: a distribution over classes (or positions), or the values of a regression.
+
+    Shapes: B examples of a batch, C classes.
 
     Attributes:
-        is_value: the logits are values by themselves (regression), not a distribution over C.
+        logits: (B, C).
+        mask: which classes count, bool (B, C); None: all. The same for an example in whatever batch it stands.
+        is_value: ``logits`` are C numbers to come close to, not classes to choose from.
     """
 
     logits: Tensor
     mask: Tensor | None
     is_value: bool = False
+
+    def counted(self) -> Tensor:
+        """The mask spelt out, bool (B, C)."""
+        return torch.ones_like(self.logits, dtype=torch.bool) if self.mask is None else self.mask
+
+    def log_probabilities(self, *, temperature: float = 1.0) -> Tensor:
+        """log softmax(logits / temperature) over the classes that count, float32 (B, C); others are far below."""
+        logits_BC = self.logits.float() / temperature
+        if self.mask is not None:
+            # A finite floor: its probability is exactly 0, and unlike -inf it leaves numbers where two are subtracted.
+            logits_BC = logits_BC.masked_fill(~self.mask, torch.finfo(torch.float32).min)
+        return logits_BC.log_softmax(-1)
 
 
 class Task(ABC):
@@ -101,7 +118,7 @@ class Task(ABC):
 
     @abstractmethod
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """The distributions that logits distillation compares."""
+        """The distributions, or values, that logits distillation compares; as many of each example in every batch."""
 
     @abstractmethod
     def evaluator(self, examples: Examples) -> Evaluator:
