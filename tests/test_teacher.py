@@ -215,7 +215,9 @@ def forwards(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool
 def test_is_the_same_as_a_live_teacher_within_half_precision(config, shop, own, teacher):
     """In the batches of a training, for a student that has yet to learn."""
     outputs, live, loss = own.teacher_outputs(teacher), load(teacher).eval(), Distillation(temperature=2.0, alpha=1.0)
-    student = fresh_model(config.model, auto_class=shop.task.auto_class, tokenizer=shop.tokenizer, seed=2).eval()
+    student = fresh_model(
+        config.model, auto_class=shop.task.auto_class, head={}, tokenizer=shop.tokenizer, seed=2
+    ).eval()
     for batch in shop.data.train_loader(batch_size=16, seed=1):
         with torch.no_grad():
             mine, theirs = (shop.task.distilled(shop.task.forward(each, batch), batch) for each in (student, live))
@@ -352,7 +354,7 @@ def test_a_run_without_distillation_asks_no_teacher(tmp_path, teachings):
 
 
 def _saved(config: Config, shop: Workshop, folder: Path, *, seed: int) -> Path:
-    model = fresh_model(config.model, auto_class=shop.task.auto_class, tokenizer=shop.tokenizer, seed=seed)
+    model = fresh_model(config.model, auto_class=shop.task.auto_class, head={}, tokenizer=shop.tokenizer, seed=seed)
     save_model(model, shop.tokenizer, folder)
     return folder
 
