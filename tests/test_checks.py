@@ -15,6 +15,7 @@ from tests.runs import composed
 MISTAKES = {
     "a fraction above 1": (["sparsity=1.5"], r"^sparsity=1\.5: must lie in \[0, 1\)"),
     "a negative fraction": (["sparsity=-0.1"], r"^sparsity=-0\.1: must lie in \[0, 1\)"),
+    "no threads": (["threads=0"], r"^threads=0: must be at least 1"),
     "not a number": (["sparsity=much"], r"^sparsity=much: "),
     "an unknown key at the top": (["+sparsty=0.5"], r"^sparsty: unknown key; did you mean sparsity\?"),
     "an unknown key in a group": (

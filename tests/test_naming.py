@@ -24,6 +24,7 @@ def test_is_the_same_wherever_and_whenever_it_is_asked(tmp_path: Path) -> None:
             "a": [],
             "b": ["sweep=other"],
             "c": ["force=true"],
+            "e": ["threads=1"],
             "d": ["callbacks.checkpoint.every_n_train_steps=7"],
         }.items()
     }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import Any
+
+# An idle team of OpenMP threads spins, and slows down whatever runs beside it, several times over. The runtime reads
+# this once, when torch is first imported, which nothing in secateur does before here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = version("secateur")
 __all__ = ["SecateurError", "load"]

@@ -35,6 +35,8 @@ def checked(composed: DictConfig) -> Config:
     config = typed(composed, Config)
     _check_method(composed)
     _check_amount(composed)
+    if config.threads is not None and config.threads < 1:
+        raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     check_dataset(config.dataset)
     _check_measure(config.measure)
     check_writable_paths(config)

@@ -61,11 +61,15 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     Raises:
         SecateurError: if something is wrong with the settings or the data; nothing was trained then.
     """
+    import torch
+
     from secateur.launch import quiet_libraries
     from secateur.pipeline import check_buildable, discard, run
     from secateur.record import FILE_NAME, read_record, write_record
 
     quiet_libraries()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     steps = check_buildable(config)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_leader():

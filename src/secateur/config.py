@@ -142,6 +142,7 @@ class Config:
     seed: int
     sweep: str
     force: bool
+    threads: int | None
     reference: str
 
 

@@ -18,7 +18,7 @@ from secateur.data.sources import fingerprint
 from secateur.store import key_of
 
 # What may differ between two runs that are the same run.
-OUTSIDE = ("hydra", "paths", "callbacks", "sweep", "force")
+OUTSIDE = ("hydra", "paths", "callbacks", "sweep", "force", "threads")
 
 
 def run_name(*, _root_: DictConfig) -> str:
