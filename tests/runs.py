@@ -26,13 +26,15 @@ MODEL = (
     "model.batch_size=16",
     "model.epochs=2",
 )
-DATASET = (
-    "dataset.generator.train=90",
-    "dataset.generator.test=16",
-    "dataset.max_seq_length=48",
-    "dataset.max_question_length=16",
-    "dataset.doc_stride=8",
-)
+DATASETS = {
+    "toy_qa": (
+        "dataset.generator.train=90",
+        "dataset.generator.test=16",
+        "dataset.max_seq_length=48",
+        "dataset.max_question_length=16",
+        "dataset.doc_stride=8",
+    ),
+}
 RUN = (
     "measure.batch_sizes=[1]",
     "measure.lengths=[16]",
@@ -44,9 +46,10 @@ RUN = (
 
 
 def small(*overrides: str) -> list[str]:
-    """The overrides after those that make a run small; a model or data set of one's own stays as it is."""
-    chosen = {override.split("=")[0] for override in overrides}
-    return [*(() if "model" in chosen else MODEL), *(() if "dataset" in chosen else DATASET), *RUN, *overrides]
+    """The overrides after those that make a run small; a model or files of one's own stay as they are."""
+    chosen = dict(override.split("=", 1) for override in overrides if "=" in override)
+    dataset = DATASETS.get(chosen.get("dataset", "toy_qa"), ())
+    return [*(() if "model" in chosen else MODEL), *dataset, *RUN, *overrides]
 
 
 def composed(*overrides: str, output: Path) -> DictConfig:

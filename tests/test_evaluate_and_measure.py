@@ -15,7 +15,7 @@ from secateur.evaluate import evaluate_checkpoint
 from secateur.launch import config_path
 from secateur.measure import main as measure
 from secateur.record import Record, read_record
-from tests.runs import DATASET, run
+from tests.runs import DATASETS, run
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
 
 
 def evaluated(*overrides: str, tmp_path: Path) -> dict[str, float]:
-    overrides = (*DATASET, "dataset=toy_qa", "trainer=cpu", "~callbacks.progress", *overrides)
+    overrides = (*DATASETS["toy_qa"], "dataset=toy_qa", "trainer=cpu", "~callbacks.progress", *overrides)
     with initialize_config_dir(config_path(), version_base="1.3"):
         composed = compose("evaluate", [*overrides, f"paths.output={tmp_path}", f"output={tmp_path}"])
     return evaluate_checkpoint(typed(composed, EvaluateConfig))

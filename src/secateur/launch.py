@@ -46,6 +46,8 @@ def quiet_libraries() -> None:
         logging.getLogger("secateur").setLevel(logging.WARNING)
     # A loader of ours can be resumed mid-epoch; Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # A rank correlation needs all values at once; a test set's are few.
+    warnings.filterwarnings("ignore", message=".*SpearmanCorrcoef. will save all targets.*")
 
 
 def _grow(tree: Tree, node: Mapping[str, Any]) -> None:

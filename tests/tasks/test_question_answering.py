@@ -141,6 +141,16 @@ def test_a_model_fits_by_its_head():
         task.check_head(BertForSequenceClassification(_model().config), examples, key="checkpoint=x")
 
 
+def test_a_classifier_s_body_gets_a_head_of_two_outputs():
+    """A config that names three labels would give it three."""
+    task, examples = _task(_toy(unanswerable=0))
+    config = _model().config
+    config.num_labels = 3
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: the model has 3 outputs, the data needs 2; [^\n]*$"):
+        task.check_head(BertForQuestionAnswering(config), examples, key="checkpoint=x")
+    assert BertForQuestionAnswering(BertConfig(**task.head_settings(examples))).qa_outputs.out_features == 2
+
+
 @pytest.mark.parametrize("name", ["n_best_size", "max_answer_length"])
 def test_bad_settings_are_refused_in_one_line(name):
     with pytest.raises(SecateurError, match=rf"^{name}=0: must be at least 1$"):

@@ -5,6 +5,7 @@ One schema for GLUE's files (Wang et al., arXiv 1804.07461), the hub and one's o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -34,12 +35,14 @@ class LabelledRow(NamedTuple):
 def load_classes(source: Source, *, labels: Sequence[str] | None) -> DatasetDict:
     """Read and check the splits ``train`` and ``test``; labels become class indices.
 
-    Tables have the columns ``text``, ``label`` and, for pairs, ``text_pair``; a ``title`` groups rows that must
-    not be parted when ``val`` is split off (by default, rows of equal ``text``).
+    Tables have the columns ``text``, ``label`` and, for pairs, ``text_pair``, which may be empty (as it is twice in
+    QQP); a ``title`` groups rows that must not be parted when ``val`` is split off (by default, rows of equal
+    ``text``).
 
     Args:
-        labels: the classes in order. A label is one of these names, a truth value or an index. None takes the names
-            from the training data, in alphabetical order (in numerical order where all are whole numbers).
+        labels: the classes in order. A label is one of these names or, unless names are numbers themselves, a truth
+            value or an index. None takes the names from the training data, in alphabetical order (in numerical order
+            where all are whole numbers).
 
     Raises:
         SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
@@ -88,7 +91,16 @@ def _read(source: Source) -> dict[str, list[LabelledRow]]:
         if not rows[split]:
             origin = ", ".join(table.origin for table in tables[split])
             raise SecateurError(f"{origin}: no rows in it; a split needs at least one")
+        _check_ids(rows[split])
     return rows
+
+
+def _check_ids(rows: Sequence[LabelledRow]) -> None:
+    seen = set()
+    for row in rows:
+        if row.id in seen:
+            raise SecateurError(f"{row.where}: the id {row.id!r} occurs twice in this split; ids must differ")
+        seen.add(row.id)
 
 
 def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
@@ -104,7 +116,7 @@ def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
             id=f"{table.name}:{number}" if row_id in (None, "") else str(row_id),
             title=first if title in (None, "") else str(title),
             text=first,
-            text_pair=_text(text_pair, "text_pair", where=where) if "text_pair" in found else "",
+            text_pair="" if text_pair == "" or "text_pair" not in found else _text(text_pair, "text_pair", where=where),
             label=label,
             part=part_of(table.name),
         )
@@ -134,22 +146,27 @@ def _name(row: LabelledRow) -> str:
 
 def _class(row: LabelledRow, index: dict[str, int]) -> int:
     name = _name(row)
-    if name in index:
-        return index[name]
-    if isinstance(row.label, bool):
-        name = str(int(row.label))
-    if name.isdecimal() and int(name) < len(index):
-        return int(name)
+    number = str(int(row.label)) if isinstance(row.label, bool) else name
+    for known in (name, number):
+        if known in index:
+            return index[known]
+    # Where a class is called "1", a "0" that is none of them must not pass for the first.
+    if number.isdecimal() and int(number) < len(index) and not any(map(str.isdecimal, index)):
+        return int(number)
     raise SecateurError(
         f"{row.where}: the label {name!r} is none of {', '.join(index)}; dataset.task.labels names them all"
     )
 
 
 def _number(row: LabelledRow) -> float:
+    name = _name(row)
     try:
-        return float(_name(row))
-    except ValueError as error:
-        raise SecateurError(f"{row.where}: the label {row.label!r} is no number, as regression needs") from error
+        number = float(name)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SecateurError(f"{row.where}: the label {row.label!r} is no finite number, as regression needs")
+    return number
 
 
 def _dataset(rows: Sequence[LabelledRow], labels: Sequence[float], features: Features) -> Dataset:

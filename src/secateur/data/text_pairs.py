@@ -54,12 +54,14 @@ class TextPairs(Examples):
 def cut_longest_first(firsts: np.ndarray, seconds: np.ndarray, *, room: int) -> tuple[np.ndarray, np.ndarray]:
     """Tokens to keep of each text so that a pair fits into ``room``: the longer one is cut until both are equal.
 
+    As the tokenizers library does it: of an odd ``room`` the longer text gets one token more, or else the second.
+
     Args:
         firsts, seconds: tokens of each text, (E,).
         room: tokens for both together, special tokens not counted.
     """
-    half = room // 2
-    kept_firsts = np.minimum(firsts, np.maximum(room - seconds, room - half))
+    share = room // 2 + (room % 2) * (firsts > seconds)
+    kept_firsts = np.minimum(firsts, np.maximum(room - seconds, share))
     return kept_firsts, np.minimum(seconds, room - kept_firsts)
 
 

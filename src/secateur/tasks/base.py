@@ -91,10 +91,12 @@ class Task(ABC):
         """
         if not type(model).__name__.endswith(self.auto_class.removeprefix("AutoModel")):
             raise SecateurError(f"{key}: a {type(model).__name__} does not answer it; give an {self.auto_class}")
-        for name, needed in self.head_settings(examples).items():
-            there = getattr(model.config, name)
-            if name != "problem_type" and there != needed:
-                raise SecateurError(f"{key}: the model has {name}={there}, the data needs {needed}")
+        needed = self.head_settings(examples).get("num_labels")
+        if needed is not None and model.config.num_labels != needed:
+            raise SecateurError(
+                f"{key}: the model has {model.config.num_labels} outputs, the data needs {needed}; "
+                "give a model that was trained on this task"
+            )
 
     @abstractmethod
     def load_rows(self, source: Source) -> DatasetDict:

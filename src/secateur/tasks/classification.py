@@ -26,9 +26,10 @@ class Classification(Task):
     """One class for each text or pair of texts.
 
     Args:
-        labels: names of the classes, in order; None takes those of the training data.
+        labels: names of the classes, in order, which in the data may stand as they are or as indices; None takes
+            those of the training data.
         metrics: scores to take, of ``accuracy``, ``f1`` and ``mcc`` (Matthews' correlation).
-        metric: the one that tables rank by; ``average`` is the mean of all.
+        metric: the one that tables rank by; ``average`` is the mean of several.
     """
 
     auto_class = "AutoModelForSequenceClassification"
@@ -37,9 +38,7 @@ class Classification(Task):
 
     def __init__(self, *, metrics: Sequence[str], metric: str, labels: Sequence[str] | None = None) -> None:
         check_metrics(metrics, metric, known=tuple(CLASSIFICATION))
-        if labels is not None and len(set(labels)) != max(len(labels), 2):
-            raise SecateurError(f"labels={list(labels)}: give at least two names, all different, or null")
-        self.labels = labels
+        self.labels = None if labels is None else _names(labels)
         self.metrics = tuple(metrics)
         self.metric = metric
 
@@ -69,6 +68,17 @@ class Classification(Task):
             "label2id": {name: index for index, name in enumerate(names)},
             "problem_type": "single_label_classification",
         }
+
+    def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
+        """Refuse a model of other classes, or of the same in another order; one whose classes have no names passes."""
+        super().check_head(model, examples, key=key)
+        names: Any = model.config.id2label
+        needed = self.head_settings(examples).get("id2label", names)
+        if names != needed and names != {index: f"LABEL_{index}" for index in names}:
+            raise SecateurError(
+                f"{key}: the model's labels are {', '.join(names.values())}, the data's {', '.join(needed.values())}; "
+                "dataset.task.labels gives them an order, or take a model that was trained on this task"
+            )
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Logits (B, C) and the mean cross-entropy."""
@@ -123,8 +133,18 @@ def check_metrics(metrics: Sequence[str], metric: str, *, known: Sequence[str]) 
     Raises:
         SecateurError: for the first, or if ``metric`` is none of them.
     """
+    if isinstance(metrics, str) or not metrics:
+        raise SecateurError(f"metrics={metrics}: must be a list of {', '.join(known)}")
     for name in metrics:
         if name not in known:
             raise SecateurError(f"metrics={name}: must be of {', '.join(known)}")
-    if metric not in (*metrics, AVERAGE):
-        raise SecateurError(f"metric={metric}: must be {AVERAGE} or one of metrics, {', '.join(metrics)}")
+    choices = [*metrics, *([AVERAGE] if len(metrics) > 1 else [])]
+    if metric not in choices:
+        raise SecateurError(f"metric={metric}: must be of metrics; here that is {' or '.join(choices)}")
+
+
+def _names(labels: Sequence[str]) -> list[str]:
+    names = [labels] if isinstance(labels, str) else [str(label) for label in labels]
+    if len(set(names)) != max(len(names), 2):
+        raise SecateurError(f"labels={labels}: give a list of at least two names, all different, or null")
+    return names

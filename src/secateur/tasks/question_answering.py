@@ -6,6 +6,7 @@ Shapes: B windows of a batch, L tokens of the longest of them.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,6 +52,10 @@ class QuestionAnswering(Task):
         self.n_best_size = n_best_size
         self.max_answer_length = max_answer_length
         self.null_score_diff_threshold = null_score_diff_threshold
+
+    def head_settings(self, examples: Examples) -> dict[str, Any]:
+        """Two outputs for each token, whatever head a checkpoint's config describes."""
+        return {"num_labels": 2}
 
     def load_rows(self, source: Source) -> DatasetDict:
         """Rows in SQuAD's schema; see :mod:`secateur.data.squad`."""

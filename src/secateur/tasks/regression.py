@@ -22,7 +22,7 @@ class Regression(Classification):
 
     Args:
         metrics: scores to take, of ``pearson`` and ``spearman``.
-        metric: the one that tables rank by; ``average`` is the mean of all.
+        metric: the one that tables rank by; ``average`` is the mean of several.
     """
 
     row_settings: ClassVar[tuple[str, ...]] = ()
