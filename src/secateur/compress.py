@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
 import traceback
 from importlib.metadata import version
@@ -23,14 +22,13 @@ from secateur.data.sources import fingerprint
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree
+from secateur.machine import machine, versions
 
 if TYPE_CHECKING:
     from secateur.record import Record
 
 log = logging.getLogger(__name__)
 naming.register()
-
-LIBRARIES = ("secateur", "torch", "transformers", "pytorch-lightning", "datasets", "hydra-core")
 
 
 @hydra.main(version_base="1.3", config_path=config_path(), config_name="compress")
@@ -99,8 +97,6 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
 
 def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """A record of what was asked for, with nothing done yet."""
-    import torch
-
     from secateur.checks import build
     from secateur.predecessor import parent_of
     from secateur.record import Record
@@ -121,14 +117,8 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
         config=asked,
         fingerprint=fingerprint(config.dataset.source()),
         parents=[parent.name for parent in parents if parent is not None],
-        versions={name: version(name) for name in LIBRARIES},
-        machine={
-            "processor": _processor(),
-            "system": platform.platform(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "threads": torch.get_num_threads(),
-            "precision": with_precision(config.trainer)["precision"],
-        },
+        versions=versions(),
+        machine={**machine(), "precision": with_precision(config.trainer)["precision"]},
     )
 
 
@@ -167,13 +157,6 @@ def _show(record: Record) -> None:
     from secateur.report.table import render
 
     Console().print(render([record]))
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
 
 
 class _Alone(FileLock):
