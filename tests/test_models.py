@@ -17,9 +17,11 @@ from secateur.config import ModelConfig
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.models import check_model, checkpoint_fingerprint, fresh_model, tokenizer_of
+from secateur.structure.anatomy import layers_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import shrink, structure_sizes
+from tests.architectures import ARCHITECTURES
 
 TASK = "AutoModelForQuestionAnswering"
 TEXTS = ["who cut the hedge in the old garden?", "the gardener cut it with the new secateurs."] * 3
@@ -68,6 +70,18 @@ def test_tests_reach_for_no_network():
         ({"max_position_embeddings": 15}, r"dataset\.max_seq_length=16: beyond the 15 positions of the model"),
         ({"model_type": "gpt2"}, r"model\.architecture\.model_type=gpt2: must be one of bert\b"),
         ({"model_type": None}, r"model\.architecture\.model_type=None: must be one of bert\b"),
+        (
+            {"model_type": "distilbert", "hidden_dim": 8},
+            r"model\.architecture\.hidden_dim: unknown key; it is called intermediate_size",
+        ),
+        (
+            {"model_type": "distilbert", "activatoin": "relu"},
+            r"model\.architecture\.activatoin: unknown key; known keys: .*hidden_act, hidden_dropout_prob, hidden_size",
+        ),
+        (
+            {"model_type": "roberta", "max_position_embeddings": 16},
+            r"dataset\.max_seq_length=16: beyond the 15 positions of the model",
+        ),
         ({"hiden_size": 8}, r"model\.architecture\.hiden_size: unknown key; did you mean hidden_size\?"),
         ({"hidden_size": "big"}, r"model\.architecture: .*'hidden_size' expected int, got str"),
     ],
@@ -75,6 +89,17 @@ def test_tests_reach_for_no_network():
 def test_refuses_architectures_that_cannot_be_in_one_line(changes, message):
     with pytest.raises(SecateurError, match=rf"^{message}[^\n]*$"):
         check_model(model_config(architecture={**ARCHITECTURE, **changes}), max_seq_length=16)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_an_architecture_s_settings_are_called_as_bert_s_are(model_type, tokenizer):
+    settings = {**ARCHITECTURE, "model_type": model_type, "hidden_dropout_prob": 0.3, "hidden_act": "relu"}
+    check_model(model_config(architecture=settings), max_seq_length=31)
+    model = _fresh(model_config(architecture=settings), tokenizer, seed=1)
+    assert model.config.model_type == model_type
+    assert structure_sizes(model) == ([4, 4], [24, 24])
+    assert model.base_model.embeddings.dropout.p == 0.3
+    assert any(isinstance(module, torch.nn.ReLU) for module in layers_of(model).modules())
 
 
 @pytest.mark.parametrize("missing", ["architecture", "vocabulary_size"])
@@ -168,6 +193,17 @@ def test_a_checkpoint_brings_its_own_vocabulary(folder, tokenizer):
     assert found.get_vocab() == tokenizer.get_vocab()
     trained = tokenizer_of(model_config(), ["other words altogether, quite unlike"])
     assert trained.get_vocab() != tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_tokenizers_offer_what_the_architecture_takes(model_type, tokenizer, tmp_path):
+    """DistilBERT's checkpoints come with BERT's tokenizer, whose token types its ``forward`` would not understand."""
+    settings = model_config(architecture={**ARCHITECTURE, "model_type": model_type})
+    trained = tokenizer_of(settings, TEXTS)
+    save_model(_fresh(settings, tokenizer, seed=1), tokenizer, tmp_path)
+    loaded = tokenizer_of(model_config(checkpoint=str(tmp_path)), TEXTS)
+    for found in (trained, loaded):
+        assert ("token_type_ids" in found("who", "cut")) is (model_type in {"bert", "electra"})
 
 
 def test_fingerprint_is_of_what_a_checkpoint_holds(folder, tmp_path):

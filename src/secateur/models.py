@@ -22,9 +22,9 @@ from transformers import (
 
 from secateur.checks import unknown_key
 from secateur.config import ModelConfig
-from secateur.data.vocabulary import train_wordpiece
+from secateur.data.vocabulary import PAD_ID, train_wordpiece
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of
+from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
 from secateur.structure.checkpoint import load_tokenizer, transplant, with_fresh_head
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
@@ -37,7 +37,7 @@ def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
     Raises:
         SecateurError: for an unsupported architecture, a checkpoint that is none, or too few positions.
     """
-    check_config(_config_of(model), max_seq_length=max_seq_length)
+    check_config(config_of(model), max_seq_length=max_seq_length)
 
 
 def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
@@ -60,13 +60,19 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
 
 
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``."""
+    """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``.
+
+    Whatever the tokenizer's class, it offers no token types to an architecture that takes none.
+    """
+    settings: dict[str, Any] = {}
+    if not takes_token_types(config_of(model)):
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
     if model.checkpoint is None:
         assert model.vocabulary_size is not None
-        return train_wordpiece(texts, vocab_size=model.vocabulary_size)
+        return train_wordpiece(texts, vocab_size=model.vocabulary_size, **settings)
     if Path(model.checkpoint).is_dir():
-        return load_tokenizer(model.checkpoint)
-    return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision)
+        return load_tokenizer(model.checkpoint, **settings)
+    return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
 
 
 def fresh_model(
@@ -81,8 +87,8 @@ def fresh_model(
     pl.seed_everything(seed, verbose=False)
     auto = getattr(transformers, auto_class)
     if model.checkpoint is None:
-        config = _config_of(model)
-        config.update({**head, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+        config = config_of(model)
+        config.update({**head, "vocab_size": len(tokenizer)})
         return auto.from_config(config)
     if Path(model.checkpoint).is_dir():
         return with_fresh_head(model.checkpoint, auto_class=auto, **head)
@@ -104,7 +110,12 @@ def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = Non
     return digest.hexdigest()[:16]
 
 
-def _config_of(model: ModelConfig) -> PretrainedConfig:
+def config_of(model: ModelConfig) -> PretrainedConfig:
+    """The configuration that the model starts with, read from its checkpoint or made of its settings.
+
+    Raises:
+        SecateurError: if the checkpoint is none, or a setting is not one of the architecture's.
+    """
     if model.checkpoint is None:
         return _random_config(model)
     place, remedy = f"model.checkpoint={model.checkpoint}", "give a folder with config.json and model.safetensors"
@@ -127,14 +138,24 @@ def _random_config(model: ModelConfig) -> PretrainedConfig:
     if model_type not in ANATOMIES:
         supported = ", ".join(sorted(ANATOMIES))
         raise SecateurError(f"model.architecture.model_type={model_type}: must be one of {supported}")
-    known = AutoConfig.for_model(model_type).to_dict()
-    for name in settings:
-        if name not in known:
-            raise unknown_key(name, known, where="model.architecture")
+    default = AutoConfig.for_model(model_type)
+    own_names = {**default.attribute_map, **ANATOMIES[model_type].config_names}
+    _check_names(settings, own_names, known=default.to_dict())
+    settings = {own_names.get(name, name): value for name, value in settings.items()}
     try:
-        return AutoConfig.for_model(model_type, **settings)
+        return AutoConfig.for_model(model_type, **{**settings, "pad_token_id": PAD_ID})
     except StrictDataclassError as error:
         raise SecateurError(f"model.architecture: {_first_sentence(error)}") from error
+
+
+def _check_names(settings: Iterable[str], own_names: Mapping[str, str], *, known: Iterable[str]) -> None:
+    """Each setting has one name for every architecture: BERT's, where it has one."""
+    common_names = {own: common for common, own in own_names.items()}
+    for name in settings:
+        if name in common_names:
+            raise SecateurError(f"model.architecture.{name}: unknown key; it is called {common_names[name]}")
+        if name not in own_names and name not in known:
+            raise unknown_key(name, {*known, *own_names} - {*common_names}, where="model.architecture")
 
 
 def _first_sentence(error: Exception) -> str:

@@ -17,13 +17,13 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("output")
 
 
-@pytest.fixture(scope="session", params=METHODS, ids=lambda row: row.name)
+@pytest.fixture(scope="session", params=METHODS, ids=lambda row: row.id)
 def row(request: pytest.FixtureRequest) -> Row:
-    """Each method in turn."""
+    """Each method in turn, one of them on every architecture."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def finished(row: Row, output: Path) -> tuple[Record, Path]:
     """The method's record and run folder."""
-    return run(f"method={row.name}", *row.overrides, output=output)
+    return run(*row.overrides, output=output)

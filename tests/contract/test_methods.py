@@ -25,14 +25,14 @@ INPUTS = {"input_ids": torch.arange(5, 25)[None], "attention_mask": torch.ones(1
 
 
 def test_composes_and_builds_every_step_in_order(row: Row, tmp_path: Path) -> None:
-    config = checked(composed(f"method={row.name}", *row.overrides, output=tmp_path))
+    config = checked(composed(*row.overrides, output=tmp_path))
     assert list(check_buildable(config)) == config.method["order"]
     assert set(row.phases) <= set(config.method["order"])
 
 
 def test_refuses_a_key_that_no_step_reads(row: Row, tmp_path: Path) -> None:
     with pytest.raises(SecateurError, match=r"^method\.sparsty: unknown key"):
-        checked(composed(f"method={row.name}", *row.overrides, "+method.sparsty=0.3", output=tmp_path))
+        checked(composed(*row.overrides, "+method.sparsty=0.3", output=tmp_path))
 
 
 def test_refuses_a_key_that_a_step_does_not_take(row: Row, tmp_path: Path) -> None:
@@ -41,13 +41,13 @@ def test_refuses_a_key_that_a_step_does_not_take(row: Row, tmp_path: Path) -> No
         with pytest.raises(
             SecateurError, match=rf"^method\.steps\.{phase}\.epocks: unknown key; did you mean epochs\?"
         ):
-            checked(composed(f"method={row.name}", *row.overrides, stranger, output=tmp_path))
+            checked(composed(*row.overrides, stranger, output=tmp_path))
 
 
 def test_refuses_steps_left_behind_by_another_method(row: Row, tmp_path: Path) -> None:
     stranger = "+method.steps.gate={_target_: secateur.methods.random.Random}"
     with pytest.raises(SecateurError, match=r"^method\.steps\.gate: unknown key"):
-        checked(composed(f"method={row.name}", *row.overrides, stranger, output=tmp_path))
+        checked(composed(*row.overrides, stranger, output=tmp_path))
 
 
 def test_reaches_what_was_asked_for(row: Row, finished: tuple[Record, Path]) -> None:
@@ -77,7 +77,7 @@ def test_is_done_when_asked_again(row: Row, finished: tuple[Record, Path], outpu
 
     record, folder = finished
     before = (folder / "record.json").stat().st_mtime_ns
-    again, _ = run(f"method={row.name}", *row.overrides, output=output)
+    again, _ = run(*row.overrides, output=output)
     assert again == record
     assert (folder / "record.json").stat().st_mtime_ns == before
 

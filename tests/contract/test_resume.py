@@ -91,11 +91,11 @@ def test_predecessor_resumes_to_the_bit(
 @pytest.mark.parametrize(
     ("row", "phase"),
     [(row, phase) for row in METHODS for phase in row.phases],
-    ids=lambda part: getattr(part, "name", part),
+    ids=lambda part: getattr(part, "id", part),
 )
 def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, phase: str, output: Path, tmp_path: Path) -> None:
     """The predecessor is there; the method's own phase is killed in the middle of its epoch."""
-    overrides = [f"method={row.name}", *row.overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
+    overrides = [*row.overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
     whole = run(*overrides, output=tmp_path / "whole")
     with pytest.raises(Killed):
         run(*overrides, kill_at(3, when="batch"), output=tmp_path / "killed")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from transformers import BertConfig, BertForMultipleChoice
 
 from secateur.cost import count_flops, encoder_matrices, structure_of
 from secateur.errors import SecateurError
+from secateur.structure.gates import PerGate
+from secateur.structure.surgery import shrink as cut
+from tests.architectures import ARCHITECTURES, random_model
 
 
 def closed_form(model, length: int) -> int:
@@ -27,6 +31,19 @@ def test_uneven_model_equals_the_closed_form(shrink):
 def test_layer_without_units_equals_the_closed_form(shrink):
     model = shrink(heads=[0, 2, 4], units=[0, 0, 48])
     assert count_flops(model, length=16) == closed_form(model, 16)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_every_architecture_equals_the_closed_form(model_type):
+    """Dense, and uneven with an empty sublayer of each kind; ELECTRA projects its embeddings besides."""
+    model = random_model(model_type)
+    projection = 2 * 16 * 128 * 32 if model_type == "electra" else 0
+    assert count_flops(model, length=16) == closed_form(model, 16) + projection
+    gates = PerGate(
+        heads=(torch.zeros(4), torch.tensor([1.0, 0, 0, 1]), torch.ones(4)),
+        units=(torch.ones(24), torch.zeros(24), (torch.arange(24) < 5).float()),
+    )
+    assert count_flops(cut(model, gates), length=16) == closed_form(model, 16) + projection
 
 
 def test_a_batch_costs_as_much_as_its_sequences(dense):

@@ -7,6 +7,7 @@ from torch import nn
 from secateur.cost import count_flops, disk_bytes, peak_memory
 from secateur.cost.memory import peak_bytes
 from secateur.errors import SecateurError
+from tests.architectures import ARCHITECTURES, random_model
 
 
 class Chain(nn.Module):
@@ -74,6 +75,14 @@ def test_a_shrunk_model_takes_less(dense, shrink):
     small = shrink(heads=[0, 2], units=[8, 0])
     gone = sum(p.nbytes for p in dense.parameters()) - sum(p.nbytes for p in small.parameters())
     assert peak_memory(small, length=40) <= peak_memory(dense, length=40) - gone
+
+
+@pytest.mark.parametrize("task", ["QuestionAnswering", "SequenceClassification", "MultipleChoice", "MaskedLM"])
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_every_architecture_and_task_can_be_measured(model_type, task):
+    model = random_model(model_type, task=task)
+    assert peak_memory(model, length=31, batch_size=2) > peak_memory(model, length=31) > 0
+    assert count_flops(model, length=31, batch_size=2) == 2 * count_flops(model, length=31) > 0
 
 
 def test_disk_bytes_counts_files_in_subfolders(tmp_path):

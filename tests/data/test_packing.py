@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedTokenizerBase, RobertaTokenizer
+from transformers import BertTokenizer, PreTrainedTokenizerBase, RobertaTokenizer
 
 from secateur.data.packing import Template, pack
 
@@ -75,6 +77,12 @@ def test_templates_of_both_families(bert, roberta):
         prefix=(cls,), middle=(sep, sep), suffix=(sep,), second_type=0, pad=roberta.pad_token_id, has_types=False
     )
     assert template.added() == roberta.num_special_tokens_to_add(pair=True) == 4
+
+
+def test_a_wordpiece_tokenizer_may_go_without_types(bert):
+    """As DistilBERT's does."""
+    typeless = BertTokenizer(vocab=bert.get_vocab(), model_input_names=["input_ids", "attention_mask"])
+    assert Template.of(typeless) == dataclasses.replace(Template.of(bert), second_type=0, has_types=False)
 
 
 def test_the_template_does_not_need_texts_of_one_token(roberta):

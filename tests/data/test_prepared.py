@@ -21,7 +21,7 @@ from secateur.structure.checkpoint import save_model
 from secateur.tasks.question_answering import QuestionAnswering
 
 NAMES = ("Ada", "Boris", "Clara", "Dmitri")
-TINY = ModelConfig(name="tiny", checkpoint=None, vocabulary_size=120)
+TINY = ModelConfig(name="tiny", checkpoint=None, architecture={"model_type": "bert"}, vocabulary_size=120)
 
 
 class _NeverReads(QuestionAnswering):
@@ -141,6 +141,17 @@ def test_another_vocabulary_makes_other_tokens(dataset, store):
     for size in (90, 120):
         _, tokenizer = _prepare(dataset, store, dataclasses.replace(TINY, vocabulary_size=size))
         assert len(tokenizer) == size
+    assert len(_entries(store)) == 2
+
+
+def test_an_architecture_without_token_types_has_tokens_of_its_own(dataset, store):
+    """Its tokenizer, which lies beside them, does not offer any."""
+    _prepare(dataset, store)
+    for model_type in ("distilbert", "roberta"):
+        model = dataclasses.replace(TINY, architecture={"model_type": model_type})
+        data, tokenizer = _prepare(dataset, store, model)
+        assert tokenizer.model_input_names == ["input_ids", "attention_mask"]
+        assert "token_type_ids" not in next(iter(data.eval_loader("val")))
     assert len(_entries(store)) == 2
 
 

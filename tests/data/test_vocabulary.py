@@ -87,6 +87,15 @@ def test_saved_tokenizer_gives_the_same_ids_and_offsets(tmp_path: Path):
     assert dict(reloaded(*pair, return_offsets_mapping=True)) == dict(tokenizer(*pair, return_offsets_mapping=True))
 
 
+def test_inputs_without_token_types_stay_without_when_saved(tmp_path: Path):
+    """A tokenizer's attribute would be lost; the reloaded one would offer what the model does not take."""
+    names = ["input_ids", "attention_mask"]
+    tokenizer = train_wordpiece(TEXTS, vocab_size=60, model_input_names=names)
+    tokenizer.save_pretrained(tmp_path)
+    for each in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        assert list(each("Who?", "Boaters.")) == names
+
+
 def test_long_passages_overflow_into_windows():
     """What tokenising for question answering relies on: stride, offsets and sequence ids."""
     tokenizer = train_wordpiece(TEXTS, vocab_size=200)

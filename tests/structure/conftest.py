@@ -1,40 +1,30 @@
-"""A BERT small enough to cut up in a test, a batch for it, and gates."""
+"""Models small enough to cut up in a test, a batch for them, and gates."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertConfig, PreTrainedModel
-from transformers.models.bert import modeling_bert
+from transformers import PreTrainedModel
 
 from secateur.structure.gates import PerGate
+from tests.architectures import random_model
 
 MakeModel = Callable[..., PreTrainedModel]
 
 
 @pytest.fixture(scope="module")
 def make_model() -> MakeModel:
-    """Builds a model of 3 layers with 4 heads of 8 and 24 units each, its biases away from zero."""
+    """Builds a model of 3 layers with 4 heads of 8 and 24 units each, its biases away from zero; a BERT by default."""
 
-    def make(task: str = "QuestionAnswering", *, attention: str = "sdpa", **settings: int) -> PreTrainedModel:
-        config = BertConfig(
-            vocab_size=40,
-            hidden_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            intermediate_size=24,
-            max_position_embeddings=32,
-            initializer_range=0.2,
-            attn_implementation=attention,
-            **settings,
-        )
-        torch.manual_seed(0)
-        model = getattr(modeling_bert, f"BertFor{task}")(config)
+    def make(
+        task: str = "QuestionAnswering", *, model_type: str = "bert", attention: str = "sdpa", **settings: int
+    ) -> PreTrainedModel:
+        model = random_model(model_type, task=task, attn_implementation=attention, **settings)
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.2)
-        return model.eval()
+        return model
 
     return make
 

@@ -16,8 +16,10 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from secateur.structure.surgery import remove_heads, remove_units, structure_sizes
+from tests.architectures import ARCHITECTURES
 
-# Name -> task, heads and units left in each layer, and whether plain transformers can build that shape.
+# Name -> task, heads and units left in each layer, and whether plain transformers can build that shape; then the
+# architecture, where it is not BERT.
 SHAPES = {
     "uneven": ("QuestionAnswering", [3, 1, 4], [5, 24, 8], False),
     "even-but-fewer-heads": ("QuestionAnswering", [2, 2, 2], [24, 24, 24], False),
@@ -29,6 +31,18 @@ SHAPES = {
     "masked-lm": ("MaskedLM", [0, 1, 2], [7, 0, 9], False),
     "stock": ("QuestionAnswering", [4, 4, 4], [24, 24, 24], True),
     "stock-but-narrower": ("QuestionAnswering", [4, 4, 4], [8, 8, 8], True),
+    **{
+        f"{model_type}-{task}{'-narrower' * is_stock}": (task, heads, units, is_stock, model_type)
+        for model_type in ARCHITECTURES
+        for task, heads, units, is_stock in (
+            ("QuestionAnswering", [0, 4, 2], [0, 3, 24], False),
+            ("SequenceClassification", [0, 1, 2], [7, 0, 9], False),
+            ("MultipleChoice", [0, 1, 2], [7, 0, 9], False),
+            ("MaskedLM", [0, 1, 2], [7, 0, 9], False),
+            ("QuestionAnswering", [4, 4, 4], [8, 8, 8], True),
+        )
+        if model_type != "bert"
+    },
 }
 
 # What a stranger does: load each folder, answer, save it again, load that, and load in bfloat16.
@@ -82,8 +96,8 @@ def tokenizer(tmp_path_factory) -> BertTokenizer:
 def exported(tmp_path_factory, tokenizer, make_model, batch):
     """All shapes saved, and loaded by one foreign process; gives the folder, our logits and its stderr."""
     root, expected, jobs = tmp_path_factory.mktemp("exported"), {}, {}
-    for name, (task, heads, units, is_stock) in SHAPES.items():
-        model = _cut(make_model(task), heads, units)
+    for name, (task, heads, units, is_stock, *model_type) in SHAPES.items():
+        model = _cut(make_model(task, model_type=model_type[0] if model_type else "bert"), heads, units)
         inputs = {key: value.unsqueeze(1) if task == "MultipleChoice" else value for key, value in batch.items()}
         save_file({key: value.contiguous() for key, value in inputs.items()}, root / f"{name}.batch.safetensors")
         save_model(model, tokenizer, root / name)
@@ -117,18 +131,19 @@ def test_loading_elsewhere_raises_no_warnings(exported):
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_modelling_file_comes_along_only_where_it_is_needed(exported, name):
-    _, heads, units, is_stock = SHAPES[name]
+    _, heads, units, is_stock, *_ = SHAPES[name]
     for folder in (exported[0] / name, exported[0] / f"{name}.again"):
         config = json.loads((folder / "config.json").read_text())
+        width = config["hidden_dim" if config["model_type"] == "distilbert" else "intermediate_size"]
         assert (folder / "modeling_secateur.py").exists() != is_stock
         assert ("auto_map" in config) != is_stock
         assert config["dtype"] == "float32"
         if is_stock:
             assert "secateur" not in config
-            assert config["intermediate_size"] == units[0]
+            assert width == units[0]
         else:
             assert (config["secateur"]["heads"], config["secateur"]["units"]) == (heads, units)
-            assert config["intermediate_size"] == 24
+            assert width == 24
 
 
 def test_uneven_shapes_are_refused_by_plain_transformers_without_the_flag(exported):

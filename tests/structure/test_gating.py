@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from secateur.errors import SecateurError
+from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
+from tests.architectures import ARCHITECTURES
 
 
 def test_gates_of_one_change_nothing_and_hooks_are_taken_off(make_model, batch):
@@ -20,13 +22,15 @@ def test_gates_of_one_change_nothing_and_hooks_are_taken_off(make_model, batch):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_gate_scales_its_own_head_and_unit_as_scaled_weights_would(make_model, batch, attention):
-    model, scaled = make_model(attention=attention), make_model(attention=attention)
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_gate_scales_its_own_head_and_unit_as_scaled_weights_would(make_model, batch, model_type, attention):
+    model, scaled = (make_model(model_type=model_type, attention=attention) for _ in range(2))
+    anatomy, layers = anatomy_of(scaled.config), layers_of(scaled)
     gates = _filled(1.0)
     gates.heads[1][2], gates.units[0][5] = 0.3, 0.6
     with torch.no_grad():
-        scaled.bert.encoder.layer[1].attention.output.dense.weight[:, 16:24] *= 0.3
-        scaled.bert.encoder.layer[0].output.dense.weight[:, 5] *= 0.6
+        layers[1].get_submodule(anatomy.attention_output).weight[:, 16:24] *= 0.3
+        layers[0].get_submodule(anatomy.down).weight[:, 5] *= 0.6
     with gated(model, gates):
         ours = model(**batch).start_logits
     assert torch.allclose(ours, scaled(**batch).start_logits, atol=1e-6)

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from secateur.errors import SecateurError
+from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from secateur.structure.surgery import remove_heads, remove_units, round_up, shrink, structure_sizes
+from tests.architectures import ARCHITECTURES
 
 
 def make_gates(heads, units) -> PerGate:
@@ -36,8 +38,9 @@ CUTS = {
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("cut", CUTS)
-def test_shrunk_model_equals_the_gated_one(make_model, batch, cut, attention):
-    model = make_model(attention=attention)
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_shrunk_model_equals_the_gated_one(make_model, batch, model_type, cut, attention):
+    model = make_model(model_type=model_type, attention=attention)
     with torch.no_grad():
         with gated(model, CUTS[cut]):
             before = model(**batch)
@@ -46,11 +49,11 @@ def test_shrunk_model_equals_the_gated_one(make_model, batch, cut, attention):
     assert torch.allclose(before.end_logits, after.end_logits, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("options", [{"attention": "eager"}, *({"model_type": name} for name in ARCHITECTURES)])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_empty_sublayers_train(make_model, batch, uneven_gates, attention, bfloat16):
+def test_empty_sublayers_train(make_model, batch, uneven_gates, options, bfloat16):
     """Sizes of zero must survive dropout, backward, clipping and a fused optimizer; the bias still learns."""
-    model = shrink(make_model(attention=attention), uneven_gates).train()
+    model = shrink(make_model(**options), uneven_gates).train()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         positions = torch.tensor([1, 2])
@@ -58,9 +61,9 @@ def test_empty_sublayers_train(make_model, batch, uneven_gates, attention, bfloa
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    layers = model.bert.encoder.layer
-    for bias in (layers[0].attention.output.dense.bias, layers[1].output.dense.bias):
-        assert bias.grad.abs().sum() > 0
+    anatomy, layers = anatomy_of(model.config), layers_of(model)
+    for projection in (layers[0].get_submodule(anatomy.attention_output), layers[1].get_submodule(anatomy.down)):
+        assert projection.bias.grad.abs().sum() > 0
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
@@ -76,15 +79,17 @@ def test_surgery_goes_on_where_surgery_left_off(make_model, batch):
     assert structure_sizes(twice) == ([1, 2, 1], [2, 3, 24])
 
 
-def test_bookkeeping_follows_the_matrices(make_model, uneven_gates):
-    model = make_model()
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_bookkeeping_follows_the_matrices(make_model, uneven_gates, model_type):
+    model = make_model(model_type=model_type)
     assert shrink(model, uneven_gates) is model
     assert structure_sizes(model) == ([0, 3, 1], [12, 0, 5])
     assert model.config.secateur["heads"] == [0, 3, 1]
     assert model.config.secateur["units"] == [12, 0, 5]
-    attention = model.bert.encoder.layer[1].attention
-    assert (attention.self.num_attention_heads, attention.self.all_head_size) == (3, 24)
-    assert attention.output.dense.weight.shape == (32, 24)
+    anatomy, layer = anatomy_of(model.config), layers_of(model)[1]
+    attention = layer.get_submodule(anatomy.attention)
+    assert (getattr(attention, anatomy.head_count), getattr(attention, anatomy.heads_width)) == (3, 24)
+    assert layer.get_submodule(anatomy.attention_output).weight.shape == (32, 24)
     for module in model.modules():
         if isinstance(module, torch.nn.Linear):
             assert module.weight.shape == (module.out_features, module.in_features)

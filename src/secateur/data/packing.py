@@ -33,16 +33,17 @@ class Template:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
         """Read the template off an encoded pair of texts, whatever the tokenizer's class."""
-        encoded = tokenizer("a", "a", return_token_type_ids=True)
+        encoded = tokenizer("a", "a")
         ids, owners = encoded["input_ids"], encoded.sequence_ids(0)  # None at special tokens
+        types = encoded.get("token_type_ids")
         first, second = ([place for place, owner in enumerate(owners) if owner == text] for text in (0, 1))
         return cls(
             prefix=tuple(ids[: first[0]]),
             middle=tuple(ids[first[-1] + 1 : second[0]]),
             suffix=tuple(ids[second[-1] + 1 :]),
-            second_type=int(encoded["token_type_ids"][second[0]]),
+            second_type=0 if types is None else int(types[second[0]]),
             pad=int(tokenizer.pad_token_id),
-            has_types="token_type_ids" in tokenizer.model_input_names,
+            has_types=types is not None,
         )
 
     def added(self, *, pair: bool = True) -> int:

@@ -16,8 +16,9 @@ from secateur.data.examples import Lengths
 from secateur.data.module import TaskData
 from secateur.data.sources import fingerprint
 from secateur.data.split import with_validation
-from secateur.models import tokenizer_of
+from secateur.models import config_of, tokenizer_of
 from secateur.store import key_of, made_once
+from secateur.structure.anatomy import takes_token_types
 from secateur.structure.checkpoint import load_tokenizer
 from secateur.tasks.base import Task
 
@@ -75,6 +76,7 @@ def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
             "limits": [dataset.limit_train, dataset.limit_test],
             "max_question_length": dataset.max_question_length,
             "vocabulary": _vocabulary(model),
+            "token_types": takes_token_types(config_of(model)),
             "task": [dataset.task["_target_"], {name: dataset.task.get(name) for name in task.row_settings}],
             "tokenizers": tokenizers.__version__,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
@@ -18,12 +18,20 @@ from transformers import BertTokenizer, PreTrainedTokenizerFast
 from secateur.errors import SecateurError
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD_ID = _SPECIAL.index("[PAD]")
+"""Id of the padding token, known before the vocabulary is."""
 _PREFIX = "##"
 # A piece seen once is no help to a model, and merging on would only memorise the corpus.
 _MIN_FREQUENCY = 2
 
 
-def train_wordpiece(texts: Iterable[str], *, vocab_size: int, model_max_length: int = 512) -> PreTrainedTokenizerFast:
+def train_wordpiece(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    model_max_length: int = 512,
+    model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask"),
+) -> PreTrainedTokenizerFast:
     """Learn the pieces of ``texts`` and wrap them as BERT's uncased tokenizer.
 
     As in byte-pair encoding (Sennrich et al. 2016, algorithm 1), the most frequent pair of neighbouring pieces is
@@ -35,9 +43,10 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int, model_max_length: 
         vocab_size: the most pieces to have, special tokens and single characters included. There are fewer when
             every word that comes twice is a piece already.
         model_max_length: in tokens, what the tokenizer truncates to when asked.
+        model_input_names: what the tokenizer returns, by default with the token types 0 and 1.
 
     Returns:
-        A tokenizer with BERT's special tokens and token types 0 and 1, ready for ``save_pretrained``.
+        A tokenizer with BERT's special tokens, ready for ``save_pretrained``.
 
     Raises:
         SecateurError: if ``vocab_size`` leaves no room for the single characters.
@@ -56,7 +65,9 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int, model_max_length: 
             break
         vocabulary[merged] = None
     return BertTokenizer(
-        vocab={piece: index for index, piece in enumerate(vocabulary)}, model_max_length=model_max_length
+        vocab={piece: index for index, piece in enumerate(vocabulary)},
+        model_max_length=model_max_length,
+        model_input_names=list(model_input_names),
     )
 
 

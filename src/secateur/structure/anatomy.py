@@ -5,7 +5,8 @@ Adding an architecture is adding one entry to ``ANATOMIES``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
@@ -15,16 +16,20 @@ from secateur.errors import SecateurError
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """Dotted paths: ``layers`` from the base model, ``embeddings`` likewise, the rest from one layer.
+    """Where things are, as dotted paths, and what they are called where that is not as in BERT.
 
     Attributes:
-        layers: the ``ModuleList`` of encoder layers.
-        embeddings: the module whose output enters the first layer.
-        attention: the module that splits hidden states into heads.
+        layers: the ``ModuleList`` of encoder layers; from the base model, as ``embeddings`` is.
+        embeddings: the module whose output becomes the first layer's input, in ELECTRA by way of a projection
+            where the two differ in width.
+        attention: the module that splits hidden states into heads; from one layer, as are all that follow.
         query, key, value: linear projections whose rows are laid out head by head.
         attention_output: linear projection whose input columns are laid out head by head.
         up, down: linear projections into and out of the FFN; a unit is a row of ``up`` and a column of ``down``.
-        position_offset: how many rows at the head of the position table are never used.
+        head_count, heads_width: attributes of ``attention``: its number of heads, and their width together.
+        config_names: BERT's name of a setting -> the config's, for those that transformers does not map itself.
+        positions_follow_padding: positions count from the padding token's id + 1, not from 0.
+        has_token_types: token types tell the second text from the first.
     """
 
     layers: str
@@ -36,21 +41,53 @@ class Anatomy:
     attention_output: str
     up: str
     down: str
-    position_offset: int = 0
+    head_count: str = "num_attention_heads"
+    heads_width: str = "all_head_size"
+    config_names: Mapping[str, str] = field(default_factory=dict)
+    positions_follow_padding: bool = False
+    has_token_types: bool = True
 
+
+_BERT = Anatomy(
+    layers="encoder.layer",
+    embeddings="embeddings",
+    attention="attention.self",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attention_output="attention.output.dense",
+    up="intermediate.dense",
+    down="output.dense",
+)
+_ROBERTA = replace(_BERT, positions_follow_padding=True, has_token_types=False)
+_DISTILBERT = Anatomy(
+    layers="transformer.layer",
+    embeddings="embeddings",
+    attention="attention",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attention_output="attention.out_lin",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    head_count="n_heads",
+    heads_width="dim",
+    config_names={
+        "intermediate_size": "hidden_dim",
+        "hidden_act": "activation",
+        "hidden_dropout_prob": "dropout",
+        "attention_probs_dropout_prob": "attention_dropout",
+    },
+    has_token_types=False,
+)
 
 ANATOMIES: dict[str, Anatomy] = {
-    "bert": Anatomy(
-        layers="encoder.layer",
-        embeddings="embeddings",
-        attention="attention.self",
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        attention_output="attention.output.dense",
-        up="intermediate.dense",
-        down="output.dense",
-    ),
+    "bert": _BERT,
+    "camembert": _ROBERTA,
+    "distilbert": _DISTILBERT,
+    "electra": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
 }
 
 
@@ -83,4 +120,10 @@ def head_size_of(config: PretrainedConfig) -> int:
 
 def max_positions_of(config: PretrainedConfig) -> int:
     """The longest sequence, in tokens, that the model has positions for."""
-    return config.max_position_embeddings - anatomy_of(config).position_offset
+    unused = config.pad_token_id + 1 if anatomy_of(config).positions_follow_padding else 0
+    return config.max_position_embeddings - unused
+
+
+def takes_token_types(config: PretrainedConfig) -> bool:
+    """Whether a pair's second text is to have token type 1; RoBERTa's stays 0, whatever its table has room for."""
+    return anatomy_of(config).has_token_types and config.type_vocab_size > 1

@@ -27,6 +27,7 @@ from transformers import (
 
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
+from secateur.structure.anatomy import anatomy_of
 from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, auto_class_of
 from secateur.structure.surgery import describe_structure, structure_sizes
 
@@ -121,8 +122,11 @@ def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel
     return model
 
 
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model folder, without running code that lies in it.
+
+    Args:
+        settings: values that replace those in ``tokenizer_config.json``: ``model_input_names`` …
 
     Raises:
         SecateurError: if the folder holds no vocabulary.
@@ -131,7 +135,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
 
 
 def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
@@ -146,7 +150,8 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
     config.num_hidden_layers = len(units)
     if set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
         config.architectures = [base_name]
-        config.intermediate_size = units[0]
+        names = anatomy_of(config).config_names
+        setattr(config, names.get("intermediate_size", "intermediate_size"), units[0])
         return config
     auto_class = auto_class_of(base_name)
     if auto_class is None:

@@ -5,7 +5,8 @@ as ``SecateurBertForQuestionAnswering`` is made when its name is first asked for
 
 * ``heads``, ``units``: heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
-* ``paths``: where the architecture keeps its layers (from the base model) and projections (from one layer).
+* ``paths``: where the architecture keeps its layers (from the base model), its attention and projections (from
+  one layer), and the names under which its attention keeps ``head_count`` and ``heads_width``.
 """
 
 from __future__ import annotations
@@ -55,9 +56,8 @@ def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head
         _keep_outputs(layer.get_submodule(paths[name]), columns)
     _keep_inputs(layer.get_submodule(paths["attention_output"]), columns)
     attention: Any = layer.get_submodule(paths["attention"])
-    for name, value in (("num_attention_heads", len(keep)), ("all_head_size", len(columns))):
-        if hasattr(attention, name):
-            setattr(attention, name, value)
+    setattr(attention, paths["head_count"], len(keep))
+    setattr(attention, paths["heads_width"], len(columns))
 
 
 def keep_units(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str]) -> None:

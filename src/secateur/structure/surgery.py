@@ -23,7 +23,10 @@ from secateur.structure.gates import PerGate
 from secateur.structure.modeling_secateur import keep_heads, keep_units
 
 # What the modelling file needs to find its way, of all that an anatomy says.
-_PATHS = ("layers", "attention", "query", "key", "value", "attention_output", "up", "down")
+_PATHS = (
+    *("layers", "attention", "query", "key", "value", "attention_output", "up", "down"),
+    *("head_count", "heads_width"),
+)
 
 
 def shrink(
