@@ -67,7 +67,10 @@ def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
         "FLOPs": lambda row: _scaled(row.figures.get("flops")),
         "bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
         " speed-up": lambda row: f" {_plus_minus(row.speedup, decimals=2)}",
+        " ONNX": lambda row: f" {_plus_minus(row.onnx_speedup, decimals=2)}",
     }
+    if all(row.onnx_speedup is None for row in rows):
+        del columns[" ONNX"]
     if not any(row.figures["zeroed"].mean for row in rows if "zeroed" in row.figures):
         del columns["zeroed"]
     return columns
@@ -90,6 +93,8 @@ def _caption(rows: Sequence[Row]) -> str:
     lines = ["n seeds, mean ± standard deviation; kept % and speed-up are against the dense model"]
     lines += [f"FLOPs of one forward pass over {lengths}"] if lengths else []
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
+    if any(row.onnx_speedup for row in timed):
+        lines.append("ONNX: speed-up at the same setting with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):
         lines.append("timed while other jobs ran beside: secateur-measure times them again, alone")
     return "\n".join(lines)
