@@ -25,6 +25,7 @@ def test_is_the_same_wherever_and_whenever_it_is_asked(tmp_path: Path) -> None:
             "b": ["sweep=other"],
             "c": ["force=true"],
             "d": ["callbacks.checkpoint.every_n_train_steps=7"],
+            "e": ["export=onnx"],
         }.items()
     }
     assert len(same) == 1

@@ -93,13 +93,11 @@ def test_says_how_far_it_is_from_pytorch(uneven: Exported) -> None:
 def test_names_inputs_axes_and_outputs_as_the_field_does(uneven: Exported) -> None:
     session = open_session(uneven.folder / MODEL_FILE)
     axes = {node.name: node.shape for node in session.get_inputs()}
-    assert axes == dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"), ["batch", "length"])
+    assert axes == {name: ["batch", "length"] for name in ("input_ids", "token_type_ids", "attention_mask")}
     assert [node.name for node in session.get_outputs()] == ["start_logits", "end_logits"]
 
 
-def test_leaves_one_file_with_configuration_and_tokenizer(
-    uneven: Exported, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_leaves_one_file_with_configuration_and_tokenizer(uneven: Exported, tokenizer: PreTrainedTokenizerBase) -> None:
     """What Optimum expects; nothing in it points to a modelling file that is not there."""
     assert [path.name for path in uneven.folder.parent.iterdir()] == ["onnx"]
     assert [path.name for path in uneven.folder.glob("*.onnx*")] == [MODEL_FILE]
