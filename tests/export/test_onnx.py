@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -132,15 +133,23 @@ def test_another_model_is_refused_and_the_export_before_it_stays(
 
 
 def test_multiple_choice_takes_any_number_of_choices_and_the_exporter_says_nothing(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn
+    tokenizer: PreTrainedTokenizerBase,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
-    model = build("bert", "MultipleChoice", layers=1)
-    export_onnx(model, tokenizer, tmp_path)
+    """A model in bfloat16 is exported in float32, as it is saved."""
+    model = build("bert", "MultipleChoice", layers=2).bfloat16()
+    with caplog.at_level(logging.INFO):
+        export_onnx(model, tokenizer, tmp_path)
     assert capfd.readouterr() == ("", "")
+    assert not caplog.messages
     assert not recwarn.list
     session = open_session(tmp_path / MODEL_FILE)
     assert session.get_inputs()[0].shape == ["batch", "choices", "length"]
-    assert max(difference(model, tmp_path, *shape) for shape in ((1, 2, 9), (3, 5, 16), (2, 1, 40))) < 1e-5
+    assert model.dtype == torch.bfloat16
+    assert max(difference(model.float(), tmp_path, *shape) for shape in ((1, 2, 9), (3, 5, 16), (2, 1, 40))) < 1e-5
 
 
 @pytest.mark.slow

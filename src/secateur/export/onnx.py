@@ -24,7 +24,7 @@ from secateur.cost.inputs import eager_attention, evaluating, is_multiple_choice
 from secateur.cost.runtimes import feeds_of, open_session
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import max_positions_of
-from secateur.structure.checkpoint import put_in_place, stock_config
+from secateur.structure.checkpoint import in_float32, put_in_place, stock_config
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -42,7 +42,7 @@ _MOST_INLINE_BYTES = 2**31 - 2**26
 
 
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> float:
-    """Write ``model`` to ``<folder>/model.onnx``, its configuration and ``tokenizer`` beside it, and compare them.
+    """Write ``model`` in float32 to ``<folder>/model.onnx``, its configuration and ``tokenizer`` beside it.
 
     The folder is laid out as Hugging Face Optimum expects it, and takes the place of what is there once it is
     whole and agrees with PyTorch. All heads are supported, and layers that have no heads or units. Inputs are
@@ -55,6 +55,7 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
         SecateurError: if the packages of the ``onnx`` extra are missing, or outputs differ too much.
     """
     check_onnx_installed(f"{folder}")
+    model = in_float32(model)
     partial = folder.with_name(f"{folder.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)
@@ -145,12 +146,14 @@ def _difference(model: PreTrainedModel, session: InferenceSession, inputs: Mappi
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Without what the exporter says about packages that are not needed, and about its own internals."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -43,10 +43,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     if partial.exists():
         shutil.rmtree(partial)
     config = _config_to_save(model)
-    is_float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
-    # Converting the model rather than its state dict keeps tied weights tied.
-    whole = model if is_float32 else copy.deepcopy(model).float()
-    whole.save_pretrained(partial)
+    in_float32(model).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     _write_config(config, partial)
     put_in_place(partial, folder)
@@ -102,6 +99,13 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def in_float32(model: PreTrainedModel) -> PreTrainedModel:
+    """The model itself if it is in float32 throughout, else a copy that is."""
+    is_float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    # Converting the model rather than its state dict keeps tied weights tied.
+    return model if is_float32 else copy.deepcopy(model).float()
 
 
 def stock_config(model: PreTrainedModel) -> PretrainedConfig:
