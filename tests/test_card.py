@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secateur.card import model_card
-from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, Structure
+from secateur.record import Cost, Latency, LatencyPair, ModelFigures, OnnxExport, Percentiles, Record, Structure
 
 
 def test_gives_both_models_figures_and_the_speed() -> None:
@@ -15,6 +15,7 @@ def test_gives_both_models_figures_and_the_speed() -> None:
         compressed=Percentiles(p50=100.0, p90=101.0),
         repeats=5,
     )
+    in_onnx = pair.model_copy(update={"runtime": "onnxruntime", "compressed": Percentiles(p50=50.0, p90=51.0)})
     record = Record(
         status="finished",
         name="gain-x",
@@ -35,9 +36,12 @@ def test_gives_both_models_figures_and_the_speed() -> None:
             cost=Cost(parameters=1500, encoder_parameters=500),
             structure=Structure(removed=0.5),
         ),
-        latency=Latency(device="cpu", threads=2, beside_others=False, pairs=[pair]),
+        latency=Latency(device="cpu", threads=2, beside_others=False, pairs=[pair, in_onnx]),
+        onnx=OnnxExport(folder="onnx", disk_bytes=6_000_000, largest_difference=3e-7),
     )
     card = model_card(record)
     for line in ("| f1 | 80.00 | 76.00 |", "| f1 kept | 100 % | 95.0 % |", "| parameters | 2,000 | 1,500 |"):
         assert line in card
     assert "float32, 32 × 384 tokens: 2.00 times as fast (100.0 ms instead of 200.0 ms)" in card
+    assert "ONNX Runtime, float32, 32 × 384 tokens: 4.00 times as fast (50.0 ms instead of 200.0 ms)" in card
+    assert "`onnx` is the same as ONNX: 6.0 MB, outputs within 3e-07." in card

@@ -40,6 +40,7 @@ MISTAKES = {
         ["method=control", "sparsity=0.3"],
         r"^sparsity=0\.3: has no effect on method=control",
     ),
+    "a format that nobody writes": (["export.name=tflite"], r"^export\.name=tflite: must be none or onnx"),
     "no amount": (["sparsity=null"], r"^method\.steps\.threshold\.sparsity=null: say how much"),
     "two amounts": (["method.heads=0.3"], r"^method\.steps\.threshold\.heads=0\.3: goes with sparsity=null"),
     "no epochs": (["method.steps.recover.epochs=0"], r"^method\.steps\.recover\.epochs=0(\.0)?: must be above 0"),

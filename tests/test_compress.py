@@ -32,7 +32,7 @@ def test_help_names_every_group_and_says_how_to_begin(tmp_path: Path) -> None:
         env=ENVIRONMENT,
         check=True,
     ).stdout
-    for group in ("dataset:", "distillation:", "method:", "model:", "trainer:"):
+    for group in ("dataset:", "distillation:", "export:", "method:", "model:", "trainer:"):
         assert group in told
     assert "secateur -m method=random,gain" in told
 

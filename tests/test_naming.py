@@ -26,6 +26,7 @@ def test_is_the_same_wherever_and_whenever_it_is_asked(tmp_path: Path) -> None:
             "c": ["force=true"],
             "e": ["threads=1"],
             "d": ["callbacks.checkpoint.every_n_train_steps=7"],
+            "f": ["export=onnx"],
         }.items()
     }
     assert len(same) == 1

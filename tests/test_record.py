@@ -16,6 +16,7 @@ from secateur.record import (
     Latency,
     LatencyPair,
     ModelFigures,
+    OnnxExport,
     Percentiles,
     Record,
     StepRecord,
@@ -50,7 +51,8 @@ def make(**changes: Any) -> Record:
             cost=Cost(parameters=10, encoder_parameters=8, flops={128: 5, 384: 15}, peak_memory_bytes={128: 7}),
             structure=Structure(removed=0.5, heads_removed=0.5, heads=[2, 0], units=[4, 3]),
         ),
-        "latency": Latency(device="cpu", threads=1, beside_others=False, pairs=[pair()]),
+        "latency": Latency(device="cpu", threads=1, beside_others=False, pairs=[pair(), onnx_pair()]),
+        "onnx": OnnxExport(folder="onnx", disk_bytes=12, largest_difference=3e-7),
         "steps": [StepRecord(name="score", seconds=1.5, examples=100, details={"note": "é"})],
         "seconds": 12.25,
     }
@@ -67,6 +69,21 @@ def pair(*, reference: float = 30.0, compressed: float = 12.0) -> LatencyPair:
         compressed=Percentiles(p50=compressed, p90=99.0),
         repeats=5,
     )
+
+
+def onnx_pair() -> LatencyPair:
+    return pair().model_copy(update={"runtime": "onnxruntime"})
+
+
+def test_records_from_before_there_were_runtimes_were_timed_in_pytorch(tmp_path):
+    path = write_record(make(), tmp_path)
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    del stored["onnx"], stored["latency"]["pairs"][0]["runtime"]
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    read = read_record(path)
+    assert read.onnx is None
+    assert read.latency is not None
+    assert read.latency.pairs[0] == pair()
 
 
 def test_reads_back_what_was_written_by_file_or_folder(tmp_path):

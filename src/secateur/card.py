@@ -29,6 +29,7 @@ def model_card(record: Record) -> str:
             for name, dense, ours in _figures(record, record.reference, record.compressed)
         ),
         "",
+        *_onnx(record),
         *_speed(record),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -46,12 +47,20 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
     return rows
 
 
+def _onnx(record: Record) -> list[str]:
+    if record.onnx is None:
+        return []
+    size, difference = f"{record.onnx.disk_bytes / 1e6:.1f} MB", f"{record.onnx.largest_difference:.0e}"
+    return [f"Beside this folder, `{record.onnx.folder}` is the same as ONNX: {size}, outputs within {difference}.", ""]
+
+
 def _speed(record: Record) -> list[str]:
     if record.latency is None:
         return []
     lines = [f"Speed on {record.latency.device}, {record.latency.threads} threads, both models timed in turn:", ""]
     return lines + [
-        f"* {pair.dtype}, {pair.batch_size} × {pair.length} tokens: {pair.speedup:.2f} times as fast "
+        f"* {'' if pair.runtime == 'pytorch' else 'ONNX Runtime, '}"
+        f"{pair.dtype}, {pair.batch_size} × {pair.length} tokens: {pair.speedup:.2f} times as fast "
         f"({pair.compressed.p50:.1f} ms instead of {pair.reference.p50:.1f} ms)"
         for pair in record.latency.pairs
     ]

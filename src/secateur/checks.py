@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,13 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from secateur.config import Config, DatasetConfig, MeasureConfig
+from secateur.config import Config, DatasetConfig, ExportConfig, MeasureConfig
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
 from secateur.store import check_writable
 
 Schema = TypeVar("Schema")
+ONNX_EXTRA = ("onnx", "onnxruntime", "onnxscript")
 
 
 def checked(composed: DictConfig) -> Config:
@@ -39,6 +41,7 @@ def checked(composed: DictConfig) -> Config:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     check_dataset(config.dataset)
     _check_measure(config.measure)
+    check_export(config.export)
     check_writable_paths(config)
     check_targets(config)
     return config
@@ -107,6 +110,29 @@ def check_dataset(dataset: DatasetConfig) -> None:
             f"dataset.doc_stride={dataset.doc_stride}: must be below max_seq_length - max_question_length - 4 = {room}"
         )
     resolve_files(dataset.source())
+
+
+def check_export(export: ExportConfig) -> None:
+    """A format that is known, whose packages are installed.
+
+    Raises:
+        SecateurError: if it is neither.
+    """
+    if export.name not in ("none", "onnx"):
+        raise SecateurError(f"export.name={export.name}: must be none or onnx")
+    if export.name == "onnx":
+        check_onnx_installed("export=onnx")
+
+
+def check_onnx_installed(asked: str) -> None:
+    """Refuse what was ``asked`` where the packages of the ``onnx`` extra are missing; none of them is imported.
+
+    Raises:
+        SecateurError: naming those that are missing.
+    """
+    missing = [name for name in ONNX_EXTRA if find_spec(name) is None]
+    if missing:
+        raise SecateurError(f'{asked}: needs {", ".join(missing)}; install with: pip install "secateur[onnx]"')
 
 
 def check_writable_paths(config: Config) -> None:

@@ -62,7 +62,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     import torch
 
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import check_buildable, discard, run
+    from secateur.pipeline import check_buildable, discard, export_finished, run
     from secateur.record import FILE_NAME, read_record, write_record
 
     quiet_libraries()
@@ -80,6 +80,8 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         if (folder / FILE_NAME).is_file():
             earlier = read_record(folder)
             if earlier.status == "finished":
+                if config.export.name == "onnx" and earlier.onnx is None:
+                    export_finished(config.measure, earlier, folder)
                 _report_done(earlier)
                 return earlier
         record = new_record(config, folder, asked=asked)

@@ -115,6 +115,13 @@ class MeasureConfig:
 
 
 @dataclass(kw_only=True)
+class ExportConfig:
+    """``conf/export``: the format beside safetensors that a run's model is written in."""
+
+    name: str
+
+
+@dataclass(kw_only=True)
 class PathsConfig:
     """Where things are written."""
 
@@ -135,6 +142,7 @@ class Config:
     predecessor: PredecessorConfig
     evaluation: EvaluationConfig
     measure: MeasureConfig
+    export: ExportConfig
     trainer: dict[str, Any]
     callbacks: dict[str, Any]
     paths: PathsConfig

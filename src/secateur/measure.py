@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from secateur.checks import check_onnx_installed
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.record import find_records, read_record, write_record
@@ -27,20 +28,32 @@ def measure_folders(folders: Sequence[Path], settings: MeasureConfig) -> None:
     """Measure every finished run again.
 
     Raises:
+        SecateurError: if there is none, a record cannot be read, or a run was exported and ONNX Runtime is missing.
+    """
+    runs = finished_runs(folders)
+    if any(read_record(run).onnx for run in runs):
+        check_onnx_installed("timing an exported run")
+    from secateur.launch import quiet_libraries
+    from secateur.pipeline import measure
+
+    quiet_libraries()
+    for run in track(runs, description="measuring"):
+        record = read_record(run)
+        measure(settings, record, run)
+        write_record(record, run)
+
+
+def finished_runs(folders: Sequence[Path]) -> list[Path]:
+    """The folder of every finished run at or below the given ones.
+
+    Raises:
         SecateurError: if there is none, or a record cannot be read.
     """
     runs = [path.parent for folder in folders for path in find_records(folder)]
     finished = [run for run in runs if read_record(run).status == "finished"]
     if not finished:
         raise SecateurError(f"{', '.join(map(str, folders))}: no finished run there; give a run's or a sweep's folder")
-    from secateur.launch import quiet_libraries
-    from secateur.pipeline import measure
-
-    quiet_libraries()
-    for run in track(finished, description="measuring"):
-        record = read_record(run)
-        measure(settings, record, run)
-        write_record(record, run)
+    return finished
 
 
 def _settings(options: argparse.Namespace) -> MeasureConfig:

@@ -17,8 +17,8 @@ from secateur.config import DatasetConfig
 from secateur.data.sources import fingerprint
 from secateur.store import key_of
 
-# What may differ between two runs that are the same run.
-OUTSIDE = ("hydra", "paths", "callbacks", "sweep", "force", "threads")
+# What may differ between two runs that are the same run: the compressed model is the same, whatever it is exported to.
+OUTSIDE = ("hydra", "paths", "callbacks", "sweep", "force", "threads", "export")
 
 
 def run_name(*, _root_: DictConfig) -> str:

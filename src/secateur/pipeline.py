@@ -7,22 +7,27 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from transformers import PreTrainedModel
 
 from secateur.card import model_card
 from secateur.checks import build
 from secateur.config import Config, MeasureConfig, ModelConfig
-from secateur.cost import cost_of, measure_latency, structure_of
+from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
 from secateur.distributed import is_leader, wait_for
+from secateur.export.onnx import MODEL_FILE, check_parity, export_onnx
 from secateur.methods.base import State, Step
 from secateur.models import check_model
 from secateur.predecessor import check_predecessor, reference_folder, start_folder
-from secateur.record import ModelFigures, Record, StepRecord
+from secateur.record import ModelFigures, OnnxExport, Record, StepRecord, write_record
 from secateur.store import key_of
 from secateur.structure.anatomy import max_positions_of
-from secateur.structure.checkpoint import load, save_model
+from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from secateur.structure.gates import PerGate
 from secateur.workshop import Workshop, open_workshop
 
@@ -65,6 +70,8 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
     model_folder = folder / "model"
     if not model_folder.is_dir():
         save_model(load(last), workshop.tokenizer, model_folder)
+    if config.export.name == "onnx":
+        export(record, folder)
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
     log.info("scoring on test")
     figures = score(workshop, model_folder, reference=reference, folder=folder, unchanged=not steps)
@@ -168,6 +175,28 @@ def score(
     return dense, ModelFigures(folder=model_folder.name, scores=scores)
 
 
+def export(record: Record, folder: Path) -> None:
+    """The model of the run in ``folder`` as ONNX, made unless it is there.
+
+    Raises:
+        SecateurError: if the packages of the ``onnx`` extra are missing, or it does not agree with PyTorch.
+    """
+    log.info("exporting to ONNX")
+    model, target = load(folder / "model"), folder / "onnx"
+    if target.is_dir():
+        difference = check_parity(model, target)
+    else:
+        difference = export_onnx(model, load_tokenizer(folder / "model"), target)
+    record.onnx = OnnxExport(folder=target.name, disk_bytes=disk_bytes(target), largest_difference=difference)
+
+
+def export_finished(settings: MeasureConfig, record: Record, folder: Path) -> None:
+    """Export the model of a finished run, time both its models in PyTorch and ONNX Runtime, and write the record."""
+    export(record, folder)
+    measure(settings, record, folder)
+    write_record(record, folder)
+
+
 def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
     """Parameters, FLOPs, memory, size and latency of both models of the run in ``folder``; the model's card."""
     assert record.reference is not None
@@ -177,15 +206,29 @@ def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
     for figures, model in ((record.reference, reference), (record.compressed, compressed)):
         figures.cost = cost_of(model, folder / figures.folder, lengths=lengths)
         figures.structure = structure_of(model, reference=reference)
-    record.latency = measure_latency(
-        reference,
-        compressed,
-        batch_sizes=settings.batch_sizes,
-        lengths=lengths,
-        dtypes=settings.dtypes,  # type: ignore[arg-type]
-        seconds=settings.seconds,
-    )
+    with _exported(record, folder, reference=reference) as onnx:
+        record.latency = measure_latency(
+            reference,
+            compressed,
+            batch_sizes=settings.batch_sizes,
+            lengths=lengths,
+            dtypes=settings.dtypes,  # type: ignore[arg-type]
+            seconds=settings.seconds,
+            onnx=onnx,
+        )
     (folder / record.compressed.folder / "README.md").write_text(model_card(record), encoding="utf-8")
+
+
+@contextmanager
+def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> Iterator[tuple[Path, Path] | None]:
+    """The ONNX files of reference and compressed model, where the run was exported; the former is for the timing."""
+    if record.onnx is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="secateur-onnx-") as scratch:
+        dense = Path(scratch) / "reference"
+        export_onnx(reference, load_tokenizer(folder / "model"), dense)
+        yield dense / MODEL_FILE, folder / record.onnx.folder / MODEL_FILE
 
 
 def discard(folder: Path) -> None:

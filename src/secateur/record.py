@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.errors import SecateurError
 
+Runtime = Literal["pytorch", "onnxruntime"]
+
 SCHEMA = 1
 FILE_NAME = "record.json"
 
@@ -62,8 +64,9 @@ class Percentiles(_Typed):
 
 
 class LatencyPair(_Typed):
-    """The reference and the compressed model timed in turn, in one process, at one setting."""
+    """The reference and the compressed model timed in turn, in one process and one runtime, at one setting."""
 
+    runtime: Runtime = "pytorch"
     batch_size: int
     length: int
     dtype: Literal["float32", "bfloat16"]
@@ -84,6 +87,17 @@ class Latency(_Typed):
     threads: int
     beside_others: bool
     pairs: list[LatencyPair] = Field(default_factory=list)
+
+
+class OnnxExport(_Typed):
+    """The compressed model as ONNX: where it lies (relative to the record), and how far it is from PyTorch.
+
+    ``disk_bytes`` is the size of the folder; ``largest_difference`` that of any output, over several shapes.
+    """
+
+    folder: str
+    disk_bytes: int
+    largest_difference: float
 
 
 class StepRecord(_Typed):
@@ -118,6 +132,7 @@ class Record(_Typed):
     reference: ModelFigures | None = None
     compressed: ModelFigures | None = None
     latency: Latency | None = None
+    onnx: OnnxExport | None = None
     steps: list[StepRecord] = Field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None

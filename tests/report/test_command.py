@@ -178,6 +178,16 @@ def test_csv_has_all_scores_and_all_latency_settings_as_numbers():
     assert ours["speedup_setting"] == "float32, 8 x 384 tokens"
 
 
+def test_csv_has_onnx_runtime_in_columns_of_its_own():
+    record = make_record()
+    faster = {"runtime": "onnxruntime", "compressed": Percentiles(p50=25, p90=30)}
+    record.latency.pairs += [pair.model_copy(update=faster) for pair in record.latency.pairs]
+    ours = csv_lines(group([record]))[1]
+    assert float(ours["p50_ms:float32_batch8_length384_mean"]) == 50.0
+    assert float(ours["p50_ms:onnxruntime_float32_batch8_length384_mean"]) == 25.0
+    assert float(ours["speedup:onnxruntime_float32_batch8_length384_mean"]) == 4.0
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_text_never_becomes_a_formula_but_negative_numbers_stay_numbers(start):
     record = make_record(method=f"{start}HYPERLINK(1)")

@@ -140,6 +140,40 @@ def test_the_headline_speed_is_float32_at_the_largest_setting_measured():
     assert len(row.timings) == 4
 
 
+def in_onnx(record, *, faster):
+    """The float32 timings again, the compressed model so many times as fast, the reference at half its time."""
+    return [
+        pair.model_copy(
+            update={
+                "runtime": "onnxruntime",
+                "reference": Percentiles(p50=pair.reference.p50 / 2, p90=pair.reference.p90),
+                "compressed": Percentiles(p50=pair.compressed.p50 / 2 / faster, p90=pair.compressed.p90),
+            }
+        )
+        for pair in record.latency.pairs
+        if pair.dtype == "float32"
+    ]
+
+
+def test_onnx_runtime_is_told_apart_from_pytorch():
+    """Its speed-up is against the reference in ONNX Runtime, and never the headline."""
+    record = make_record()
+    assert "ONNX" not in text_of([record])
+    record.latency.pairs += in_onnx(record, faster=2)
+    (row,) = compressed([record])
+    assert row.headline == Setting("float32", 8, 384, "pytorch")
+    assert (row.speedup.mean, row.onnx.speedup.mean) == (2.0, 4.0)
+    assert [str(setting) for setting in row.timings][-2:] == [
+        "ONNX Runtime, float32, 8 x 128 tokens",
+        "ONNX Runtime, float32, 8 x 384 tokens",
+    ]
+    text = text_of([record])
+    lines = [line.split() for line in text.splitlines() if line.startswith(("dense", "l0"))]
+    assert [line[-1] for line in lines[:2]] == ["1.00", "2.00"]
+    assert [line[-3:] for line in lines[2:]] == [["100.0", "50.0", "1.00"], ["50.0", "12.5", "4.00"]]
+    assert "both models in ONNX Runtime" in text
+
+
 def test_flops_are_those_of_the_longest_length_that_all_runs_measured():
     short = make_record(seed=2)
     short.compressed.cost.flops = {128: 7 * 10**9}
@@ -189,10 +223,11 @@ def test_the_widest_table_keeps_every_figure_whole_at_100_columns():
         record.reference.scores = {"matthews": -0.5}
         record.compressed.structure = Structure(removed=0.25, zeroed=0.5)
         records.append(record)
+        record.latency.pairs += in_onnx(record, faster=2)
     text = text_of(records)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
-    for figure in ("-0.549 ± 0.053", "109.9 ± 10.6", "18.33 ± 2.36"):
+    for figure in ("-0.549 ± 0.053", "109.9 ± 10.6", "18.33 ± 2.36", "36.67"):
         assert figure in text
 
 

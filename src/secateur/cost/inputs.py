@@ -27,7 +27,7 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int) -> di
         SecateurError: if ``length`` exceeds the model's positions.
     """
     check_length(model, length)
-    shape = (batch_size, 1, length) if _is_multiple_choice(model) else (batch_size, length)
+    shape = (batch_size, 1, length) if is_multiple_choice(model) else (batch_size, length)
     vocabulary = model.config.vocab_size
     # Special tokens stand in the first half of a vocabulary, and a padding id would move RoBERTa's positions.
     generator = torch.Generator().manual_seed(SEED)
@@ -58,6 +58,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             submodule.training = training
 
 
-def _is_multiple_choice(model: PreTrainedModel) -> bool:
+@contextmanager
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Attention as plain matrix products inside, the model's own implementation again afterwards."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def is_multiple_choice(model: PreTrainedModel) -> bool:
+    """Whether the model takes several sequences, its choices, for each example."""
     # The class name is what stock models and models loaded from an exported folder have in common.
     return type(model).__name__.endswith("ForMultipleChoice")

@@ -16,13 +16,13 @@ from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import check_length, evaluating, random_inputs
+from secateur.cost.inputs import check_length, evaluating
 from secateur.cost.load import gpu_is_shared, load_now, ran_beside_others
+from secateur.cost.runtimes import Pass, Runner, onnx_runner, pytorch_runner
 from secateur.errors import SecateurError
-from secateur.record import Latency, LatencyPair, Percentiles
+from secateur.record import Latency, LatencyPair, Percentiles, Runtime
 
 DTypeName = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -42,13 +42,15 @@ def measure_latency(
     dtypes: Sequence[DTypeName] = ("float32",),
     seconds: float,
     threads: int | None = None,
+    onnx: tuple[Path, Path] | None = None,
 ) -> Latency:
-    """Time both models at every batch size × length × dtype, on the device they are on.
+    """Time both models at every batch size × length × dtype, on the device they are on, and as ONNX if exported.
 
     A pass takes random tokens without padding and runs under ``torch.inference_mode``. The models take turns,
     so that whatever slows the machine down slows both. ``bfloat16`` is a copy whose weights are cast, as one
-    would deploy it, not autocast, which casts them anew in every pass. A user's processes on one machine
-    measure one after another.
+    would deploy it, not autocast, which casts them anew in every pass. ONNX Runtime computes on the CPU in
+    float32, as the files have it, with as many threads. A user's processes on one machine measure one after
+    another.
 
     Args:
         reference: the dense model.
@@ -59,20 +61,24 @@ def measure_latency(
         seconds: for both models together at one setting, after a warm-up of a tenth of that; each gets 5
             repeats at least, however long they take.
         threads: processor threads for one operation; None leaves PyTorch's setting.
+        onnx: the exported files of the reference and of the compressed model.
 
     Raises:
-        SecateurError: if a dtype is unknown or a length exceeds a model's positions.
+        SecateurError: if a dtype is unknown, a length exceeds a model's positions, or a file is missing.
     """
-    _check(dtypes, lengths, (reference, compressed))
+    models = (reference, compressed)
+    _check(dtypes, lengths, models)
     shapes = list(itertools.product(batch_sizes, lengths))
     with ExitStack() as stack:
         stack.enter_context(_only_measurement())
         stack.enter_context(_thread_count(threads))
+        for model in models:
+            stack.enter_context(evaluating(model))
         before = load_now()
         pairs = [
             pair
-            for dtype in dtypes
-            for pair in _time_pairs(reference, compressed, dtype=dtype, shapes=shapes, seconds=seconds)
+            for runtime, dtype, runners in _runners(models, dtypes=dtypes, onnx=onnx)
+            for pair in _time_pairs(runners, runtime=runtime, dtype=dtype, shapes=shapes, seconds=seconds)
         ]
         return Latency(
             device=reference.device.type,
@@ -90,18 +96,28 @@ def _check(dtypes: Sequence[str], lengths: Sequence[int], models: Sequence[PreTr
         check_length(model, length)
 
 
+def _runners(
+    models: Sequence[PreTrainedModel], *, dtypes: Sequence[DTypeName], onnx: Sequence[Path] | None
+) -> Iterator[tuple[Runtime, DTypeName, list[Runner]]]:
+    """The runners of both models in each runtime and dtype, made when their turn comes: casts and sessions are big."""
+    for dtype in dtypes:
+        yield "pytorch", dtype, [pytorch_runner(_cast(model, DTYPES[dtype])) for model in models]
+    if onnx is not None:
+        yield "onnxruntime", "float32", [onnx_runner(file, model) for file, model in zip(onnx, models, strict=True)]
+
+
 def _time_pairs(
-    reference: PreTrainedModel,
-    compressed: PreTrainedModel,
+    runners: Sequence[Runner],
     *,
+    runtime: Runtime,
     dtype: DTypeName,
     shapes: Sequence[tuple[int, int]],
     seconds: float,
 ) -> Iterator[LatencyPair]:
-    models = [_cast(model, DTYPES[dtype]) for model in (reference, compressed)]
     for batch_size, length in shapes:
-        times = _time(models, batch_size=batch_size, length=length, seconds=seconds)
+        times = _time([prepare(batch_size, length) for prepare in runners], seconds=seconds)
         yield LatencyPair(
+            runtime=runtime,
             batch_size=batch_size,
             length=length,
             dtype=dtype,
@@ -111,39 +127,26 @@ def _time_pairs(
         )
 
 
-def _time(models: Sequence[PreTrainedModel], *, batch_size: int, length: int, seconds: float) -> list[list[float]]:
-    """Milliseconds of each pass of each model, after a warm-up."""
-    inputs = [random_inputs(model, length=length, batch_size=batch_size) for model in models]
-    with ExitStack() as stack:
-        for model in models:
-            stack.enter_context(evaluating(model))
-        stack.enter_context(torch.inference_mode())
-        _take_turns(models, inputs, seconds=WARM_UP_SHARE * seconds, least=LEAST_WARM_UPS)
-        return _take_turns(models, inputs, seconds=seconds, least=LEAST_REPEATS)
+def _time(passes: Sequence[Pass], *, seconds: float) -> list[list[float]]:
+    """Milliseconds of each repeat of each pass, after a warm-up."""
+    with torch.inference_mode():
+        _take_turns(passes, seconds=WARM_UP_SHARE * seconds, least=LEAST_WARM_UPS)
+        return _take_turns(passes, seconds=seconds, least=LEAST_REPEATS)
 
 
-def _take_turns(
-    models: Sequence[PreTrainedModel], inputs: Sequence[dict[str, Tensor]], *, seconds: float, least: int
-) -> list[list[float]]:
-    times: list[list[float]] = [[] for _ in models]
+def _take_turns(passes: Sequence[Pass], *, seconds: float, least: int) -> list[list[float]]:
+    times: list[list[float]] = [[] for _ in passes]
     end = time.monotonic() + seconds
     while len(times[0]) < least or time.monotonic() < end:
-        for model, model_inputs, model_times in zip(models, inputs, times, strict=True):
-            model_times.append(_time_pass(model, model_inputs))
+        for run, run_times in zip(passes, times, strict=True):
+            run_times.append(_milliseconds(run))
     return times
 
 
-def _time_pass(model: PreTrainedModel, inputs: dict[str, Tensor]) -> float:
-    _finish_work(model.device)
+def _milliseconds(run: Pass) -> float:
     start = time.perf_counter_ns()
-    model(**inputs)
-    _finish_work(model.device)
+    run()
     return (time.perf_counter_ns() - start) / 1e6
-
-
-def _finish_work(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _percentiles(times: Sequence[float]) -> Percentiles:

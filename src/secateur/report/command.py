@@ -175,7 +175,8 @@ def _csv_line(row: Row) -> dict[str, Any]:
     for name, stat in row.scores.items():
         line |= _mean_and_std(f"score:{name}", stat)
     for setting, timing in row.timings.items():
-        where = f"{setting.dtype}_batch{setting.batch_size}_length{setting.length}"
+        place = "" if setting.runtime == "pytorch" else f"{setting.runtime}_"
+        where = f"{place}{setting.dtype}_batch{setting.batch_size}_length{setting.length}"
         for name, stat in zip(("speedup", "p50_ms", "p90_ms"), timing, strict=True):
             line |= _mean_and_std(f"{name}:{where}", stat)
     return line

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from secateur.record import ModelFigures, Record
+from secateur.record import ModelFigures, Record, Runtime
 
 DENSE = "dense"
 FRACTIONS = ("removed", "zeroed", "heads_removed", "units_removed", "layers_removed", "layers_decomposed")
@@ -35,9 +35,16 @@ class Setting(NamedTuple):
     dtype: str
     batch_size: int
     length: int
+    runtime: Runtime = "pytorch"
 
     def __str__(self) -> str:
-        return f"{self.dtype}, {self.batch_size} x {self.length} tokens"
+        place = "" if self.runtime == "pytorch" else "ONNX Runtime, "
+        return f"{place}{self.dtype}, {self.batch_size} x {self.length} tokens"
+
+    @property
+    def rank(self) -> tuple:
+        """Its place among others: PyTorch's first, and of those float32."""
+        return self.runtime != "pytorch", self.dtype != "float32", self.batch_size, self.length
 
 
 class Timing(NamedTuple):
@@ -87,14 +94,19 @@ class Row:
 
     @property
     def headline(self) -> Setting | None:
-        """Float32 at the largest batch and length that most of the row's runs were timed at."""
-        candidates = [setting for setting in self.timings if setting.dtype == "float32"]
+        """PyTorch in float32 at the largest batch and length that most of the row's runs were timed at."""
+        candidates = [s for s in self.timings if s.runtime == "pytorch" and s.dtype == "float32"]
         return max(candidates, key=lambda s: (self.timings[s].speedup.n, *s[1:]), default=None)
 
     @property
     def speedup(self) -> Stat | None:
         """Times as fast as the reference at the headline setting."""
         return self.timings[self.headline].speedup if self.headline else None
+
+    @property
+    def onnx(self) -> Timing | None:
+        """At the headline setting in ONNX Runtime, against the reference in ONNX Runtime."""
+        return self.timings.get(self.headline._replace(runtime="onnxruntime")) if self.headline else None
 
 
 def group(records: Iterable[Record]) -> list[Row]:
@@ -238,8 +250,8 @@ def _timings(records: Sequence[Record], side: str, stat: Callable) -> dict[Setti
             if pair.reference.p50 > 0 and pair.compressed.p50 > 0:
                 times = getattr(pair, side)
                 readings = (pair.reference.p50 / times.p50, times.p50, times.p90)
-                pairs[Setting(pair.dtype, pair.batch_size, pair.length)].append(readings)
-    order = sorted(pairs, key=lambda s: (s.dtype != "float32", *s[1:]))
+                pairs[Setting(pair.dtype, pair.batch_size, pair.length, pair.runtime)].append(readings)
+    order = sorted(pairs, key=lambda setting: setting.rank)
     return {setting: Timing(*map(stat, zip(*pairs[setting], strict=True))) for setting in order}
 
 

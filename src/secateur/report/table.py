@@ -32,7 +32,9 @@ def render_rows(rows: Sequence[Row]) -> Table:
     page = Table.grid()
     for members in sections.values():
         page.add_row(Text(_title(members), "bold"))
-        page.add_row(_section(members, marks))
+        page.add_row(_section(members, marks, _columns(members)))
+        if exported := [row for row in members if row.onnx]:
+            page.add_row(_section(exported, marks, _RUNTIMES))
         page.add_row()
     for differs, mark in marks.items():
         page.add_row(Text(f"{mark} {', '.join(differs)}"))
@@ -40,10 +42,24 @@ def render_rows(rows: Sequence[Row]) -> Table:
     return page
 
 
-def _section(rows: Sequence[Row], marks: Mapping[tuple[str, ...], str]) -> Table:
+_ASKED: dict[str, Callable[[Row], str]] = {
+    "sparsity": lambda row: _NOTHING if row.sparsity is None else f"{row.sparsity:g}",
+    "n": lambda row: str(row.n),
+}
+_RUNTIMES: dict[str, Callable[[Row], str]] = {
+    **_ASKED,
+    "  PyTorch ms": lambda row: _plus_minus(row.timings[row.headline].p50 if row.headline else None, decimals=1),
+    "  ONNX Runtime ms": lambda row: _plus_minus(row.onnx.p50 if row.onnx else None, decimals=1),
+    "  ONNX speed-up": lambda row: _plus_minus(row.onnx.speedup if row.onnx else None, decimals=2),
+}
+
+
+def _section(
+    rows: Sequence[Row], marks: Mapping[tuple[str, ...], str], cells_of: Mapping[str, Callable[[Row], str]]
+) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column("method", overflow="fold", min_width=10)
-    columns = {header: [cell(row) for row in rows] for header, cell in _columns(rows).items()}
+    columns = {header: [cell(row) for row in rows] for header, cell in cells_of.items()}
     for header, cells in columns.items():
         # A width known beforehand spares rich from measuring each cell four times over.
         table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
@@ -57,8 +73,7 @@ def _section(rows: Sequence[Row], marks: Mapping[tuple[str, ...], str]) -> Table
 def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
     # The leading spaces set the wide columns apart, where one space between all is what 100 columns allow.
     columns: dict[str, Callable[[Row], str]] = {
-        "sparsity": lambda row: _NOTHING if row.sparsity is None else f"{row.sparsity:g}",
-        "n": lambda row: str(row.n),
+        **_ASKED,
         f" {rows[0].metric}": lambda row: f" {_score(row.score)}",
         " kept %": lambda row: f" {_plus_minus(row.figures.get('retention'), scale=100, decimals=1)}",
         "removed": lambda row: _steady(row.figures.get("removed"), decimals=2),
@@ -90,6 +105,8 @@ def _caption(rows: Sequence[Row]) -> str:
     lines = ["n seeds, mean ± standard deviation; kept % and speed-up are against the dense model"]
     lines += [f"FLOPs of one forward pass over {lengths}"] if lengths else []
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
+    if any(row.onnx for row in timed):
+        lines.append("ms per batch at the same setting; ONNX speed-up with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):
         lines.append("timed while other jobs ran beside: secateur-measure times them again, alone")
     return "\n".join(lines)

@@ -27,7 +27,7 @@ from transformers import (
 
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
-from secateur.structure.anatomy import anatomy_of
+from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, auto_class_of
 from secateur.structure.surgery import describe_structure, structure_sizes
 
@@ -50,13 +50,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     if partial.exists():
         shutil.rmtree(partial)
     config = _config_to_save(model)
-    is_float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
-    # Converting the model rather than its state dict keeps tied weights tied.
-    whole = model if is_float32 else copy.deepcopy(model).float()
-    whole.save_pretrained(partial)
+    in_float32(model).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     _write_config(config, partial)
-    _put_in_place(partial, folder)
+    put_in_place(partial, folder)
 
 
 def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any) -> PreTrainedModel:
@@ -138,21 +135,46 @@ def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBa
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
 
 
-def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
-    """The model's configuration, made to describe the shape that its modules have."""
-    base_name = type(model).__name__.removeprefix(PREFIX)
-    heads, units = structure_sizes(model)
+def in_float32(model: PreTrainedModel) -> PreTrainedModel:
+    """The model itself if it is in float32 throughout, else a copy that is."""
+    is_float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    # Converting the model rather than its state dict keeps tied weights tied.
+    return model if is_float32 else copy.deepcopy(model).float()
+
+
+def stock_config(model: PreTrainedModel) -> PretrainedConfig:
+    """A copy of the model's configuration that names its stock class and no modelling file."""
     config = copy.deepcopy(model.config)
     for name in ("secateur", "auto_map"):
         if hasattr(config, name):
             delattr(config, name)
     config.dtype = "float32"
-    config.num_hidden_layers = len(units)
+    config.architectures = [type(model).__name__.removeprefix(PREFIX)]
+    config.num_hidden_layers = len(layers_of(model))
+    return config
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Rename ``partial`` to ``folder``; a folder in the way is moved aside whole before it is deleted."""
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    if replaced.exists():
+        shutil.rmtree(replaced)
+    if folder.exists():
+        folder.replace(replaced)
+    partial.replace(folder)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
+    """The model's configuration, made to describe the shape that its modules have."""
+    heads, units = structure_sizes(model)
+    config = stock_config(model)
     if set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
-        config.architectures = [base_name]
         names = anatomy_of(config).config_names
         setattr(config, names.get("intermediate_size", "intermediate_size"), units[0])
         return config
+    base_name = type(model).__name__.removeprefix(PREFIX)
     auto_class = auto_class_of(base_name)
     if auto_class is None:
         raise SecateurError(
@@ -171,18 +193,6 @@ def _write_config(config: PretrainedConfig, folder: Path) -> None:
         shutil.copyfile(_MODELLING_FILE, folder / _MODELLING_FILE.name)
     else:
         (folder / _MODELLING_FILE.name).unlink(missing_ok=True)
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    """Rename ``partial`` to ``folder``; a folder in the way is moved aside whole before it is deleted."""
-    replaced = folder.with_name(f"{folder.name}.replaced")
-    if replaced.exists():
-        shutil.rmtree(replaced)
-    if folder.exists():
-        folder.replace(replaced)
-    partial.replace(folder)
-    if replaced.exists():
-        shutil.rmtree(replaced)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

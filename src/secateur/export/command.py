@@ -1,0 +1,48 @@
+"""``secateur-export``: write the models of finished runs as ONNX, and time them in ONNX Runtime too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import track
+
+from secateur.checks import check_onnx_installed
+from secateur.config import MeasureConfig
+from secateur.errors import SecateurError
+from secateur.measure import finished_runs
+from secateur.record import read_record
+
+_DESCRIPTION = """\
+Write the model of every finished run at or below the folders to <run>/onnx, check it against PyTorch, and time
+both models of the run anew, in PyTorch and in ONNX Runtime, with the run's own settings."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ``arguments`` are those of the process unless given."""
+    parser = argparse.ArgumentParser(prog="secateur-export", description=_DESCRIPTION)
+    parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
+    try:
+        export_folders(parser.parse_args(arguments).folders)
+    except SecateurError as error:
+        sys.exit(str(error))
+
+
+def export_folders(folders: Sequence[Path]) -> None:
+    """Export every finished run; one that was exported before is compared and timed again.
+
+    Raises:
+        SecateurError: if the packages of the ``onnx`` extra are missing, there is no finished run, a record cannot
+            be read, or an exported model does not agree with PyTorch.
+    """
+    check_onnx_installed("secateur-export")
+    runs = finished_runs(folders)
+    from secateur.launch import quiet_libraries
+    from secateur.pipeline import export_finished
+
+    quiet_libraries()
+    for run in track(runs, description="exporting"):
+        record = read_record(run)
+        export_finished(MeasureConfig(**record.config["measure"]), record, run)
