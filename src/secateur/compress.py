@@ -61,8 +61,9 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """
     import torch
 
+    from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import check_buildable, discard, export_finished, run
+    from secateur.pipeline import check_buildable, discard, run
     from secateur.record import FILE_NAME, read_record, write_record
 
     quiet_libraries()

@@ -12,7 +12,7 @@ from rich.progress import track
 from secateur.checks import check_onnx_installed
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
-from secateur.record import find_records, read_record, write_record
+from secateur.record import find_records, read_record
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,14 +33,12 @@ def measure_folders(folders: Sequence[Path], settings: MeasureConfig) -> None:
     runs = finished_runs(folders)
     if any(read_record(run).onnx for run in runs):
         check_onnx_installed("timing an exported run")
+    from secateur.figures import measure_again
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import measure
 
     quiet_libraries()
     for run in track(runs, description="measuring"):
-        record = read_record(run)
-        measure(settings, record, run)
-        write_record(record, run)
+        measure_again(settings, read_record(run), run)
 
 
 def finished_runs(folders: Sequence[Path]) -> list[Path]:

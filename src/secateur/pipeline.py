@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
-from secateur.card import model_card
 from secateur.checks import build
-from secateur.config import Config, MeasureConfig, ModelConfig
-from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
+from secateur.config import Config, ModelConfig
 from secateur.distributed import is_leader, wait_for
-from secateur.export.onnx import MODEL_FILE, check_parity, export_onnx
+from secateur.figures import export, measure, score
 from secateur.methods.base import State, Step
 from secateur.models import check_model
 from secateur.predecessor import check_predecessor, reference_folder, start_folder
-from secateur.record import ModelFigures, OnnxExport, Record, StepRecord, write_record
+from secateur.record import Record, StepRecord
 from secateur.store import key_of
-from secateur.structure.anatomy import max_positions_of
-from secateur.structure.checkpoint import load, load_tokenizer, save_model
+from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.workshop import Workshop, open_workshop
 
@@ -77,7 +68,8 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
     figures = score(workshop, model_folder, reference=reference, folder=folder, unchanged=not steps)
     record.reference, record.compressed = figures
     log.info("measuring cost and latency")
-    measure(config.measure, record, folder)
+    device = workshop.make_trainer(folder=folder, alone=True).strategy.root_device
+    measure(config.measure, record, folder, device=device)
 
 
 def _vocabulary_owner(config: Config) -> ModelConfig:
@@ -157,78 +149,6 @@ def _restored(model_folder: Path, step_folder: Path) -> State:
         if finished and (finished[-1] / f"{kind}.safetensors").is_file()
     }
     return State(model=load(model_folder), **kept)
-
-
-def score(
-    workshop: Workshop, model_folder: Path, *, reference: Path, folder: Path, unchanged: bool
-) -> tuple[ModelFigures, ModelFigures]:
-    """Scores on ``test`` of the reference and of the run's model; a method without steps leaves the reference."""
-    dense = ModelFigures(folder=os.path.relpath(reference, folder), scores=workshop.stored_scores(reference))
-    predictions = folder / "predictions.json"
-    if unchanged and not predictions.is_file():
-        return dense, ModelFigures(folder=model_folder.name, scores=dense.scores)
-    scores = (
-        json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-        if (folder / "scores.json").is_file()
-        else workshop.evaluate(load(model_folder), folder)
-    )
-    return dense, ModelFigures(folder=model_folder.name, scores=scores)
-
-
-def export(record: Record, folder: Path) -> None:
-    """The model of the run in ``folder`` as ONNX, made unless it is there.
-
-    Raises:
-        SecateurError: if the packages of the ``onnx`` extra are missing, or it does not agree with PyTorch.
-    """
-    log.info("exporting to ONNX")
-    model, target = load(folder / "model"), folder / "onnx"
-    if target.is_dir():
-        difference = check_parity(model, target)
-    else:
-        difference = export_onnx(model, load_tokenizer(folder / "model"), target)
-    record.onnx = OnnxExport(folder=target.name, disk_bytes=disk_bytes(target), largest_difference=difference)
-
-
-def export_finished(settings: MeasureConfig, record: Record, folder: Path) -> None:
-    """Export the model of a finished run, time both its models in PyTorch and ONNX Runtime, and write the record."""
-    export(record, folder)
-    measure(settings, record, folder)
-    write_record(record, folder)
-
-
-def measure(settings: MeasureConfig, record: Record, folder: Path) -> None:
-    """Parameters, FLOPs, memory, size and latency of both models of the run in ``folder``; the model's card."""
-    assert record.reference is not None
-    assert record.compressed is not None
-    reference, compressed = (load(folder / figures.folder) for figures in (record.reference, record.compressed))
-    lengths = [length for length in settings.lengths if length <= max_positions_of(reference.config)]
-    for figures, model in ((record.reference, reference), (record.compressed, compressed)):
-        figures.cost = cost_of(model, folder / figures.folder, lengths=lengths)
-        figures.structure = structure_of(model, reference=reference)
-    with _exported(record, folder, reference=reference) as onnx:
-        record.latency = measure_latency(
-            reference,
-            compressed,
-            batch_sizes=settings.batch_sizes,
-            lengths=lengths,
-            dtypes=settings.dtypes,  # type: ignore[arg-type]
-            seconds=settings.seconds,
-            onnx=onnx,
-        )
-    (folder / record.compressed.folder / "README.md").write_text(model_card(record), encoding="utf-8")
-
-
-@contextmanager
-def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> Iterator[tuple[Path, Path] | None]:
-    """The ONNX files of reference and compressed model, where the run was exported; the former is for the timing."""
-    if record.onnx is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="secateur-onnx-") as scratch:
-        dense = Path(scratch) / "reference"
-        export_onnx(reference, load_tokenizer(folder / "model"), dense)
-        yield dense / MODEL_FILE, folder / record.onnx.folder / MODEL_FILE
 
 
 def discard(folder: Path) -> None:

@@ -39,8 +39,8 @@ def export_folders(folders: Sequence[Path]) -> None:
     """
     check_onnx_installed("secateur-export")
     runs = finished_runs(folders)
+    from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import export_finished
 
     quiet_libraries()
     for run in track(runs, description="exporting"):
