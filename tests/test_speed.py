@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from secateur.speed import accelerate_training, attention
-from secateur.speed.attention import ATTENTION, dropout_attention
+from secateur.speed.attention import ATTENTION, training_attention
 from secateur.speed.dropout import FastDropout, fast_dropout, random_bytes, use_fast_dropout
 from secateur.structure.anatomy import anatomy_of, layers_of
 from tests.architectures import ARCHITECTURES, random_model
@@ -152,7 +152,7 @@ def test_nothing_dropped_is_eager_attention(name: str) -> None:
     """Output and gradients, for every kind of mask; a query that sees no key gives no NaN."""
     mask = masks()[name]
     inputs, expected_inputs = qkv(), qkv()
-    ours = attention._DropoutAttention.apply(*inputs, attention._additive(mask, inputs[0]), 0.3, 0)
+    ours = attention._TrainingAttention.apply(*inputs, attention._additive(mask, inputs[0]), 0.3, 0)
     expected, _ = eager_attention_forward(Caller(), *expected_inputs, as_additive(mask), scaling=0.3)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
     weight = torch.randn_like(ours)
@@ -165,7 +165,7 @@ def test_nothing_dropped_is_eager_attention(name: str) -> None:
 def test_dropping_equals_the_same_mask_laid_on_by_hand() -> None:
     q, k, v = qkv()
     torch.manual_seed(7)
-    ours, _ = dropout_attention(Caller(), q, k, v, None, dropout=0.3)
+    ours, _ = training_attention(Caller(), q, k, v, None, dropout=0.3)
     torch.manual_seed(7)
     keep = torch.stack([random_bytes(torch.Size((H, Q, Q))) >= 77 for _ in range(B)])
     probs = torch.softmax(q @ k.mT * D**-0.5, dim=-1) * keep / (1 - 77 / 256)
@@ -178,7 +178,7 @@ def test_gradients_under_dropout(masked: bool) -> None:
 
     def seeded(*inputs: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(7)
-        return dropout_attention(Caller(), *inputs, mask, dropout=0.3)[0]
+        return training_attention(Caller(), *inputs, mask, dropout=0.3)[0]
 
     assert torch.autograd.gradcheck(seeded, qkv(torch.float64), fast_mode=True)
 
@@ -189,14 +189,14 @@ def test_minus_infinity_in_a_mask_hides_keys() -> None:
     for lowest in (-torch.inf, torch.finfo(torch.float32).min):
         torch.manual_seed(7)
         mask = torch.zeros(B, 1, 1, Q).masked_fill(~masks()["boolean"], lowest)
-        outputs.append(dropout_attention(Caller(), q, k, v, mask, dropout=0.1)[0])
+        outputs.append(training_attention(Caller(), q, k, v, mask, dropout=0.1)[0])
     assert torch.equal(*outputs)
 
 
 def test_a_learned_bias_keeps_its_gradient() -> None:
     """Our kernel has none for the mask, so such a mask goes to sdpa."""
     bias = torch.zeros(B, 1, Q, Q, requires_grad=True)
-    dropout_attention(Caller(), *qkv(), bias, dropout=0.1)[0].square().sum().backward()
+    training_attention(Caller(), *qkv(), bias, dropout=0.1)[0].square().sum().backward()
     assert bias.grad is not None
     assert bias.grad.abs().sum() > 0
 
@@ -205,9 +205,28 @@ def test_causal_modules_stay_causal() -> None:
     caller = Caller()
     caller.is_causal = True
     q, k, v = qkv()
-    output, _ = dropout_attention(caller, q, k, v, None, dropout=0.1)
+    output, _ = training_attention(caller, q, k, v, None, dropout=0.1)
     (grad,) = torch.autograd.grad(output[:, 0].sum(), v)
     assert grad[:, :, 1:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", masks())
+def test_bfloat16_without_dropout_is_sdpa(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where gradients are asked for; the fused kernel goes on to serve passes without them."""
+    mask, inputs, expected_inputs = masks()[name], qkv(torch.bfloat16), qkv(torch.bfloat16)
+    expected, _ = attention.sdpa_attention_forward(Caller(), *expected_inputs, mask, is_causal=False)
+    monkeypatch.setattr(attention, "sdpa_attention_forward", lambda *_, **__: ("stock", None))
+    ours, _ = training_attention(Caller(), *inputs, mask)
+    seen = slice(3, None)  # a query before sees no key in some masks; what it gets then is nobody's business
+    torch.testing.assert_close(ours[:, seen], expected[:, seen], atol=0.02, rtol=0.02)
+    weight = torch.randn_like(ours)[:, seen]
+    (ours[:, seen] * weight).sum().backward()
+    (expected[:, seen] * weight).sum().backward()
+    for x, y in zip(inputs, expected_inputs, strict=True):
+        torch.testing.assert_close(x.grad, y.grad, atol=0.05, rtol=0.05)
+    with torch.no_grad():
+        assert training_attention(Caller(), *inputs, mask)[0] == "stock"
+    assert training_attention(Caller(), *qkv(), mask)[0] == "stock"  # float32
 
 
 # --- a whole model

@@ -1,9 +1,9 @@
-"""Faster training on the CPU: dropout from raw random bytes, and an attention that drops in the cache.
+"""Faster training on the CPU: dropout from raw random bytes, and an attention that works in the cache.
 
-On a CPU ``bernoulli_`` costs as much as a matrix product, and the sdpa kernel falls back on unfused passes over
-all (query, key) pairs as soon as it has to drop some. Both are replaced here from outside, through module classes
-and the attention registry of transformers; on other devices, in evaluation and without dropout the stock
-implementations run.
+On a CPU ``bernoulli_`` costs as much as a matrix product, the sdpa kernel falls back on unfused passes over all
+(query, key) pairs as soon as it has to drop some, and its backward pass is slow in bfloat16. All are replaced here
+from outside, through module classes and the attention registry of transformers; on other devices, in evaluation
+and in float32 without dropout the stock implementations run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from secateur.speed.attention import use_dropout_attention
+from secateur.speed.attention import use_training_attention
 from secateur.speed.dropout import use_fast_dropout
 
 __all__ = ["accelerate_training"]
@@ -29,5 +29,5 @@ def accelerate_training(model: nn.Module) -> Iterator[None]:
     Args:
         model: a transformers model, or anything that holds one, on any device.
     """
-    with use_fast_dropout(model), use_dropout_attention(model):
+    with use_fast_dropout(model), use_training_attention(model):
         yield

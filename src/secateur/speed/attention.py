@@ -1,4 +1,4 @@
-"""Attention with dropout for training on the CPU, registered with transformers.
+"""Attention for training on the CPU, with or without dropout, registered with transformers.
 
 Shapes: B batch, H heads, Q queries, K keys, D head size.
 """
@@ -20,13 +20,13 @@ from transformers.masking_utils import sdpa_mask
 
 from secateur.speed.dropout import is_representable, random_bytes, rescale_of, threshold_of
 
-ATTENTION = "secateur_cpu_dropout"
-"""The name of :func:`dropout_attention` among the attention implementations of transformers."""
+ATTENTION = "secateur_cpu_training"
+"""The name of :func:`training_attention` among the attention implementations of transformers."""
 
 
 @contextmanager
-def use_dropout_attention(model: nn.Module) -> Iterator[None]:
-    """Point every config found in ``model`` that asks for sdpa to :func:`dropout_attention`, and back on exit.
+def use_training_attention(model: nn.Module) -> Iterator[None]:
+    """Point every config found in ``model`` that asks for sdpa to :func:`training_attention`, and back on exit.
 
     Configs are collected from all modules, since a layer that was copied out of its model has one of its own,
     which the model's ``set_attn_implementation`` does not reach.
@@ -41,7 +41,7 @@ def use_dropout_attention(model: nn.Module) -> Iterator[None]:
             config._attn_implementation = "sdpa"
 
 
-def dropout_attention(
+def training_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -54,7 +54,9 @@ def dropout_attention(
 ) -> tuple[Tensor, None]:
     """softmax(scaling · q kᵀ + mask), dropout on it, times v.
 
-    Whatever is not bidirectional multi-head attention with dropout on the CPU goes to the sdpa implementation.
+    Whatever is not bidirectional multi-head attention on the CPU goes to the sdpa implementation. So does, where
+    nothing is dropped, all but bfloat16 that is to be differentiated: the fused kernel's backward pass is fast in
+    float32, but in bfloat16 takes two to three times as long as the passes here.
 
     Args:
         module: the attention module that calls.
@@ -62,28 +64,28 @@ def dropout_attention(
         key: (B, H, K, D).
         value: (B, H, K, D).
         attention_mask: None, boolean (True is seen) or additive, broadcastable to (B, H, Q, K).
-        dropout: probability, rounded to 1/256.
+        dropout: probability, rounded to 1/256; 0 drops nothing.
         scaling: of the scores; D^-0.5 by default.
         kwargs: handed on to the sdpa implementation.
 
     Returns:
         the output (B, Q, H, D), and None in place of the probabilities.
     """
-    is_stock = query.device.type != "cpu" or not is_representable(dropout)
-    if is_stock or _has_extras(module, attention_mask, kwargs):
+    is_ours = is_representable(dropout) or (dropout == 0 and _is_differentiated_bfloat16(query))
+    if query.device.type != "cpu" or not is_ours or _has_extras(module, attention_mask, kwargs):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     bias = _additive(attention_mask, query)
-    return _DropoutAttention.apply(query, key, value, bias, scaling, threshold_of(dropout)), None
+    return _TrainingAttention.apply(query, key, value, bias, scaling, threshold_of(dropout)), None
 
 
-AttentionInterface.register(ATTENTION, dropout_attention)
+AttentionInterface.register(ATTENTION, training_attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-class _DropoutAttention(Function):
+class _TrainingAttention(Function):
     """One example at a time.
 
     The (H, Q, K) block of one example fits into the processor's cache, where the passes over it are several times
@@ -103,8 +105,10 @@ class _DropoutAttention(Function):
             if bias is not None:
                 scores_HQK += bias[b]
             probs_HQK = torch.softmax(scores_HQK, dim=-1)
-            random_HQK = random_bytes(probs_HQK.shape)
-            kept_HQK = torch.ge(random_HQK, threshold, out=scores_HQK).mul_(probs_HQK)
+            random_HQK = random_bytes(probs_HQK.shape) if threshold else None
+            kept_HQK = probs_HQK
+            if random_HQK is not None:
+                kept_HQK = torch.ge(random_HQK, threshold, out=scores_HQK).mul_(probs_HQK)
             out_BQHD[b] = _scaled_bmm(kept_HQK, v_BHKD[b], rescale_of(threshold)).transpose(0, 1)
             saved += [probs_HQK, random_HQK]
         ctx.save_for_backward(q_BHQD, k_BHKD, v_BHKD, *saved)
@@ -119,12 +123,16 @@ class _DropoutAttention(Function):
         grad_q, grad_k, grad_v = (torch.empty_like(x) for x in (q_BHQD, k_BHKD, v_BHKD))
         for b, (probs_HQK, random_HQK) in enumerate(zip(saved[::2], saved[1::2], strict=True)):
             grad_HQD = grad_BQHD[b].transpose(0, 1)
-            keep_HQK = torch.ge(random_HQK, ctx.threshold, out=torch.empty_like(probs_HQK))
-            grad_probs_HQK = _scaled_bmm(grad_HQD, v_BHKD[b].mT, rescale).mul_(keep_HQK)
+            grad_probs_HQK = _scaled_bmm(grad_HQD, v_BHKD[b].mT, rescale)
+            kept_HQK = probs_HQK
+            if random_HQK is not None:
+                keep_HQK = torch.ge(random_HQK, ctx.threshold, out=torch.empty_like(probs_HQK))
+                grad_probs_HQK.mul_(keep_HQK)
+                kept_HQK = keep_HQK.mul_(probs_HQK)
             grad_scores_HQK = torch._softmax_backward_data(grad_probs_HQK, probs_HQK, -1, probs_HQK.dtype)
             grad_q[b] = _scaled_bmm(grad_scores_HQK, k_BHKD[b], ctx.scaling)
             grad_k[b] = _scaled_bmm(grad_scores_HQK.mT, q_BHQD[b], ctx.scaling)
-            grad_v[b] = _scaled_bmm(keep_HQK.mul_(probs_HQK).mT, grad_HQD, rescale)
+            grad_v[b] = _scaled_bmm(kept_HQK.mT, grad_HQD, rescale)
         return grad_q, grad_k, grad_v, None, None, None
 
 
@@ -142,6 +150,10 @@ def _additive(mask: Tensor | None, query: Tensor) -> Tensor | None:
     bias = mask.to(query.dtype)
     bias = (bias - 1) * -lowest if mask.dtype == torch.bool else bias.clamp(min=lowest)
     return bias.expand(query.shape[0], *bias.shape[1:])
+
+
+def _is_differentiated_bfloat16(query: Tensor) -> bool:
+    return query.dtype == torch.bfloat16 and query.requires_grad and torch.is_grad_enabled()
 
 
 def _has_extras(module: nn.Module, mask: Tensor | None, kwargs: dict[str, Any]) -> bool:
