@@ -34,7 +34,17 @@ REGRESSION: dict[str, Callable[[], Metric]] = {"pearson": PearsonCorrCoef, "spea
 def scores_of(
     metrics: dict[str, Metric], predictions: Tensor, labels: Tensor, parts: Sequence[str]
 ) -> dict[str, float]:
-    """Scores in percent, and their mean as ``average`` where there are several.
+    """:func:`scores_by_part`, and their mean as ``average`` where there are several scores."""
+    scores = scores_by_part(metrics, predictions, labels, parts)
+    if len(scores) > 1:
+        scores[AVERAGE] = sum(scores.values()) / len(scores)
+    return scores
+
+
+def scores_by_part(
+    metrics: dict[str, Metric], predictions: Tensor, labels: Tensor, parts: Sequence[str]
+) -> dict[str, float]:
+    """Scores in percent.
 
     Args:
         metrics: by name.
@@ -51,6 +61,4 @@ def scores_of(
             metric.reset()
             metric.update(predictions[chosen], labels[chosen])
             scores[key] = 100 * metric.compute().item()
-    if len(scores) > 1:
-        scores[AVERAGE] = sum(scores.values()) / len(scores)
     return scores
