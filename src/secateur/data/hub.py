@@ -1,16 +1,32 @@
-"""Tables that are not files at hand: from the Hugging Face hub, or made up by a generator."""
+"""Tables of every source: files at hand, the Hugging Face hub, or a generator that makes them up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
 from hydra.utils import get_method
 
-from secateur.data.sources import Source
-from secateur.data.tables import Table, one_line
+from secateur.data.sources import SPLITS, Source, resolve_files
+from secateur.data.tables import Table, one_line, read_table
 from secateur.errors import SecateurError
+
+
+def read_tables(source: Source) -> dict[str, list[Table]]:
+    """The splits ``train`` and ``test`` of any source, each with at least one row.
+
+    Raises:
+        SecateurError: if a file, a split or the hub cannot be read, or a split is empty.
+    """
+    files = resolve_files(source)
+    tables = load_tables(source) if files is None else {split: _read_files(files[split], source) for split in SPLITS}
+    for split in SPLITS:
+        if not any(len(values) for table in tables[split] for values in table.columns.values()):
+            origin = ", ".join(table.origin for table in tables[split])
+            raise SecateurError(f"{origin}: no rows in it; a split needs at least one")
+    return tables
 
 
 def load_tables(source: Source) -> dict[str, list[Table]]:
@@ -32,6 +48,10 @@ def load_tables(source: Source) -> dict[str, list[Table]]:
         ours: [_from_dataset(splits, part, origin=origin) for part in theirs.split("+")]
         for ours, theirs in names.items()
     }
+
+
+def _read_files(paths: Sequence[Path], source: Source) -> list[Table]:
+    return [read_table(path, column_names=source.column_names, quoting=source.quoting) for path in paths]
 
 
 def _generate(generator: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from secateur.data.hub import load_tables
-from secateur.data.sources import SPLITS, Source, resolve_files
-from secateur.data.tables import Table, check_columns, find_columns, read_table
+from secateur.data.hub import read_tables
+from secateur.data.sources import SPLITS, Source
+from secateur.data.tables import Table, check_columns, find_columns, part_of, required_text
 from secateur.errors import SecateurError
 
 COLUMNS = ("id", "title", "text", "text_pair", "label")
@@ -77,20 +77,9 @@ def _features(label: ClassLabel | Value) -> Features:
 
 def _read(source: Source) -> dict[str, list[LabelledRow]]:
     check_columns(source.columns, known=COLUMNS)
-    files = resolve_files(source)
-    tables = (
-        load_tables(source)
-        if files is None
-        else {
-            split: [read_table(path, column_names=source.column_names, quoting=source.quoting) for path in files[split]]
-            for split in SPLITS
-        }
-    )
+    tables = read_tables(source)
     rows = {split: [row for table in tables[split] for row in _table_rows(table, source)] for split in SPLITS}
     for split in SPLITS:
-        if not rows[split]:
-            origin = ", ".join(table.origin for table in tables[split])
-            raise SecateurError(f"{origin}: no rows in it; a split needs at least one")
         _check_ids(rows[split])
     return rows
 
@@ -110,27 +99,17 @@ def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
     columns = [found.get(name, blank) for name in COLUMNS]
     for number, (row_id, title, text, text_pair, label) in enumerate(zip(*columns, strict=True), start=1):
         where = f"{table.origin}: row {number}"
-        first = _text(text, "text", where=where)
+        first = required_text(text, "text", where=where)
+        alone = text_pair == "" or "text_pair" not in found
         yield LabelledRow(
             where=where,
             id=f"{table.name}:{number}" if row_id in (None, "") else str(row_id),
             title=first if title in (None, "") else str(title),
             text=first,
-            text_pair="" if text_pair == "" or "text_pair" not in found else _text(text_pair, "text_pair", where=where),
+            text_pair="" if alone else required_text(text_pair, "text_pair", where=where),
             label=label,
             part=part_of(table.name),
         )
-
-
-def part_of(name: str) -> str:
-    """What tells a file or a split from its siblings: ``matched`` of ``dev_matched.tsv``."""
-    return name.partition(".")[0].rpartition("_")[2]
-
-
-def _text(value: Any, name: str, *, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise SecateurError(f"{where}: the {name} is {value!r}, where a text is needed; fill it in or take the row out")
-    return value
 
 
 def _names(rows: Sequence[LabelledRow]) -> list[str]:

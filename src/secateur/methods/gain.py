@@ -4,7 +4,8 @@ The gain of a gate γ is E_x |∂L(x)/∂γ| at γ = 1 (McCarley et al., arXiv 1
 Michel et al., arXiv 1905.10650, section 4.1). A gate multiplies the input x of an output projection, so
 ∂L/∂γ = Σ over tokens of x · ∂L/∂x: one backward pass gives it for every example of a batch, without any gate.
 
-Shapes: B examples of a batch, L tokens, F features of a projection's input, H heads, D features of a head, U units.
+Shapes: B examples of a batch, S sequences (one for each example; in multiple choice one for each of its options),
+L tokens, F features of a projection's input, H heads, D features of a head, U units.
 """
 
 from __future__ import annotations
@@ -83,29 +84,31 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
         units = [hooks.enter_context(_observed(layer.get_submodule(anatomy.down))) for layer in layers_of(model)]
         # The weights are frozen, so the embeddings' output is where the gradient has to begin.
         hooks.enter_context(_requiring_grad(model.base_model.get_submodule(anatomy.embeddings)))
-        # The loss is a mean over the batch: its sum has each example's own gradient in that example's rows.
-        loss = task.forward(model, batch)["loss"] * len(batch["input_ids"])
+        # The loss is a mean over the batch: its sum has each example's own gradient in that example's sequences.
+        examples = len(batch["input_ids"])
+        loss = task.forward(model, batch)["loss"] * examples
         loss.backward()
     head_size = head_size_of(model.config)
     return PerGate(
-        heads=tuple(_absolute_sum(found, group=head_size) for found in heads),
-        units=tuple(_absolute_sum(found, group=1) for found in units),
+        heads=tuple(_absolute_sum(found, examples=examples, group=head_size) for found in heads),
+        units=tuple(_absolute_sum(found, examples=examples, group=1) for found in units),
     )
 
 
-def _absolute_sum(found: list[Tensor], *, group: int) -> Tensor:
-    """Σ_B |Σ over ``group`` neighbouring features|, of the one product (B, F) that was observed."""
-    (product_BF,) = found
+def _absolute_sum(found: list[Tensor], *, examples: int, group: int) -> Tensor:
+    """Σ_B |Σ over an example's sequences and ``group`` neighbouring features|, of the one product (S, F) observed."""
+    (product_SF,) = found
+    product_BF = product_SF.unflatten(0, (examples, -1)).sum(1)
     return product_BF.unflatten(-1, (-1, group)).sum(-1).abs().sum(0).cpu()
 
 
 @contextmanager
 def _observed(projection: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects Σ over tokens of x · ∂L/∂x at the projection's input, (B, F), from the backward pass."""
+    """Collects Σ over tokens of x · ∂L/∂x at the projection's input, (S, F), from the backward pass."""
     found: list[Tensor] = []
 
-    def keep(input_BLF: Tensor, gradient_BLF: Tensor) -> None:
-        found.append((input_BLF * gradient_BLF).float().sum(1))
+    def keep(input_SLF: Tensor, gradient_SLF: Tensor) -> None:
+        found.append((input_SLF * gradient_SLF).float().sum(1))
 
     def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         inputs[0].register_hook(partial(keep, inputs[0].detach()))

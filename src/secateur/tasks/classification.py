@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from secateur.data.choice_inputs import ChoiceInputs
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.labelled import load_classes
 from secateur.data.packing import Template
@@ -106,7 +107,9 @@ class LabelEvaluator(Evaluator):
         name: how a prediction is written down.
     """
 
-    def __init__(self, metrics: dict[str, Metric], examples: TextPairs, *, decode: Any, name: Any) -> None:
+    def __init__(
+        self, metrics: dict[str, Metric], examples: TextPairs | ChoiceInputs, *, decode: Any, name: Any
+    ) -> None:
         self.metrics = metrics
         self.examples = examples
         self.decode = decode

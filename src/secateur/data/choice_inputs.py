@@ -1,0 +1,107 @@
+"""Questions with their options beside articles: tokenised apart, cut and packed batch by batch.
+
+An option's statement is the question with the option in its blank, or after it. Shapes: B questions of a batch,
+C options of the one that has most, L tokens of the longest input.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.packing import Template, pack
+from secateur.data.windows import ragged
+
+
+def tokenize_choices(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+    """Add token columns to rows of :mod:`secateur.data.choices`.
+
+    Returns:
+        The rows with article_ids, statement_ids (of all options, one after the other) and statement_sizes (tokens
+        of each). Of a statement beyond ``max_question_length`` the last tokens are kept: there options differ.
+    """
+    return rows.map(
+        _tokenize,
+        batched=True,
+        fn_kwargs={"tokenizer": tokenizer, "max_question_length": lengths.max_question_length},
+        desc="tokenizing",
+        keep_in_memory=True,
+    )
+
+
+class ChoiceInputs(Examples):
+    """One input for each option of a question; an item is a row's number, the collator cuts the article and packs."""
+
+    def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
+        self.rows = tokens
+        self.template = template
+        self.articles = ragged(tokens, "article_ids")
+        self.statements = ragged(tokens, "statement_ids")
+        self.statement_sizes = ragged(tokens, "statement_sizes")
+        self.labels = torch.from_numpy(tokens.with_format("numpy")["label"][:])
+        self.room = lengths.max_seq_length - template.added()
+        longest = np.array([self.statement_sizes[row].max() for row in range(len(tokens))])
+        self.lengths = template.added() + np.minimum(longest + self.articles.sizes, self.room)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, items: list[int]) -> Batch:
+        """Packed inputs (B, C, L), labels (B,) and the rows' numbers, as items (B,).
+
+        ``option_mask``, bool (B, C), is false where a question has fewer options than another of the batch: there
+        the input holds special tokens alone.
+        """
+        counts = torch.tensor([len(self.statement_sizes[item]) for item in items])
+        most = int(counts.max())
+        pairs = [pair for item in items for pair in self._pairs(item, most)]
+        packed = pack([statement for statement, _ in pairs], [article for _, article in pairs], self.template)
+        return {
+            **{name: values.unflatten(0, (len(items), most)) for name, values in packed.items()},
+            "option_mask": torch.arange(most) < counts[:, None],
+            "labels": self.labels[items],
+            "items": torch.tensor(items),
+        }
+
+    def _pairs(self, item: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Statement and article of each option of a row, and empty ones up to ``count``."""
+        article, sizes = self.articles[item], self.statement_sizes[item]
+        statements = np.split(self.statements[item], sizes.cumsum()[:-1])
+        pairs = [(statement, article[: self.room - len(statement)]) for statement in statements]
+        return pairs + [(article[:0], article[:0])] * (count - len(sizes))
+
+
+def statement_of(question: str, option: str) -> str:
+    """The question with the option in its blank (``_``), or after it where it has none."""
+    filled, blanks = re.subn("_+", lambda _: option, question)
+    return filled if blanks else f"{question} {option}"
+
+
+def _tokenize(
+    rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, max_question_length: int
+) -> dict[str, list[Any]]:
+    # Several questions are asked of one article: each distinct article is tokenised once.
+    articles = list(dict.fromkeys(rows["article"]))
+    encoded = tokenizer(articles, add_special_tokens=False, verbose=False)["input_ids"]
+    ids_of = {article: np.asarray(ids, dtype=np.int32) for article, ids in zip(articles, encoded, strict=True)}
+    texts = [
+        statement_of(question, option)
+        for question, options in zip(rows["question"], rows["options"], strict=True)
+        for option in options
+    ]
+    ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
+    statements = [[next(ids)[-max_question_length:] for _ in options] for options in rows["options"]]
+    return {
+        "article_ids": [ids_of[article] for article in rows["article"]],
+        "statement_ids": [np.concatenate(each).astype(np.int32) for each in statements],
+        "statement_sizes": [np.array([len(ids) for ids in each], dtype=np.int32) for each in statements],
+    }

@@ -1,0 +1,203 @@
+"""Rows of multiple choice: an article, a question and a list of options, one of which is right.
+
+One schema for RACE (Lai et al., arXiv 1704.04683), the hub and one's own tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, List, Value
+
+from secateur.data.hub import read_tables
+from secateur.data.sources import SPLITS, Source
+from secateur.data.tables import Columns, Table, check_columns, find_columns, part_of, required_text
+from secateur.errors import SecateurError
+
+COLUMNS = ("id", "title", "article", "question", "options", "answer")
+FEATURES = Features(
+    {
+        **dict.fromkeys(("id", "title", "article", "question"), Value("string")),
+        "options": List(Value("string")),
+        "label": Value("int64"),
+        "part": Value("string"),
+    }
+)
+LETTERS = ascii_uppercase
+
+
+def load_choices(source: Source) -> DatasetDict:
+    """Read and check the splits ``train`` and ``test``, both with :data:`FEATURES`; labels count options from 0.
+
+    Tables have the columns ``article``, ``question``, ``options`` and ``answer``. A row may hold several questions
+    about its article, as lists of equal length. Options are a list of texts, or several columns: looked for as
+    ``a+b+c``, in which cells that are empty at the end stand for no option. The answers of a file are all letters
+    (A, B ...), all numbers that count from 0, or all texts of options.
+
+    Questions that share an ``id``, such as their article's, are called ID:1, ID:2 ...; those without one FILE:ROW.
+    Rows without a ``title`` are grouped by the beginning of their article.
+
+    Raises:
+        SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
+    """
+    check_columns(source.columns, known=COLUMNS)
+    tables = read_tables(source)
+    return DatasetDict(
+        {
+            split: _dataset([row for table in tables[split] for row in _table_rows(table, source.columns)])
+            for split in SPLITS
+        }
+    )
+
+
+class _Row(NamedTuple):
+    """A question that was checked; ``part`` says which of several tables it is from."""
+
+    id: str
+    title: str
+    article: str
+    question: str
+    options: list[str]
+    label: int
+    part: str
+
+
+class _Question(NamedTuple):
+    """A question as it was found; ``where`` names it in messages."""
+
+    where: str
+    id: str
+    title: Any
+    article: Any
+    question: Any
+    options: Any
+    answer: Any
+
+
+def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
+    questions = list(_questions(_with_joined_options(table, columns), columns))
+    notation = _notation(map(_answer, questions))
+    for found in questions:
+        options = _options(found)
+        article = required_text(found.article, "article", where=found.where)
+        yield _Row(
+            id=found.id,
+            title=article[:60] if found.title in (None, "") else str(found.title),
+            article=article,
+            question=required_text(found.question, "question", where=found.where),
+            options=options,
+            label=_label(found, options, notation),
+            part=part_of(table.name),
+        )
+
+
+# --- What a table holds ---
+
+
+def _with_joined_options(table: Table, columns: Columns) -> Table:
+    """The table with a column of lists for each ``a+b`` that options are looked for as, where it has both."""
+    wanted = columns.get("options") or ()
+    joined = {}
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        parts = name.split("+")
+        if len(parts) > 1 and table.columns.keys() >= set(parts):
+            joined[name] = [_until_empty(cells) for cells in zip(*map(table.columns.get, parts), strict=True)]
+    return dataclasses.replace(table, columns={**table.columns, **joined})
+
+
+def _until_empty(cells: Sequence[Any]) -> list[Any]:
+    """The cells without those at the end that are empty."""
+    filled = [number for number, cell in enumerate(cells, start=1) if cell not in (None, "")]
+    return list(cells[: max(filled, default=0)])
+
+
+def _questions(table: Table, columns: Columns) -> Iterator[_Question]:
+    found = find_columns(table, columns, names=COLUMNS, required=COLUMNS[2:])
+    blank: list[Any] = [None] * len(found["question"])
+    values = [found.get(name, blank) for name in COLUMNS]
+    for number, (row_id, title, article, *asked) in enumerate(zip(*values, strict=True), start=1):
+        name = f"{table.name}:{number}" if row_id in (None, "") else str(row_id)
+        for where, one in _unnested(asked, where=f"{table.origin}: row {number}"):
+            yield _Question(where, name, title, article, *one)
+
+
+def _unnested(asked: Sequence[Any], *, where: str) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Question, options and answer of each question in a row, and its place."""
+    if not isinstance(asked[0], list):
+        yield where, asked
+        return
+    if not all(isinstance(each, list) and len(each) == len(asked[0]) for each in asked):
+        sizes = (len(each) if isinstance(each, list) else "no list" for each in asked)
+        counts = ", ".join(f"{name}: {size}" for name, size in zip(COLUMNS[3:], sizes, strict=True))
+        raise SecateurError(f"{where}: its questions need one list of options and one answer each ({counts})")
+    for number, one in enumerate(zip(*asked, strict=True), start=1):
+        yield f"{where}, question {number}", one
+
+
+# --- What every question must satisfy ---
+
+
+def _options(found: _Question) -> list[str]:
+    options = found.options
+    if not isinstance(options, list):
+        raise SecateurError(
+            f"{found.where}: the options are {options!r}, where a list is needed; "
+            "dataset.columns.options=A+B+C takes them from several columns"
+        )
+    if not 2 <= len(options) <= len(LETTERS):
+        raise SecateurError(f"{found.where}: the number of options is {len(options)}, it must be 2 to {len(LETTERS)}")
+    return [
+        required_text(option, f"option {letter}", where=found.where)
+        for letter, option in zip(LETTERS, options, strict=False)
+    ]
+
+
+def _answer(found: _Question) -> str:
+    if found.answer in (None, ""):
+        raise SecateurError(f"{found.where}: no answer; fill it in or take the row out (test sets often come without)")
+    return str(found.answer)
+
+
+def _notation(answers: Iterable[str]) -> str:
+    """How the answers of a table are written. By all of them: an option's text may well be 2, or A."""
+    answers = set(answers)
+    if all(answer in LETTERS and len(answer) == 1 for answer in answers):
+        return "letters"
+    return "numbers" if all(answer.isdecimal() for answer in answers) else "texts"
+
+
+def _label(found: _Question, options: Sequence[str], notation: str) -> int:
+    answer = _answer(found)
+    if notation == "texts":
+        if answer in options:
+            return options.index(answer)
+        raise SecateurError(
+            f"{found.where}: the answer {answer!r} is none of its options; the answers of a file are all letters, "
+            "all numbers from 0, or all texts of options"
+        )
+    label = LETTERS.index(answer) if notation == "letters" else int(answer)
+    if label >= len(options):
+        last = LETTERS[len(options) - 1] if notation == "letters" else len(options) - 1
+        raise SecateurError(f"{found.where}: the answer {answer} lies beyond its {len(options)} options, up to {last}")
+    return label
+
+
+def _dataset(rows: Sequence[_Row]) -> Dataset:
+    columns = {name: [getattr(row, name) for row in rows] for name in FEATURES}
+    columns["id"] = _numbered(columns["id"])
+    return Dataset(pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema))
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Names that occur several times, with a number each."""
+    counts, seen = Counter(names), Counter[str]()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name}:{seen[name]}" if counts[name] > 1 else name)
+    return numbered

@@ -1,0 +1,80 @@
+"""Multiple choice: which of several options answers a question about an article (RACE: Lai et al., arXiv 1704.04683).
+
+Shapes: B questions of a batch, C options, L tokens. The model sees B · C sequences and gives each one logit.
+"""
+
+from __future__ import annotations
+
+import torch
+from datasets import Dataset, DatasetDict
+from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from secateur.data.choice_inputs import ChoiceInputs, tokenize_choices
+from secateur.data.choices import LETTERS, load_choices
+from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.packing import Template
+from secateur.data.sources import Source
+from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.classification import LabelEvaluator
+from secateur.tasks.metrics import CLASSIFICATION, scores_of
+
+
+class MultipleChoice(Task):
+    """One of a question's options. Questions may differ in how many they have."""
+
+    auto_class = "AutoModelForMultipleChoice"
+    metric = "accuracy"
+    group_keys = ("title", "article")
+
+    def load_rows(self, source: Source) -> DatasetDict:
+        """Rows with options and the right one's index; see :mod:`secateur.data.choices`."""
+        return load_choices(source)
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Articles, questions and options."""
+        return [*rows["article"], *rows["question"], *(option for options in rows["options"] for option in options)]
+
+    def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+        """Articles apart from questions with options; see :func:`secateur.data.choice_inputs.tokenize_choices`."""
+        return tokenize_choices(rows, tokenizer, lengths)
+
+    def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """One input for each option, the article cut to ``max_seq_length``."""
+        return ChoiceInputs(tokens, Template.of(tokenizer), lengths)
+
+    def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
+        """Logits (B, C), lowest where there is no option, and the mean cross-entropy."""
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        outputs = model(**{name: batch[name] for name in names if name in batch})
+        # Not by the model's own loss, in which options that are none would count. In float32, also under autocast.
+        logits_BC = outputs["logits"].float()
+        outputs["logits"] = logits_BC.masked_fill(~batch["option_mask"], torch.finfo(torch.float32).min)
+        outputs["loss"] = functional.cross_entropy(outputs["logits"], batch["labels"])
+        return outputs
+
+    def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
+        """The distribution over a question's own options."""
+        return [Distilled(logits=outputs["logits"], mask=batch["option_mask"])]
+
+    def evaluator(self, examples: Examples) -> Evaluator:
+        """Accuracy of the most probable option."""
+        assert isinstance(examples, ChoiceInputs)
+        return ChoiceEvaluator(examples)
+
+
+class ChoiceEvaluator(LabelEvaluator):
+    """Accuracy over all questions, beside that of each part where there are several; predictions are letters."""
+
+    def __init__(self, examples: ChoiceInputs) -> None:
+        metrics = {"accuracy": CLASSIFICATION["accuracy"](len(LETTERS))}
+        super().__init__(metrics, examples, decode=lambda logits_BC: logits_BC.argmax(-1), name=LETTERS.__getitem__)
+
+    def scores(self) -> dict[str, float]:
+        """``accuracy``, and ``accuracy_<part>`` for each of several files that were joined."""
+        parts = self.examples.rows["part"][:]
+        return {
+            **scores_of(self.metrics, self.found, self.examples.labels, parts),
+            **scores_of(self.metrics, self.found, self.examples.labels, [""] * len(parts)),
+        }
