@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torchmetrics import Metric
+from torchmetrics.classification import MulticlassMatthewsCorrCoef
 
 from secateur.tasks.metrics import CLASSIFICATION, REGRESSION, scores_of
 
@@ -45,6 +46,16 @@ def test_classification_by_hand(name, classes, predictions, labels, expected):
 def test_who_always_answers_the_same_has_no_correlation(predictions, labels):
     """Compressed too far, models do so; torchmetrics' own class has 27.6 for the first."""
     assert _score(CLASSIFICATION["mcc"](max(predictions + labels) + 1), predictions, labels) == 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_mcc_is_torchmetrics_own_where_that_is_defined(classes):
+    generator = torch.Generator().manual_seed(0)
+    predictions, labels = (torch.randint(classes, (200,), generator=generator) for _ in range(2))
+    labels = torch.where(torch.rand(200, generator=generator) < 0.5, predictions, labels)
+    theirs = 100 * MulticlassMatthewsCorrCoef(classes)(predictions, labels).item()
+    assert theirs > 20
+    assert _score(CLASSIFICATION["mcc"](classes), predictions.tolist(), labels.tolist()) == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ AVERAGE = "average"
 
 
 class MatthewsCorrelation(MulticlassConfusionMatrix):
-    """Matthews' correlation of any number of classes (Gorodkin 2004, equation 8).
+    """Matthews' correlation of any number of classes (Gorodkin 2004).
 
     It is 0 where all predictions, or all labels, are of one class. The class of torchmetrics 1.9 instead gives
-    models that always answer the same a correlation of their own: 2.6 % on CoLA.
+    models that always answer the same a correlation of their own: 2.6 % for CoLA's 721 of 1,043.
     """
 
     def compute(self) -> Tensor:
