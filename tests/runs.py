@@ -40,7 +40,6 @@ RUN = (
     "measure.lengths=[16]",
     "measure.seconds=0.01",
     "trainer=cpu",
-    "~callbacks.progress",
     "trainer.enable_progress_bar=false",
 )
 

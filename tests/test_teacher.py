@@ -177,14 +177,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def shop(config: Config) -> Workshop:
-    return open_workshop(
-        config.dataset,
-        config.model,
-        trainer=config.trainer,
-        callbacks=config.callbacks,
-        evaluation=config.evaluation,
-        store=Path(config.paths.store),
-    )
+    return open_workshop(config, config.model)
 
 
 @pytest.fixture

@@ -40,14 +40,7 @@ def evaluate_checkpoint(config: EvaluateConfig) -> dict[str, float]:
     quiet_libraries()
     model = load(config.checkpoint)
     check_config(model.config, max_seq_length=config.dataset.max_seq_length)
-    workshop = open_workshop(
-        config.dataset,
-        checkpoint_config(config.checkpoint),
-        trainer=config.trainer,
-        callbacks=config.callbacks,
-        evaluation=config.evaluation,
-        store=Path(config.paths.store),
-    )
+    workshop = open_workshop(config, checkpoint_config(config.checkpoint))
     workshop.check_head(model, key=f"checkpoint={config.checkpoint}")
     return workshop.evaluate(model, Path(config.output))
 

@@ -44,14 +44,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
 
 def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path) -> None:
     """Do what is left to do of a run, filling in ``record`` on the way."""
-    workshop = open_workshop(
-        config.dataset,
-        _vocabulary_owner(config),
-        trainer=config.trainer,
-        callbacks=config.callbacks,
-        evaluation=config.evaluation,
-        store=Path(config.paths.store),
-    )
+    workshop = open_workshop(config, _vocabulary_owner(config))
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

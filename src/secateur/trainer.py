@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ProgressBar
 
 from secateur.checks import build
 
@@ -49,11 +50,14 @@ def _make_trainer(
 ) -> pl.Trainer:
     if alone and is_distributed(trainer):
         options |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
+    built = [build(node, key=f"callbacks.{name}") for name, node in callbacks.items()]
+    if not trainer.get("enable_progress_bar", True):  # Lightning refuses the one beside the other
+        built = [callback for callback in built if not isinstance(callback, ProgressBar)]
     return build(
         trainer,
         key="trainer",
         default_root_dir=folder,
-        callbacks=[build(node, key=f"callbacks.{name}") for name, node in callbacks.items()],
+        callbacks=built,
         logger=False,
         enable_checkpointing=False,  # Lightning's own; ResumeCheckpoint takes its place
         enable_model_summary=False,

@@ -14,7 +14,7 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.checks import build
-from secateur.config import DatasetConfig, EvaluationConfig, ModelConfig
+from secateur.config import Config, DatasetConfig, EvaluateConfig, ModelConfig
 from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
 from secateur.data.sources import fingerprint
@@ -118,29 +118,22 @@ class Workshop:
         return {**self.dataset.lengths(), "task": self.dataset.task}
 
 
-def open_workshop(
-    dataset: DatasetConfig,
-    model: ModelConfig,
-    *,
-    trainer: dict[str, Any],
-    callbacks: dict[str, Any],
-    evaluation: EvaluationConfig,
-    store: Path,
-) -> Workshop:
+def open_workshop(config: Config | EvaluateConfig, model: ModelConfig) -> Workshop:
     """Read the data, tokenised with ``model``'s vocabulary, and put together what a run's stages share.
 
     Raises:
         SecateurError: if the data is missing or malformed.
     """
+    dataset, store = config.dataset, Path(config.paths.store)
     task = build(dataset.task, key="dataset.task")
-    data, tokenizer = prepare(dataset, model, task, store=store, eval_batch_size=evaluation.batch_size)
-    trainer = with_precision(trainer)
+    data, tokenizer = prepare(dataset, model, task, store=store, eval_batch_size=config.evaluation.batch_size)
+    trainer = with_precision(config.trainer)
     return Workshop(
         task=task,
         dataset=dataset,
         data=data,
         tokenizer=tokenizer,
-        make_trainer=trainer_factory(trainer, callbacks),
+        make_trainer=trainer_factory(trainer, config.callbacks),
         arithmetic={name: value for name, value in trainer.items() if name not in DISPLAY},
         store=store,
     )

@@ -34,14 +34,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 @pytest.fixture(scope="session")
 def workshop(config: Config) -> Workshop:
     """Task, data, tokenizer and trainers of that config."""
-    return open_workshop(
-        config.dataset,
-        config.model,
-        trainer=config.trainer,
-        callbacks=config.callbacks,
-        evaluation=config.evaluation,
-        store=Path(config.paths.store),
-    )
+    return open_workshop(config, config.model)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.examples import Batch, Examples, Lengths, tokenized
 from secateur.data.packing import Template, pack
 from secateur.data.windows import ragged
 
@@ -26,13 +26,7 @@ def tokenize_choices(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths:
         The rows with article_ids, statement_ids (of all options, one after the other) and statement_sizes (tokens
         of each). Of a statement beyond ``max_question_length`` the last tokens are kept: there options differ.
     """
-    return rows.map(
-        _tokenize,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "max_question_length": lengths.max_question_length},
-        desc="tokenizing",
-        keep_in_memory=True,
-    )
+    return tokenized(rows, _tokenize, tokenizer=tokenizer, max_question_length=lengths.max_question_length)
 
 
 class ChoiceInputs(Examples):
@@ -51,9 +45,6 @@ class ChoiceInputs(Examples):
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
     def collate(self, items: list[int]) -> Batch:
         """Packed inputs (B, C, L), labels (B,) and the rows' numbers, as items (B,).

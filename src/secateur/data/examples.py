@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
 Batch = Mapping[str, Any]
@@ -28,14 +29,22 @@ class Lengths:
     doc_stride: int = 0
 
 
+def tokenized(rows: Dataset, tokenize: Callable[..., dict[str, list[Any]]], **settings: Any) -> Dataset:
+    """``rows`` with the columns that ``tokenize`` makes of batches of them, given ``settings``."""
+    return rows.map(tokenize, batched=True, fn_kwargs=settings, desc="tokenizing", keep_in_memory=True)
+
+
 class Examples(TorchDataset[Any], ABC):
-    """Model inputs of one split: random access, lengths known beforehand, a collator of its own."""
+    """Model inputs of one split: lengths known beforehand, a collator that is given the items' numbers."""
 
     lengths: np.ndarray
 
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def __getitem__(self, index: int) -> int:
+        return index
+
     @abstractmethod
-    def collate(self, items: list[Any]) -> Batch:
+    def collate(self, items: list[int]) -> Batch:
         """Lay items out as one padded batch; its ``items`` (B,) are their numbers in this split."""

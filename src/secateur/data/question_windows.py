@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.examples import Batch, Examples, Lengths, tokenized
 from secateur.data.packing import Template, pack
 from secateur.data.windows import ragged, slide
 
@@ -24,13 +24,7 @@ def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase, length
         The rows with question_ids, document_ids, document_offsets (characters start, end, start, end ... of the
         document's tokens) and answer_span (first and last document token of the first answer, or -1, -1).
     """
-    return rows.map(
-        _tokenize,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "max_question_length": lengths.max_question_length},
-        desc="tokenizing",
-        keep_in_memory=True,
-    )
+    return tokenized(rows, _tokenize, tokenizer=tokenizer, max_question_length=lengths.max_question_length)
 
 
 class QuestionWindows(Examples):
@@ -51,9 +45,6 @@ class QuestionWindows(Examples):
 
     def __len__(self) -> int:
         return len(self.windows)
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
     def collate(self, items: list[int]) -> Batch:
         """Packed inputs, labels start_positions and end_positions (B,), and the windows' numbers."""

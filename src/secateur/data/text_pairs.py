@@ -9,14 +9,14 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from secateur.data.examples import Batch, Examples, Lengths
+from secateur.data.examples import Batch, Examples, Lengths, tokenized
 from secateur.data.packing import Template, pack
 from secateur.data.windows import ragged
 
 
 def tokenize_pairs(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Add the columns text_ids and text_pair_ids (empty for single texts) to rows of :mod:`secateur.data.labelled`."""
-    return rows.map(_tokenize, batched=True, fn_kwargs={"tokenizer": tokenizer}, desc="tokenizing", keep_in_memory=True)
+    return tokenized(rows, _tokenize, tokenizer=tokenizer)
 
 
 class TextPairs(Examples):
@@ -36,9 +36,6 @@ class TextPairs(Examples):
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
     def collate(self, items: list[int]) -> Batch:
         """Packed inputs, labels (B,) and the rows' numbers, as items (B,)."""
