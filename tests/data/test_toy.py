@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 import pytest
 from datasets import DatasetDict
 
-from secateur.data.toy import FEATURES, toy_qa
+from secateur.data.squad import FEATURES
+from secateur.data.toy import toy_qa
 from secateur.errors import SecateurError
 
 GOLDEN = {

@@ -16,32 +16,29 @@ learnt first, and leads from the thing to its neighbours, on which the other que
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from datasets import Dataset, DatasetDict, Features, List, Value
+from datasets import Dataset, DatasetDict
 
+from secateur.data.squad import FEATURES
+from secateur.data.toy_words import (
+    COLOURS,
+    DEEDS,
+    NUMBERS,
+    PEOPLE,
+    THINGS,
+    check_sizes,
+    endless_titles,
+    shuffled,
+    title_passages,
+)
 from secateur.errors import SecateurError
 
 QUESTIONS_PER_PASSAGE = 5
-PASSAGES_PER_ARTICLE = 5
-# Enough for a tenth of the articles, held out for validation, to be several.
-FEWEST_ARTICLES = 30
 FACTS_PER_PASSAGE = 4
 
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "title": Value("string"),
-        "context": Value("string"),
-        "question": Value("string"),
-        "answers": {"text": List(Value("string")), "answer_start": List(Value("int64"))},
-    }
-)
-
-_T = TypeVar("_T")
 _Answers = dict[str, list[Any]]
 
 
@@ -61,15 +58,13 @@ def toy_qa(*, train: int, test: int, seed: int, unanswerable: float) -> DatasetD
     Raises:
         SecateurError: if a number is out of range.
     """
-    for name, count in (("train", train), ("test", test)):
-        if count < 1:
-            raise SecateurError(f"{name}={count}: the toy data set needs at least 1 question in each split")
+    check_sizes(train=train, test=test, unit="question")
     if not 0 <= unanswerable <= 1:
         raise SecateurError(f"unanswerable={unanswerable}: give a share of the questions, from 0 to 1")
     splits = {}
-    for (split, count), titles in zip({"train": train, "test": test}.items(), _titles(seed), strict=True):
+    for (split, count), titles in zip({"train": train, "test": test}.items(), endless_titles(seed=seed), strict=True):
         rng = random.Random(f"{split} {seed}")
-        flags = _shuffled([index >= round(count * unanswerable) for index in range(count)], rng)
+        flags = shuffled([index >= round(count * unanswerable) for index in range(count)], rng)
         splits[split] = _dataset(split, titles=titles, answerable=flags, rng=rng)
     return DatasetDict(splits)
 
@@ -88,28 +83,11 @@ class _Fact(NamedTuple):
         return _QUESTIONS[detail].format(**self._asdict())
 
 
-def _titles(seed: int) -> tuple[Iterator[str], Iterator[str]]:
-    """Village names without end for each of the two splits, none of them twice."""
-    names = [first + last for first in _PLACE_BEGINNINGS for last in _PLACE_ENDINGS]
-    names = _shuffled(names, random.Random(seed))
-    half = len(names) // 2
-    return _endless(names[:half]), _endless(names[half:])
-
-
-def _endless(names: list[str]) -> Iterator[str]:
-    yield from names
-    for number in itertools.count(2):
-        yield from (f"{name} {number}" for name in names)
-
-
 def _dataset(split: str, *, titles: Iterator[str], answerable: list[bool], rng: random.Random) -> Dataset:
     """One split, with a question for each entry of ``answerable``."""
     passages = -(-len(answerable) // QUESTIONS_PER_PASSAGE)
-    articles = min(passages, max(FEWEST_ARTICLES, -(-passages // PASSAGES_PER_ARTICLE)))
-    names = list(itertools.islice(titles, articles))
     columns: dict[str, list[Any]] = {name: [] for name in FEATURES}
-    for passage in range(passages):
-        title = names[passage * articles // passages]
+    for passage, title in enumerate(title_passages(passages, titles=titles)):
         first = passage * QUESTIONS_PER_PASSAGE
         wanted = answerable[first : first + QUESTIONS_PER_PASSAGE]
         context, questions = _passage(title, answerable=wanted, rng=rng)
@@ -132,7 +110,7 @@ def _passage(title: str, *, answerable: list[bool], rng: random.Random) -> tuple
             (fact.ask(detail), {"text": [text], "answer_start": [start + offset]})
             for detail, (text, offset) in fact.details.items()
         ]
-    possible = _shuffled(possible, rng)
+    possible = shuffled(possible, rng)
     impossible = _impossible(facts, rng)
     return context.rstrip(), [
         possible.pop() if has_answer else (impossible.pop(), {"text": [], "answer_start": []})
@@ -142,9 +120,9 @@ def _passage(title: str, *, answerable: list[bool], rng: random.Random) -> tuple
 
 def _facts(rng: random.Random) -> list[_Fact]:
     """Facts that have no answer in common, so that each question has one at most."""
-    people, things = rng.sample(_PEOPLE, FACTS_PER_PASSAGE), rng.sample(_THINGS, FACTS_PER_PASSAGE)
+    people, things = rng.sample(PEOPLE, FACTS_PER_PASSAGE), rng.sample(THINGS, FACTS_PER_PASSAGE)
     details = {name: rng.sample(words, FACTS_PER_PASSAGE) for name, words in _DETAILS.items()}
-    deeds = rng.sample(_DEEDS, FACTS_PER_PASSAGE)
+    deeds = rng.sample(DEEDS, FACTS_PER_PASSAGE)
     facts = []
     for index, (person, deed, thing) in enumerate(zip(people, deeds, things, strict=True)):
         words = {name: of_detail[index] for name, of_detail in details.items()}
@@ -169,13 +147,9 @@ def _impossible(facts: list[_Fact], rng: random.Random) -> list[str]:
     """Questions for details that are not told, and about things that are not there, in random order."""
     untold = [fact.ask(detail) for fact in facts for detail in _QUESTIONS if detail not in fact.details]
     there = {fact.thing for fact in facts}
-    absent = rng.sample([thing for thing in _THINGS if thing not in there], QUESTIONS_PER_PASSAGE)
+    absent = rng.sample([thing for thing in THINGS if thing not in there], QUESTIONS_PER_PASSAGE)
     kinds = list(_QUESTIONS)
-    return _shuffled(untold + [rng.choice(facts)._replace(thing=thing).ask(rng.choice(kinds)) for thing in absent], rng)
-
-
-def _shuffled(values: Sequence[_T], rng: random.Random) -> list[_T]:
-    return rng.sample(values, len(values))
+    return shuffled(untold + [rng.choice(facts)._replace(thing=thing).ask(rng.choice(kinds)) for thing in absent], rng)
 
 
 _QUESTIONS = {
@@ -184,25 +158,7 @@ _QUESTIONS = {
     "colour": "What colour {thing} did {person} {base}?",
     "thing": "Name the {thing} that {person} {deed}.",
 }
-# Articles are named after villages; the passages do not mention them.
-_PLACE_BEGINNINGS = ("Oak", "Ash", "Elm", "Mill", "Stone", "Brook", "Fern", "Thorn", "Lark", "Wolf", "Crow")
-_PLACE_ENDINGS = ("ford", "ton", "by", "wick", "ham", "dale", "field", "moor")
-_PEOPLE = (
-    *("Ada", "Boris", "Clara", "Dmitri", "Elsa", "Felix", "Greta", "Hugo", "Irma", "Jonas", "Katja", "Leo"),
-    *("Mara", "Nils", "Olga", "Pavel", "Rosa", "Stefan", "Tilda", "Viktor", "Wanda", "Yuri", "Zora", "Anton"),
-)
-_DEEDS = (
-    *(("sold", "sell"), ("painted", "paint"), ("bought", "buy"), ("found", "find")),
-    *(("lost", "lose"), ("mended", "mend"), ("borrowed", "borrow"), ("made", "make")),
-)
-_THINGS = (
-    *("boats", "doors", "carts", "chairs", "drums", "coats", "lamps"),
-    *("ropes", "hats", "bowls", "bells", "kites", "spoons", "baskets"),
-)
-_DETAILS = {
-    "number": ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    "colour": ("red", "blue", "green", "yellow", "white", "black", "brown", "grey", "pink", "purple", "orange"),
-}
+_DETAILS = {"number": NUMBERS, "colour": COLOURS}
 # Stands in the place of a detail that is not told, so that sentences keep their length.
 _VAGUE = {"number": ("some", "several", "many"), "colour": ("old", "new", "large", "small")}
 # Half of the sentences tell everything.
