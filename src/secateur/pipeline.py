@@ -8,18 +8,20 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
 from secateur.distributed import is_leader, wait_for
 from secateur.figures import export, measure, score
 from secateur.methods.base import State, Step
-from secateur.models import check_model
+from secateur.models import check_model, config_of
 from secateur.predecessor import check_predecessor, reference_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
+from secateur.structure.surgery import planned_sizes
 from secateur.workshop import Workshop, open_workshop
 
 log = logging.getLogger(__name__)
@@ -39,11 +41,15 @@ def check_buildable(config: Config) -> dict[str, Step]:
     check_predecessor(config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
+    heads, units = planned_sizes(config_of(_vocabulary_owner(config)))
+    for step in steps.values():
+        step.check(heads=heads, units=units)
     return steps
 
 
 def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path) -> None:
     """Do what is left to do of a run, filling in ``record`` on the way."""
+    record.parents += [parent for step in steps.values() for parent in step.parents]
     workshop = open_workshop(config, _vocabulary_owner(config))
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
@@ -125,18 +131,24 @@ def _run_step(
         per_gate = getattr(state, kind)
         if per_gate is not None:
             per_gate.save(partial / f"{kind}.safetensors")
-    record = StepRecord(name=name, seconds=seconds, examples=step.examples_seen(context), scores=scores)
+    record = StepRecord(
+        name=name,
+        seconds=seconds,
+        examples=step.examples_seen(context),
+        scores=scores,
+        details=dict(state.details),
+    )
     (partial / STEP_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
     for leftover in partial.glob("*.ckpt"):
         leftover.unlink()
     partial.replace(folder)
-    return state
+    return dataclasses.replace(state, details={})
 
 
 def _restored(model_folder: Path, step_folder: Path) -> State:
     """The state before the step that will write ``step_folder``: the model, and what the last step said of it."""
     finished = sorted(folder for folder in step_folder.parent.glob("[0-9][0-9]-*") if folder.suffix != ".partial")
-    kept = {
+    kept: dict[str, Any] = {
         kind: PerGate.load(finished[-1] / f"{kind}.safetensors")
         for kind in ("importance", "gates")
         if finished and (finished[-1] / f"{kind}.safetensors").is_file()

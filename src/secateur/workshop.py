@@ -55,6 +55,7 @@ class Workshop:
             name=name,
             task=self.task,
             data=self.data,
+            scores=lambda model: self.evaluate(model, folder / "scores"),
             teacher_outputs=teacher_outputs,
             make_trainer=self.make_trainer,
             seed=seed,

@@ -7,7 +7,7 @@ import torch
 
 from secateur.errors import SecateurError
 from secateur.methods.base import State
-from secateur.methods.threshold import Threshold, close_jointly, close_separately
+from secateur.methods.threshold import Threshold, close_below, close_jointly, close_separately
 from secateur.structure.gates import PerGate
 
 
@@ -84,6 +84,29 @@ def test_joint_split_is_not_misled_by_binary_noise(fraction, closed):
     assert int((gates.units[0] == 0).sum()) == closed
 
 
+def test_threshold_closes_whatever_is_at_most_this_important(make_context):
+    importance = PerGate(heads=(_scores(1, 5), _scores(3, 2)), units=(_scores(3, 9), _scores(0.5, 4)))
+    gates = Threshold(sparsity=None, threshold=3).run(State(model=None, importance=importance), make_context()).gates
+    assert [gate.tolist() for gate in gates.heads] == [[0, 1], [0, 0]]
+    assert [gate.tolist() for gate in gates.units] == [[0, 1], [0, 1]]
+
+
+def test_every_layer_keeps_its_most_important_heads():
+    """They are passed over, and the next in rank goes instead: the amount is still what was asked for."""
+    importance = PerGate(heads=(_scores(1, 2, 3), _scores(7, 9, 8)), units=(_scores(1), _scores(2)))
+    gates = close_separately(importance, heads=0.5, units=0, min_heads_per_layer=1)
+    assert [gate.tolist() for gate in gates.heads] == [[0, 0, 1], [0, 1, 1]]
+    below = close_below(importance, 8, min_heads_per_layer=2)
+    assert [gate.tolist() for gate in below.heads] == [[0, 1, 1], [0, 1, 1]]
+
+
+def test_more_than_may_go_is_refused_before_anything_is_trained():
+    step = Threshold(sparsity=0.6, min_heads_per_layer=2)
+    with pytest.raises(SecateurError, match=r"^min_heads_per_layer=2: leaves 4 of 8 heads to remove, fewer than the 5"):
+        step.check(heads=[4, 4], units=[8, 8])
+    step.check(heads=[5, 5], units=[8, 8])
+
+
 def test_joint_split_ranks_by_score_per_weight():
     """A head is worth four units' weights here, so its score counts a quarter."""
     importance = PerGate(heads=(_scores(8, 3),), units=(_scores(1, 5, 0.5, 4),))
@@ -147,6 +170,9 @@ def test_needs_a_score_before_it(make_model, make_context):
         ({"sparsity": None, "heads": 0.2, "split": "joint"}, r"heads=0\.2: goes with split=separate"),
         ({"sparsity": 0.5, "split": "both"}, r"split=both: must be one of separate, joint"),
         ({"sparsity": None}, r"sparsity=null: say how much is to go"),
+        ({"sparsity": 0.5, "threshold": 0}, r"threshold=0: goes with sparsity=null"),
+        ({"sparsity": None, "heads": 0.2, "threshold": 0}, r"threshold=0: goes without heads"),
+        ({"sparsity": 0.5, "min_heads_per_layer": -1}, r"min_heads_per_layer=-1: must be 0 or more"),
         ({"sparsity": None, "split": "joint"}, r"sparsity=null: say how much is to go"),
     ],
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import pytorch_lightning as pl
 from transformers import PreTrainedModel
@@ -27,11 +27,13 @@ class State:
     Attributes:
         importance: how much each gate matters, for whoever decides what goes.
         gates: 1 keeps, 0 removes; surgery acts on them and leaves none.
+        details: what this one step tells the record beyond the rest, as JSON has it.
     """
 
     model: PreTrainedModel
     importance: PerGate | None = None
     gates: PerGate | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Context:
     """What a step may use besides the state.
 
     Attributes:
+        scores: what a model scores on ``test``.
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
@@ -49,6 +52,7 @@ class Context:
     name: str
     task: Task
     data: TaskData
+    scores: Callable[[PreTrainedModel], dict[str, float]]
     teacher_outputs: Callable[[], TeacherOutputs]
     make_trainer: Callable[..., pl.Trainer]
     seed: int
@@ -58,11 +62,13 @@ class Context:
 class Step(ABC):
     """One move of a method. It is built from settings alone, so that ranges are checked before anything loads.
 
-    Class attributes:
+    Attributes:
         changes_model: whether weights or shapes differ afterwards, so that they have to be saved.
+        parents: names of the runs that the step draws upon.
     """
 
-    changes_model: ClassVar[bool] = True
+    changes_model: bool = True
+    parents: tuple[str, ...] = ()
 
     def __init__(self, *, evaluate: bool = False) -> None:
         self.evaluate = evaluate
@@ -70,6 +76,13 @@ class Step(ABC):
     @abstractmethod
     def run(self, state: State, context: Context) -> State:
         """Do it."""
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:  # noqa: B027 - most steps take any model
+        """Refuse a model to start from with so many heads and FFN units in its layers, before anything is trained.
+
+        Raises:
+            SecateurError: if the step cannot do with it what its settings say.
+        """
 
     def examples_seen(self, context: Context) -> int:
         """Training examples that the step reads, each pass counted."""

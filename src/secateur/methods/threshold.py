@@ -1,10 +1,13 @@
-"""From importance to gates: the least important heads and FFN units are closed, up to the amount asked for."""
+"""From importance to gates: the least important heads and FFN units are closed.
+
+Shapes: H heads of a layer, N gates of all layers.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +31,8 @@ class Threshold(Step):
             the weights that both make up.
         heads, units: instead of ``sparsity``, a fraction of each alone; one left out stays whole.
         split: "separate" ranks heads among heads and units among units; "joint" ranks both by score per weight.
+        threshold: instead of an amount, close whatever is at most this important.
+        min_heads_per_layer: this many heads of every layer stay, the most important ones.
     """
 
     changes_model = False
@@ -39,10 +44,18 @@ class Threshold(Step):
         heads: float | None = None,
         units: float | None = None,
         split: str = "separate",
+        threshold: float | None = None,
+        min_heads_per_layer: int = 0,
         evaluate: bool = False,
     ) -> None:
         super().__init__(evaluate=evaluate)
-        _check_amounts(sparsity=sparsity, heads=heads, units=units, split=split)
+        check_amounts(sparsity=sparsity, heads=heads, units=units, split=split, otherwise={"threshold": threshold})
+        if min_heads_per_layer < 0:
+            raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: must be 0 or more")
+        if min_heads_per_layer and split == "joint":
+            raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: goes with split=separate")
+        self.threshold = threshold
+        self.min_heads_per_layer = min_heads_per_layer
         self.joint = sparsity if split == "joint" else None
         self.heads = (heads or 0.0) if sparsity is None else sparsity
         self.units = (units or 0.0) if sparsity is None else sparsity
@@ -55,8 +68,12 @@ class Threshold(Step):
         """
         if state.importance is None:
             raise SecateurError("method.order: threshold needs importance; put a step that scores before it")
-        if self.joint is None:
-            gates = close_separately(state.importance, heads=self.heads, units=self.units)
+        if self.threshold is not None:
+            gates = close_below(state.importance, self.threshold, min_heads_per_layer=self.min_heads_per_layer)
+        elif self.joint is None:
+            gates = close_separately(
+                state.importance, heads=self.heads, units=self.units, min_heads_per_layer=self.min_heads_per_layer
+            )
         else:
             config = state.model.config
             gates = close_jointly(
@@ -67,10 +84,38 @@ class Threshold(Step):
             )
         return dataclasses.replace(state, gates=gates)
 
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There are enough heads to remove as many as asked for.
 
-def close_separately(importance: PerGate, *, heads: float, units: float) -> PerGate:
+        Raises:
+            SecateurError: if too many are to stay in every layer.
+        """
+        asked, free = _whole(self.heads, sum(heads)), sum(max(count - self.min_heads_per_layer, 0) for count in heads)
+        if asked > free:
+            raise SecateurError(
+                f"min_heads_per_layer={self.min_heads_per_layer}: leaves {free} of {sum(heads)} heads to remove, fewer "
+                f"than the {asked} that are asked for; lower it or the amount"
+            )
+
+
+def close_separately(importance: PerGate, *, heads: float, units: float, min_heads_per_layer: int = 0) -> PerGate:
     """Close the least important fraction of heads and of units, each rounded up to a whole number."""
-    return PerGate(heads=_close(importance.heads, heads), units=_close(importance.units, units))
+    order = removal_order(importance.heads, keep=min_heads_per_layer)
+    return PerGate(
+        heads=close(importance.heads, order[: _whole(heads, sum(map(len, importance.heads)))]),
+        units=close(
+            importance.units,
+            removal_order(importance.units)[: _whole(units, sum(map(len, importance.units)))],
+        ),
+    )
+
+
+def close_below(importance: PerGate, threshold: float, *, min_heads_per_layer: int = 0) -> PerGate:
+    """Close every gate that is at most ``threshold`` important (McCarley et al., section 3.2)."""
+    return PerGate(
+        heads=_close_below(importance.heads, threshold, keep=min_heads_per_layer),
+        units=_close_below(importance.units, threshold),
+    )
 
 
 def close_jointly(importance: PerGate, *, fraction: float, weights_per_head: int, weights_per_unit: int) -> PerGate:
@@ -88,11 +133,37 @@ def close_jointly(importance: PerGate, *, fraction: float, weights_per_head: int
     return PerGate(heads=gates[: len(importance.heads)], units=gates[len(importance.heads) :])
 
 
-def _close(layers: Sequence[Tensor], fraction: float) -> tuple[Tensor, ...]:
-    score = torch.cat(list(layers))
-    count = math.ceil(fraction * len(score) - _BINARY_NOISE)
-    gates = _zeroed(score, score.argsort(stable=True)[:count])
-    return gates.split([len(layer) for layer in layers])
+def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
+    """Indices into all layers' gates on end, least important first, without the ``keep`` most important of each.
+
+    Of equals the one with the lowest index goes first.
+    """
+    score_N = torch.cat(list(layers))
+    order_N = score_N.argsort(stable=True)
+    if keep == 0:
+        return order_N
+    stays_N = torch.cat([_is_among_best(layer, keep) for layer in layers])
+    return order_N[~stays_N[order_N]]
+
+
+def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
+    """Gates of 1, and of 0 at ``indices`` into all layers' gates on end."""
+    gates_N = _zeroed(torch.cat(list(layers)), indices)
+    return gates_N.split([len(layer) for layer in layers])
+
+
+def _close_below(layers: Sequence[Tensor], threshold: float, *, keep: int = 0) -> tuple[Tensor, ...]:
+    order = removal_order(layers, keep=keep)
+    return close(layers, order[torch.cat(list(layers))[order] <= threshold])
+
+
+def _is_among_best(score_H: Tensor, keep: int) -> Tensor:
+    best = score_H.argsort(stable=True)[max(len(score_H) - keep, 0) :]
+    return torch.ones_like(score_H).index_fill(0, best, 0.0) == 0
+
+
+def _whole(fraction: float, count: int) -> int:
+    return math.ceil(fraction * count - _BINARY_NOISE)
 
 
 def _zeroed(like: Tensor, indices: Tensor) -> Tensor:
@@ -101,17 +172,37 @@ def _zeroed(like: Tensor, indices: Tensor) -> Tensor:
     return gates
 
 
-def _check_amounts(*, sparsity: float | None, heads: float | None, units: float | None, split: str) -> None:
+def check_amounts(
+    *,
+    sparsity: float | None,
+    heads: float | None,
+    units: float | None,
+    split: str,
+    otherwise: Mapping[str, float | None],
+) -> None:
+    """One way of saying how much is to go, and a figure that makes sense.
+
+    Args:
+        otherwise: the ways beside ``sparsity``, ``heads`` and ``units``, by the names of their settings.
+
+    Raises:
+        SecateurError: if there is none, or two that contradict each other, or a fraction is out of range.
+    """
     if split not in SPLITS:
         raise SecateurError(f"split={split}: must be one of {', '.join(SPLITS)}")
-    own = {"heads": heads, "units": units}
+    own = {name: value for name, value in {"heads": heads, "units": units}.items() if value is not None}
+    others = {name: value for name, value in otherwise.items() if value is not None}
     for name, fraction in {"sparsity": sparsity, **own}.items():
         if fraction is not None and not 0 <= fraction < 1:
             raise SecateurError(f"{name}={fraction}: must lie in [0, 1)")
-    for name, fraction in own.items():
-        if fraction is not None and sparsity is not None:
-            raise SecateurError(f"{name}={fraction}: goes with sparsity=null, not with sparsity={sparsity}")
-        if fraction is not None and split == "joint":
-            raise SecateurError(f"{name}={fraction}: goes with split=separate; split=joint takes sparsity")
-    if sparsity is None and heads is None and units is None:
-        raise SecateurError("sparsity=null: say how much is to go, by sparsity, method.heads or method.units")
+    for name, value in {**own, **others}.items():
+        if sparsity is not None:
+            raise SecateurError(f"{name}={value}: goes with sparsity=null, not with sparsity={sparsity}")
+        if split == "joint":
+            raise SecateurError(f"{name}={value}: goes with split=separate; split=joint takes sparsity")
+    for name, value in others.items():
+        if own:
+            raise SecateurError(f"{name}={value}: goes without {' and '.join(own)}; give one or the other")
+    if sparsity is None and not own and not others:
+        ways = ", ".join(f"method.{name}" for name in ("heads", "units", *otherwise))
+        raise SecateurError(f"sparsity=null: say how much is to go, by sparsity or one of {ways}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
@@ -100,6 +100,16 @@ def structure_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
         heads.append(query.out_features // head_size)
         units.append(up.out_features)
     return heads, units
+
+
+def planned_sizes(config: PretrainedConfig) -> tuple[list[int], list[int]]:
+    """Heads and FFN units of each layer of a model with this configuration, before it is loaded."""
+    shrunk = getattr(config, "secateur", None)
+    if shrunk is not None:
+        return list(shrunk["heads"]), list(shrunk["units"])
+    names = anatomy_of(config).config_names
+    units = getattr(config, names.get("intermediate_size", "intermediate_size"))
+    return [config.num_attention_heads] * config.num_hidden_layers, [units] * config.num_hidden_layers
 
 
 def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
