@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -116,11 +117,14 @@ class TrainingModule(TaskModule):
         """AdamW with a linear schedule over all optimizer steps of the fit."""
         # Not trainer.estimated_stepping_batches: that sets the loader up before a checkpoint's place in it is read.
         steps = self.trainer.max_steps
-        groups = decay_groups(self.model, weight_decay=self.optimization.weight_decay)
-        optimizer = AdamW(groups, lr=self.optimization.learning_rate, fused=True)
+        optimizer = AdamW(self.parameter_groups(), lr=self.optimization.learning_rate, fused=True)
         warmup = round(self.optimization.warmup_ratio * steps)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained, as the optimizer takes it."""
+        return decay_groups(self.model, weight_decay=self.optimization.weight_decay)
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Clip here, not in the trainer: Lightning refuses its own clipping with a fused optimizer."""
@@ -136,6 +140,19 @@ def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Within the context, no weight of ``model`` takes a gradient."""
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in trainable:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trainable:
+            weight.requires_grad_(True)
 
 
 class ResumeCheckpoint(pl.Callback):

@@ -62,7 +62,7 @@ class FineTuning(Step):
             state.model,
             context.task,
             name=context.name,
-            objective=self._objective(context),
+            objective=objective_of(context, self.distillation),
             optimization=self.optimization,
         )
         with accelerate_training(state.model):
@@ -79,7 +79,9 @@ class FineTuning(Step):
         """Windows of the training split, once per epoch."""
         return round(self.epochs * len(context.data.examples["train"]))
 
-    def _objective(self, context: Context) -> Callable[[PreTrainedModel, Batch], Tensor]:
-        if self.distillation is None:
-            return lambda model, batch: context.task.forward(model, batch)["loss"]
-        return DistilledObjective(context.task, context.teacher_outputs(), self.distillation)
+
+def objective_of(context: Context, distillation: Distillation | None) -> Callable[[PreTrainedModel, Batch], Tensor]:
+    """The mean loss of a batch: the task's, or with ``distillation`` the teacher's imitation beside it."""
+    if distillation is None:
+        return lambda model, batch: context.task.forward(model, batch)["loss"]
+    return DistilledObjective(context.task, context.teacher_outputs(), distillation)

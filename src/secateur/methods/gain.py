@@ -26,6 +26,7 @@ from secateur.methods.base import Context, State, Step
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
+from secateur.training import frozen
 
 
 class Gain(Step):
@@ -77,7 +78,7 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     """
     batch = {name: value.to(model.device) for name, value in batch.items()}
     anatomy = anatomy_of(model.config)
-    with _frozen(model), ExitStack() as hooks:
+    with frozen(model), ExitStack() as hooks:
         heads = [
             hooks.enter_context(_observed(layer.get_submodule(anatomy.attention_output))) for layer in layers_of(model)
         ]
@@ -130,18 +131,6 @@ def _requiring_grad(embeddings: nn.Module) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    for weight in trainable:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trainable:
-            weight.requires_grad_(True)
 
 
 def _add(one: PerGate, other: PerGate) -> PerGate:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
@@ -75,12 +76,12 @@ class Threshold(Step):
                 state.importance, heads=self.heads, units=self.units, min_heads_per_layer=self.min_heads_per_layer
             )
         else:
-            config = state.model.config
+            weights = weights_per_gate(state.model.config)
             gates = close_jointly(
                 state.importance,
                 fraction=self.joint,
-                weights_per_head=4 * config.hidden_size * head_size_of(config),
-                weights_per_unit=2 * config.hidden_size,
+                weights_per_head=weights["heads"],
+                weights_per_unit=weights["units"],
             )
         return dataclasses.replace(state, gates=gates)
 
@@ -131,6 +132,11 @@ def close_jointly(importance: PerGate, *, fraction: float, weights_per_head: int
     count = int((removed < asked - _BINARY_NOISE).sum()) + 1 if asked > 0 else 0
     gates = _zeroed(score, order[:count]).split([len(layer) for layer in layers])
     return PerGate(heads=gates[: len(importance.heads)], units=gates[len(importance.heads) :])
+
+
+def weights_per_gate(config: PretrainedConfig) -> dict[str, int]:
+    """Weights in the matrices of one head and of one FFN unit."""
+    return {"heads": 4 * config.hidden_size * head_size_of(config), "units": 2 * config.hidden_size}
 
 
 def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:

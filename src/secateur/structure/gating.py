@@ -3,7 +3,8 @@
 A gate multiplies the *input* of an output projection: under every attention kernel that is where a head's or
 a unit's whole contribution still stands alone, so a gate of 0 is exactly removal.
 
-Shapes: B batch, L tokens, H heads, U units, D features: H · head_size of them, or U.
+Shapes: B batch, L tokens, H heads, U units, D features: H · head_size of them, or U; O features of a
+projection's output.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -47,6 +49,22 @@ def gated(model: PreTrainedModel, gates: PerGate) -> Iterator[None]:
                 handle = projection.register_forward_pre_hook(_scaling(gate, repeats))
                 stack.callback(handle.remove)
         yield
+
+
+@torch.no_grad()
+def fold(model: PreTrainedModel, gates: PerGate) -> None:
+    """Scale the output projections, in place, so that ``model`` alone computes what it computes under ``gates``.
+
+    Raises:
+        SecateurError: if the gates do not fit the model.
+    """
+    check_fit(model, gates)
+    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
+    for layer, gate_H, gate_U in zip(layers_of(model), gates.heads, gates.units, strict=True):
+        for path, gate, repeats in ((anatomy.attention_output, gate_H, head_size), (anatomy.down, gate_U, 1)):
+            weight_OD = layer.get_submodule(path).weight
+            assert isinstance(weight_OD, Tensor)
+            weight_OD *= gate.to(weight_OD).repeat_interleave(repeats)
 
 
 def _scaling(gate: Tensor, repeats: int) -> _PreHook:

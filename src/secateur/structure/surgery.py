@@ -130,6 +130,15 @@ def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
         SecateurError: if not; the message names the first layer that differs.
     """
     heads, units = structure_sizes(model)
+    check_sizes(gates, heads=heads, units=units)
+
+
+def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -> None:
+    """Make sure that there is one gate for each of so many heads and units in the layers.
+
+    Raises:
+        SecateurError: if not; the message names the first layer that differs.
+    """
     for kind, per_layer, sizes in (("heads", gates.heads, heads), ("units", gates.units, units)):
         if len(per_layer) != len(sizes):
             raise SecateurError(

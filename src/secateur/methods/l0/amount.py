@@ -1,0 +1,81 @@
+"""How much is to go: a target that is reached exactly, the paper's price per gate, or a budget for all gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secateur.errors import SecateurError
+from secateur.methods.threshold import check_amounts
+
+KINDS = ("heads", "units")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """One of three ways to say it, for heads, for units or for both.
+
+    Attributes:
+        sparsity, heads, units, split: fractions to remove, as :class:`secateur.methods.threshold.Threshold` has them.
+        lambda_heads, lambda_units: λ of McCarley et al. (eq. 3), the price of one open gate in nats, 0 or more.
+        budget_heads, budget_units: Λ = λ · (number of gates), the price of all gates of a kind in nats, 0 or more.
+        threshold: with a price alone: gates are closed in the end where the deterministic gate is at most this.
+    """
+
+    sparsity: float | None = None
+    heads: float | None = None
+    units: float | None = None
+    split: str = "separate"
+    lambda_heads: float | None = None
+    lambda_units: float | None = None
+    budget_heads: float | None = None
+    budget_units: float | None = None
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        check_amounts(
+            sparsity=self.sparsity, heads=self.heads, units=self.units, split=self.split, otherwise=self._prices
+        )
+        for name, price in self._given.items():
+            if price < 0:
+                raise SecateurError(f"{name}={price}: must be 0 nats or more")
+            if self.threshold is None:
+                raise SecateurError(
+                    f"{name}={price}: needs method.threshold, the gate at or below which a head or unit goes, such as 0"
+                )
+        for kind in KINDS:
+            if {f"lambda_{kind}", f"budget_{kind}"} <= self._given.keys():
+                raise SecateurError(
+                    f"lambda_{kind}={self._prices[f'lambda_{kind}']}: beside budget_{kind}; give one, Λ is λ · gates"
+                )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of what something is asked: "heads", "units" or both."""
+        return tuple(kind for kind in KINDS if self.target(kind) is not None or self.price(kind, gates=1) is not None)
+
+    @property
+    def joint(self) -> float | None:
+        """The fraction of the weights of heads and units together that is to go, with ``split="joint"``."""
+        return self.sparsity if self.split == "joint" else None
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether it is a price, not a target."""
+        return bool(self._given)
+
+    def target(self, kind: str) -> float | None:
+        """The fraction of this kind's gates that is to go."""
+        return getattr(self, kind) if self.sparsity is None else self.sparsity
+
+    def price(self, kind: str, *, gates: int) -> float | None:
+        """Nats that all ``gates`` of a kind cost while they are open."""
+        per_gate, all_gates = self._prices[f"lambda_{kind}"], self._prices[f"budget_{kind}"]
+        return all_gates if per_gate is None else per_gate * gates
+
+    @property
+    def _prices(self) -> dict[str, float | None]:
+        return {f"{way}_{kind}": getattr(self, f"{way}_{kind}") for way in ("lambda", "budget") for kind in KINDS}
+
+    @property
+    def _given(self) -> dict[str, float]:
+        return {name: price for name, price in self._prices.items() if price is not None}

@@ -1,0 +1,91 @@
+"""What open gates cost: a fixed price, or as much as it takes to reach a target.
+
+Shapes: K kinds of gates (heads, units), C constraints. ``open_K`` is the expected fraction of open gates of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Price(nn.Module):
+    """Λ nats for all gates of a kind: λ · E[number of open gates] of McCarley et al., eq. 3.
+
+    The expectation counts P(gate ≠ 0), as Louizos et al. do; the paper's eq. 3 reads as P(gate = 1).
+    """
+
+    nats_K: Tensor
+
+    def __init__(self, nats: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("nats_K", torch.tensor(nats), persistent=False)
+
+    def forward(self, open_K: Tensor, *, progress: float) -> Tensor:
+        """Nats."""
+        return (self.nats_K * open_K).sum()
+
+    def update(self, open_K: Tensor, *, progress: float, share: float) -> None:
+        """A price stays as it is."""
+
+    def describe(self) -> dict[str, Any]:
+        """Nothing that the settings do not say."""
+        return {}
+
+
+class Target(nn.Module):
+    """An augmented Lagrangian: each constraint's multiplier grows until its fraction of gates is closed.
+
+    With v = target - closed fraction, the loss is μ · v + ρ/2 · v² (Hestenes 1969; Powell 1969). After each optimizer
+    step μ rises by η · v · (the step's share of the phase), so that η does not depend on how long a phase is; ρ damps
+    what would overshoot. The target grows linearly from 0: gates close in the order in which they can be spared.
+
+    Args:
+        targets: the fraction that each constraint wants closed.
+        shares: (C, K), what the kinds weigh in each constraint; rows sum to 1.
+        weight: ρ in nats, 0 or more.
+        multiplier_rate: η in nats, above 0.
+        warmup_ratio: share of the phase in which the target grows.
+    """
+
+    target_C: Tensor
+    share_CK: Tensor
+    multiplier_C: Tensor
+
+    def __init__(
+        self,
+        targets: Sequence[float],
+        *,
+        shares: Sequence[Sequence[float]],
+        weight: float,
+        multiplier_rate: float,
+        warmup_ratio: float,
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self.multiplier_rate = multiplier_rate
+        self.warmup_ratio = warmup_ratio
+        self.register_buffer("target_C", torch.tensor(targets), persistent=False)
+        self.register_buffer("share_CK", torch.tensor(shares), persistent=False)
+        self.register_buffer("multiplier_C", torch.zeros(len(targets)))
+
+    def forward(self, open_K: Tensor, *, progress: float) -> Tensor:
+        """Nats, negative where more is closed than is wanted."""
+        violation_C = self._violation(open_K, progress=progress)
+        return (self.multiplier_C * violation_C + self.weight / 2 * violation_C.square()).sum()
+
+    @torch.no_grad()
+    def update(self, open_K: Tensor, *, progress: float, share: float) -> None:
+        """One step of the multipliers, after one of the gates that is this ``share`` of the phase."""
+        self.multiplier_C += self.multiplier_rate * share * self._violation(open_K, progress=progress)
+
+    def describe(self) -> dict[str, Any]:
+        """The multipliers, in nats."""
+        return {"multipliers": self.multiplier_C.tolist()}
+
+    def _violation(self, open_K: Tensor, *, progress: float) -> Tensor:
+        grown = 1.0 if self.warmup_ratio == 0 else min(1.0, progress / self.warmup_ratio)
+        return grown * self.target_C - (1 - self.share_CK @ open_K)

@@ -1,0 +1,209 @@
+"""The gate phase: α is trained against the task's loss and the price of open gates; the next step ranks it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import pytorch_lightning as pl
+from transformers import PreTrainedModel
+
+from secateur.distillation import Distillation
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step, fit
+from secateur.methods.finetune import objective_of
+from secateur.methods.l0.amount import KINDS, Amount
+from secateur.methods.l0.gates import HardConcreteGates
+from secateur.methods.l0.hard_concrete import HardConcrete
+from secateur.methods.l0.penalty import Price, Target
+from secateur.methods.l0.training import GatedObjective, GateTraining
+from secateur.methods.threshold import weights_per_gate
+from secateur.speed import accelerate_training
+from secateur.structure.gates import PerGate
+from secateur.structure.gating import fold
+from secateur.structure.surgery import structure_sizes
+from secateur.training import Optimization, frozen
+
+
+class GatePhase(Step):
+    """Train a hard-concrete gate on every head and FFN unit (McCarley et al., section 3.2, item 4).
+
+    The importance it leaves is the deterministic gate before clamping, which ranks as α does.
+
+    Args:
+        gates: "heads", "units" or "both": what this phase gates, of what something is asked.
+        amount: how much is to go.
+        distribution: of the gates.
+        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`.
+        gate_learning_rate: of α, with Adam; above 0.
+        initial_openness: P(gate ≠ 0) to begin with, in (0, 1); ``initial_spread`` is the deviation of α.
+        max_alpha: α is clamped to ± this after each step; above 0.
+        constraint_weight, multiplier_rate: ρ and η of :class:`secateur.methods.l0.penalty.Target`, in nats, above 0.
+        target_warmup_ratio: share of the phase in which the target grows from 0, in [0, 1].
+        dropout: whether the model's dropout is on; the paper does not say.
+        train_weights: train the weights too, at ``learning_rate`` without a schedule; the paper freezes them. In
+            the end gates are folded into the weights.
+        distillation: imitate the teacher as well.
+    """
+
+    def __init__(
+        self,
+        *,
+        amount: Amount,
+        distribution: HardConcrete,
+        epochs: float,
+        batch_size: int,
+        accumulate_grad_batches: int,
+        gate_learning_rate: float,
+        initial_openness: float,
+        initial_spread: float,
+        max_alpha: float,
+        constraint_weight: float,
+        multiplier_rate: float,
+        target_warmup_ratio: float,
+        learning_rate: float,
+        weight_decay: float,
+        max_grad_norm: float,
+        gates: str = "both",
+        dropout: bool = False,
+        train_weights: bool = False,
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(evaluate=evaluate)
+        self.changes_model = train_weights
+        self.kinds = _kinds(gates, amount)
+        self.amount = amount
+        self.distribution = distribution
+        _check_positive(
+            epochs=epochs,
+            batch_size=batch_size,
+            accumulate_grad_batches=accumulate_grad_batches,
+            max_alpha=max_alpha,
+            constraint_weight=constraint_weight,
+            multiplier_rate=multiplier_rate,
+        )
+        if not 0 < initial_openness < 1:
+            raise SecateurError(f"initial_openness={initial_openness}: must lie in (0, 1), such as 0.9")
+        if initial_spread < 0:
+            raise SecateurError(f"initial_spread={initial_spread}: must be 0 or more")
+        if not 0 <= target_warmup_ratio <= 1:
+            raise SecateurError(f"target_warmup_ratio={target_warmup_ratio}: must lie in [0, 1]")
+        self.initial_alpha = distribution.alpha_of(initial_openness)
+        if abs(self.initial_alpha) > max_alpha:
+            raise SecateurError(f"initial_openness={initial_openness}: is beyond max_alpha={max_alpha}")
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.initial_spread = initial_spread
+        self.max_alpha = max_alpha
+        self.constraint_weight = constraint_weight
+        self.multiplier_rate = multiplier_rate
+        self.target_warmup_ratio = target_warmup_ratio
+        self.dropout = dropout
+        weights = Optimization(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_ratio=0.0,
+            max_grad_norm=max_grad_norm,
+        )
+        self.weights = weights if train_weights else None
+        self.optimization = Optimization(
+            learning_rate=gate_learning_rate,
+            weight_decay=0.0,
+            warmup_ratio=0.0,
+            max_grad_norm=max_grad_norm if train_weights else 0.0,
+        )
+        self.distillation = distillation
+
+    def run(self, state: State, context: Context) -> State:
+        """Train the gates; the model stays as it is unless its weights are trained too."""
+        pl.seed_everything(context.seed, verbose=False)
+        gates = self._gates(state.model)
+        penalty = self._penalty(gates, state.model)
+        module = GateTraining(
+            state.model,
+            context.task,
+            name=context.name,
+            objective=GatedObjective(gates, penalty, objective_of(context, self.distillation)),
+            optimization=self.optimization,
+            weights=self.weights,
+            dropout=self.dropout,
+        )
+        with frozen(state.model) if self.weights is None else nullcontext(), accelerate_training(state.model):
+            fit(
+                module,
+                context,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                accumulate_grad_batches=self.accumulate_grad_batches,
+            )
+        if self.weights is not None:
+            fold(state.model, gates.deterministic())
+        opened = dict(zip(gates.kinds, gates.open_fraction().tolist(), strict=True))
+        return dataclasses.replace(
+            state,
+            model=state.model.eval(),
+            importance=_merged(gates.importance(), state.importance, kinds=self.kinds),
+            details={"open_fraction": opened, **penalty.describe()},
+        )
+
+    def examples_seen(self, context: Context) -> int:
+        """Windows of the training split, once per epoch."""
+        return round(self.epochs * len(context.data.examples["train"]))
+
+    def _gates(self, model: PreTrainedModel) -> HardConcreteGates:
+        heads, units = structure_sizes(model)
+        return HardConcreteGates(
+            heads=heads,
+            units=units,
+            kinds=self.kinds,
+            distribution=self.distribution,
+            alpha=self.initial_alpha,
+            spread=self.initial_spread,
+            limit=self.max_alpha,
+        )
+
+    def _penalty(self, gates: HardConcreteGates, model: PreTrainedModel) -> Price | Target:
+        counts = {kind: sum(gates.sizes[kind]) for kind in self.kinds}
+        if self.amount.is_priced:
+            return Price([self.amount.price(kind, gates=count) or 0.0 for kind, count in counts.items()])
+        if self.amount.joint is not None:
+            weights = [count * weights_per_gate(model.config)[kind] for kind, count in counts.items()]
+            targets, shares = [self.amount.joint], [[weight / sum(weights) for weight in weights]]
+        else:
+            targets = [self.amount.target(kind) or 0.0 for kind in self.kinds]
+            shares = [[float(kind == other) for other in self.kinds] for kind in self.kinds]
+        return Target(
+            targets,
+            shares=shares,
+            weight=self.constraint_weight,
+            multiplier_rate=self.multiplier_rate,
+            warmup_ratio=self.target_warmup_ratio,
+        )
+
+
+def _kinds(gates: str, amount: Amount) -> tuple[str, ...]:
+    if gates not in (*KINDS, "both"):
+        raise SecateurError(f"gates={gates}: must be heads, units or both")
+    if gates == "both":
+        return amount.kinds
+    if amount.joint is not None:
+        raise SecateurError(f"gates={gates}: split=joint weighs heads against units, so one phase gates both")
+    if gates not in amount.kinds:
+        raise SecateurError(f"gates={gates}: nothing is asked of {gates}; leave this phase out of method.order")
+    return (gates,)
+
+
+def _merged(found: PerGate, earlier: PerGate | None, *, kinds: Sequence[str]) -> PerGate:
+    """What an earlier phase found for the kind that this one left open."""
+    if earlier is None:
+        return found
+    return dataclasses.replace(earlier, **{kind: getattr(found, kind) for kind in kinds})
+
+
+def _check_positive(**settings: float) -> None:
+    for name, value in settings.items():
+        if value <= 0:
+            raise SecateurError(f"{name}={value}: must be above 0")

@@ -1,0 +1,110 @@
+"""Gate training under Lightning: the objective that gates the model, and the module that steps the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from transformers import PreTrainedModel
+
+from secateur.data.examples import Batch
+from secateur.methods.l0.gates import HardConcreteGates
+from secateur.methods.l0.penalty import Price, Target
+from secateur.structure.gating import gated
+from secateur.tasks.base import Task
+from secateur.training import Optimization, TrainingModule, decay_groups
+
+
+class GatedObjective(nn.Module):
+    """The loss under gates sampled once for the batch, and what open gates cost (McCarley et al., eq. 3)."""
+
+    def __init__(
+        self,
+        gates: HardConcreteGates,
+        penalty: Price | Target,
+        objective: Callable[[PreTrainedModel, Batch], Tensor],
+    ) -> None:
+        super().__init__()
+        self.gates = gates
+        self.penalty = penalty
+        self.objective = objective
+        self.progress = 0.0  # share of the phase that is over, a function of trainer.global_step alone
+
+    def forward(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        """Nats."""
+        with gated(model, self.gates.sample()):
+            loss = self.objective(model, batch)
+        return loss + self.penalty(self.gates.open_fraction(), progress=self.progress)
+
+    @torch.no_grad()
+    def after_step(self, *, share: float) -> None:
+        """What follows each optimizer step, given its share of the phase."""
+        self.gates.clamp_()
+        self.penalty.update(self.gates.open_fraction(), progress=self.progress, share=share)
+
+
+class GateTraining(TrainingModule):
+    """Trains gates, and the weights beside them where they are not frozen.
+
+    Args:
+        dropout: whether the model's own dropout is on.
+        optimization: of the gates; they never decay.
+        weights: of the model's weights; None where they are frozen.
+    """
+
+    objective: GatedObjective
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        *,
+        name: str,
+        objective: GatedObjective,
+        optimization: Optimization,
+        weights: Optimization | None,
+        dropout: bool,
+    ) -> None:
+        super().__init__(model, task, name=name, objective=objective, optimization=optimization)
+        self.weights = weights
+        self.dropout = dropout
+
+    def train(self, mode: bool = True) -> GateTraining:
+        """Training mode for the gates; for the model only where its dropout is wanted."""
+        super().train(mode)
+        self.model.train(mode and self.dropout)
+        return self
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Tell the objective the time."""
+        self.objective.progress = self.trainer.global_step / self.trainer.max_steps
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """The optimizer's step, and what follows it."""
+        super().optimizer_step(*arguments, **options)
+        self.objective.after_step(share=1 / self.trainer.max_steps)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Log how open the gates are."""
+        for kind, fraction in zip(self.objective.gates.kinds, self.objective.gates.open_fraction(), strict=True):
+            self.log(f"train/open_{kind}", fraction.detach(), prog_bar=True)
+
+    def validation_step(self, batch: Batch) -> None:
+        """Score ``val`` under the gates as they are at test time."""
+        with gated(self.model, self.objective.gates.deterministic()):
+            super().validation_step(batch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW without a schedule: gates that overshoot must be able to come back, also towards the end."""
+        return AdamW(self.parameter_groups(), lr=self.optimization.learning_rate, fused=True)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Gates, and weights unless they are frozen, each with a learning rate of their own."""
+        groups = [{"params": list(self.objective.gates.parameters()), "weight_decay": 0.0}]
+        if self.weights is not None:
+            for group in decay_groups(self.model, weight_decay=self.weights.weight_decay):
+                groups.append({**group, "lr": self.weights.learning_rate})
+        return groups

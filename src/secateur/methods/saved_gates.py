@@ -1,0 +1,49 @@
+"""Gates found elsewhere, on other data or another model of the same shape (McCarley et al., 1910.06360, table 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.record import read_record
+from secateur.structure.gates import PerGate
+from secateur.structure.surgery import check_sizes
+
+
+class SavedGates(Step):
+    """Close the gates that another run closed.
+
+    Args:
+        run: that run's folder.
+    """
+
+    changes_model = False
+
+    def __init__(self, *, run: str | None, evaluate: bool = False) -> None:
+        super().__init__(evaluate=evaluate)
+        if run is None:
+            raise SecateurError("run=null: say which run's gates, by method.gates=<its folder>")
+        found = sorted(Path(run).glob("steps/[0-9][0-9]-*/gates.safetensors"))
+        if not found:
+            raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
+        self.gates = PerGate.load(found[-1])
+        self.run_folder = run
+        self.parents = (read_record(Path(run)).name,)
+
+    def run(self, state: State, context: Context) -> State:
+        """The gates as they were saved, 0 or 1."""
+        return dataclasses.replace(state, gates=self.gates)
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """The model has the shape that the gates were made for.
+
+        Raises:
+            SecateurError: if not; the message names the first layer that differs.
+        """
+        try:
+            check_sizes(self.gates, heads=heads, units=units)
+        except SecateurError as error:
+            raise SecateurError(f"method.gates={self.run_folder}: {error}") from error
