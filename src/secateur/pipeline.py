@@ -1,4 +1,4 @@
-"""One run from start to record: predecessor, steps, export, scores, cost, latency. Resumable at every arrow."""
+"""One run from start to record: predecessor, steps, export, scores, cost, latency, pictures; resumable throughout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
 from secateur.distributed import is_leader, wait_for
@@ -69,6 +70,7 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
     log.info("measuring cost and latency")
     device = workshop.make_trainer(folder=folder, alone=True).strategy.root_device
     measure(config.measure, record, folder, device=device)
+    draw_pictures(record, folder)
 
 
 def _vocabulary_owner(config: Config) -> ModelConfig:

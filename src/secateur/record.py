@@ -147,6 +147,11 @@ class Record(_Typed):
         return ours / base if base and ours is not None else None
 
 
+def method_label(method: str, distillation: str) -> str:
+    """A method beside others: with what it was distilled by, if at all."""
+    return method if distillation in ("", "none") else f"{method} + {distillation}"
+
+
 def write_record(record: Record, folder: Path) -> Path:
     """Write ``record`` to ``folder/record.json``: beside it first, then renamed, so a reader never sees half of it."""
     path = folder / FILE_NAME

@@ -11,6 +11,7 @@ from secateur.record import (
     ModelFigures,
     Percentiles,
     Record,
+    Structure,
     write_record,
 )
 from secateur.report.command import main, write_csv
@@ -47,6 +48,7 @@ def make_record(*, seed=1, method="l0", f1=72.0, **changes):
             folder="model",
             scores={"f1": f1, "exact": 60.0},
             cost=Cost(parameters=1000, encoder_parameters=500, disk_bytes=4000),
+            structure=Structure(removed=0.5),
         ),
         "latency": Latency(device="cpu", threads=1, beside_others=False, pairs=pairs),
     }
@@ -56,7 +58,8 @@ def make_record(*, seed=1, method="l0", f1=72.0, **changes):
 @pytest.fixture
 def no_picture(monkeypatch):
     """Drawing takes most of a report's time; two tests look at the real thing."""
-    monkeypatch.setattr("secateur.report.frontier.draw", lambda rows, path: False)
+    for picture in ("frontier", "sparsity"):
+        monkeypatch.setattr(f"secateur.report.{picture}.draw", lambda rows, path: False)
 
 
 def put(folder, *records):
@@ -73,23 +76,34 @@ def csv_lines(rows):
     return list(csv.DictReader(io.StringIO(file.getvalue())))
 
 
-def test_a_sweep_gives_table_csv_and_picture_beside_it(tmp_path, capsys):
+def test_a_sweep_gives_table_csv_and_pictures_beside_it(tmp_path, capsys):
     sweep = put(tmp_path / "sweep", make_record(seed=1, f1=71.0), make_record(seed=2, f1=73.0))
     assert main([str(sweep)]) == 0
     out, err = capsys.readouterr()
-    assert "72.0 ± 1.4" in out and str(sweep / "report.csv") in out and str(sweep / "frontier.png") in out
-    assert err == ""
-    assert (sweep / "frontier.png").stat().st_size > 0
+    assert "72.0 ± 1.4" in out and err == ""
+    for file in ("report.csv", "frontier.png", "sparsity.png"):
+        assert str(sweep / file) in out and (sweep / file).stat().st_size > 0
     dense, ours = csv.DictReader((sweep / "report.csv").open(encoding="utf-8"))
     assert (dense["method"], ours["method"], ours["n"]) == ("dense", "l0", "2")
 
 
 def test_files_are_written_where_asked(tmp_path):
     sweep = put(tmp_path / "sweep", make_record())
-    table, picture = tmp_path / "t.csv", tmp_path / "f.png"
-    assert main([str(sweep), "--csv", str(table), "--frontier", str(picture)]) == 0
-    assert table.exists() and picture.exists()
+    table, *pictures = (tmp_path / name for name in ("t.csv", "f.png", "s.png"))
+    frontier, sparsity = map(str, pictures)
+    assert main([str(sweep), "--csv", str(table), "--frontier", frontier, "--sparsity", sparsity]) == 0
+    assert table.exists() and all(picture.exists() for picture in pictures)
     assert not list(sweep.glob("*.csv")) and not list(sweep.glob("*.png"))
+
+
+def test_a_picture_with_nothing_to_show_is_not_drawn_and_that_is_said(tmp_path, capsys):
+    untimed = make_record(latency=None)
+    untimed.compressed.structure.removed = 0.0
+    sweep = put(tmp_path / "sweep", untimed)
+    assert main([str(sweep)]) == 0
+    out = capsys.readouterr().out
+    assert "frontier: not drawn, " in out and "sparsity: not drawn, " in out
+    assert not list(sweep.glob("*.png"))
 
 
 @pytest.mark.usefixtures("no_picture")
@@ -204,4 +218,7 @@ def test_help_names_the_files_and_the_exit_codes(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert "report.csv" in text and "frontier.png" in text and "Exit code" in text
+    assert (
+        all(f"{file} in the first" in text for file in ("report.csv", "frontier.png", "sparsity.png"))
+        and "Exit code" in text
+    )

@@ -1,4 +1,4 @@
-"""``secateur-report``: the table and the speed–quality frontier of the runs below one folder or several."""
+"""``secateur-report``: the table and the pictures of the runs below one folder or several."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from rich.text import Text
 
 from secateur.errors import SecateurError
 from secateur.record import Record, find_records, read_record
-from secateur.report import frontier, table
+from secateur.report import frontier, sparsity, table
 from secateur.report.rows import FRACTIONS, SIZES, Row, Stat, group
 
 _WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
 _DESCRIPTION = """\
 Compare the runs below one or more folders: a table with mean and standard deviation over
-seeds, the same as CSV with all scores and timings, and a picture of score against speed-up.
-Only the runs' record.json files are read; no model is loaded and nothing is measured."""
+seeds, the same as CSV with all scores and timings, and pictures of score against speed-up
+and of score against what was removed. Only the runs' record.json files are read; no model
+is loaded and nothing is measured."""
 _EPILOG = """\
 examples:
   secateur-report outputs/sweeps/NAME
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; ``arguments`` are those of the process unless given."""
     options = _parser().parse_args(arguments)
     try:
-        _report(options.folders, csv_file=options.csv, frontier_file=options.frontier)
+        _report(options)
     except SecateurError as error:
         _complain(str(error))
         return 1
@@ -81,11 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="a sweep's folder, or a single run's")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="default: report.csv in the first FOLDER")
     parser.add_argument("--frontier", metavar="FILE", type=Path, help="default: frontier.png in the first FOLDER")
+    parser.add_argument("--sparsity", metavar="FILE", type=Path, help="default: sparsity.png in the first FOLDER")
     return parser
 
 
-def _report(folders: Sequence[Path], *, csv_file: Path | None, frontier_file: Path | None) -> None:
-    records = read(folders, warn=lambda line: _complain(f"warning: {line}"))
+def _report(options: argparse.Namespace) -> None:
+    records = read(options.folders, warn=lambda line: _complain(f"warning: {line}"))
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
     rows = group(records)
@@ -95,17 +97,17 @@ def _report(folders: Sequence[Path], *, csv_file: Path | None, frontier_file: Pa
     if not rows:
         _say(console, "no finished run yet: no table and no picture were written")
         return
-    csv_file, frontier_file = (
-        csv_file or folders[0] / "report.csv",
-        frontier_file or folders[0] / "frontier.png",
-    )
-    _write(csv_file, lambda: _save_csv(rows, csv_file))
+    first = options.folders[0]
+    csv_file = options.csv or first / "report.csv"
+    _write(csv_file, _save_csv, rows, csv_file)
     _say(console, f"table: {csv_file}")
-    drawn = _write(frontier_file, lambda: frontier.draw(rows, frontier_file))
-    _say(
-        console,
-        f"frontier: {frontier_file}" if drawn else "frontier: not drawn, no run has both score and speed-up",
-    )
+    for name, file, draw, lacking in (
+        ("frontier", options.frontier, frontier.draw, "no run has both score and speed-up"),
+        ("sparsity", options.sparsity, sparsity.draw, "no run with a score has lost weights of its encoder"),
+    ):
+        path = file or first / f"{name}.png"
+        drawn = _write(path, draw, rows, path)
+        _say(console, f"{name}: {path}" if drawn else f"{name}: not drawn, {lacking}")
 
 
 def _read_or_warn(path: Path, warn: Callable[[str], None]) -> Record | None:
@@ -147,9 +149,9 @@ def _gist(error: str) -> str:
     return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
-def _write(file: Path, write: Callable[[], Any]) -> Any:
+def _write(file: Path, write: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        return write()
+        return write(*arguments)
     except OSError as error:
         raise SecateurError(f"{file}: cannot be written ({error.strerror}); name another file") from error
 

@@ -282,6 +282,3 @@ def _labelled(rows: Sequence[Row]) -> list[Row]:
 def _order(row: Row) -> tuple:
     asked = -1.0 if row.sparsity is None else row.sparsity
     return row.model, row.dataset, not row.dense, row.method, asked, row.distillation, row.differs
-
-
-# Rendering

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.record import Record
+from secateur.record import Record, method_label
 from secateur.report.rows import Row, Stat, group
 
 _NOTHING = "-"
@@ -64,8 +64,7 @@ def _section(
         # A width known beforehand spares rich from measuring each cell four times over.
         table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
     for row, *cells in zip(rows, *columns.values(), strict=True):
-        distilled = f" + {row.distillation}" if row.distillation not in ("", "none") else ""
-        label = " ".join(filter(None, [row.method + distilled, marks.get(row.differs)]))
+        label = " ".join(filter(None, [method_label(row.method, row.distillation), marks.get(row.differs)]))
         table.add_row(*map(Text, [label, *cells]))
     return table
 

@@ -1,0 +1,1 @@
+"""Pictures of a run, made when it runs: the report only embeds them."""

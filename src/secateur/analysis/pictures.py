@@ -1,0 +1,49 @@
+"""The pictures that a finished run leaves in ``<run>/figures``: whichever it has something to show for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secateur.analysis.curve import draw_best_head, draw_curve
+from secateur.analysis.structure import draw_structure, layers_from
+from secateur.drawing import save
+from secateur.record import Record, method_label
+from secateur.structure.gates import PerGate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_pictures(record: Record, folder: Path) -> None:
+    """Draw what the scored and measured run in ``folder`` has to show, as PNGs."""
+    for name, figure in _pictures(record, folder):
+        (folder / "figures").mkdir(exist_ok=True)
+        save(figure, folder / "figures" / f"{name}.png")
+
+
+def title_of(record: Record) -> str:
+    """Model, dataset, method and how much was asked to go."""
+    asked = "" if record.sparsity is None else f", sparsity {record.sparsity:g}"
+    return f"{record.model} on {record.dataset}: {method_label(record.method, record.distillation)}{asked}"
+
+
+def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
+    assert record.reference is not None
+    assert record.compressed is not None
+    title = title_of(record)
+    # Surgery acts on the last gates before it; earlier ones are of a model with more heads.
+    if gates := sorted(folder.glob("steps/*/gates.safetensors")):
+        layers = layers_from(PerGate.load(gates[-1]), units=record.compressed.structure.units)
+        yield "structure", draw_structure(layers, title=title)
+    scored: dict[str, Any] = {"metric": record.metric, "dense": record.reference.scores[record.metric], "title": title}
+    if points := _detail(record, "curve"):
+        yield "curve", draw_curve(points, **scored)
+    if layers_alone := _detail(record, "best_head"):
+        yield "best_head", draw_best_head(layers_alone, **scored)
+
+
+def _detail(record: Record, key: str) -> list[dict[str, Any]]:
+    """What the last step that tells such a thing told the record."""
+    return next((step.details[key] for step in reversed(record.steps) if key in step.details), [])

@@ -1,0 +1,83 @@
+"""Pictures of rows: one panel for each model and dataset, a colour and a marker for each method in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from secateur.drawing import COLOURS, INK, MARKERS, new_figure, set_title
+from secateur.report.rows import DENSE, Row, Stat
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INCHES = (7.0, 4.4)
+
+Panels = Mapping[tuple[str, str, str], Sequence[Row]]
+
+
+def panels_of(rows: Iterable[Row], *, worth: Callable[[Row], bool]) -> Panels:
+    """The rows by model, dataset and metric, where at least one of them makes a picture worth drawing."""
+    panels: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        panels[row.model, row.dataset, row.metric].append(row)
+    return {key: members for key, members in panels.items() if any(map(worth, members))}
+
+
+def figure_of(
+    panels: Panels, draw_panel: Callable[[Axes, Sequence[Row], Sequence[str]], None], *, last: str = ""
+) -> Figure:
+    """All panels, with one legend beside them.
+
+    Args:
+        draw_panel: draws rows on axes, given the names of all methods in all panels.
+        last: the label that ends the legend; the dense model begins it.
+    """
+    across = math.ceil(math.sqrt(len(panels)))
+    down = math.ceil(len(panels) / across)
+    figure = new_figure(_INCHES[0] * across, _INCHES[1] * down)
+    methods = sorted({row.method for rows in panels.values() for row in rows if not row.dense})
+    for place, ((model, dataset, metric), rows) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(down, across, place)
+        draw_panel(axes, rows, methods)
+        set_title(axes, f"{model} on {dataset}")
+        axes.set_ylabel(metric, parse_math=False)
+    handles = {text: mark for each in figure.axes for mark, text in zip(*each.get_legend_handles_labels(), strict=True)}
+    order = sorted(handles, key=lambda name: (name != DENSE, name == last, name))
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", frameon=False, fontsize=10)
+    return figure
+
+
+def draw_points(axes: Axes, points: Sequence[tuple[Stat, Stat]], **look: Any) -> None:
+    """Points (x, y) with bars of one standard deviation, where any of them has a spread."""
+    xs, ys = zip(*points, strict=True)
+    x_bars, y_bars = ([stat.std or 0 for stat in stats] for stats in (xs, ys))
+    axes.errorbar(
+        [x.mean for x in xs],
+        [y.mean for y in ys],
+        xerr=x_bars if any(x_bars) else None,
+        yerr=y_bars if any(y_bars) else None,
+        **_LOOK | look,
+    )
+
+
+def look_of(method: str, methods: Sequence[str]) -> dict[str, Any]:
+    """The colour and marker of one of the ``methods``, or of the dense model."""
+    if method == DENSE:
+        return {"marker": "*", "color": INK, "markersize": 14, "zorder": 4}
+    place = methods.index(method)
+    return {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[place % len(COLOURS)]}
+
+
+_LOOK: dict[str, Any] = {
+    "ls": "none",
+    "markersize": 8,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.7,
+    "elinewidth": 1,
+    "capsize": 2,
+    "zorder": 3,
+}
