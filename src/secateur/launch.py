@@ -46,6 +46,8 @@ def quiet_libraries() -> None:
         logging.getLogger("secateur").setLevel(logging.WARNING)
     # A loader of ours can be resumed mid-epoch; Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Where gates are trained on a frozen model, its dropout is off on purpose.
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
     # A rank correlation needs all values at once; a test set's are few.
     warnings.filterwarnings("ignore", message=".*SpearmanCorrcoef. will save all targets.*")
 

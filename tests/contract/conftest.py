@@ -18,9 +18,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=METHODS, ids=lambda row: row.id)
-def row(request: pytest.FixtureRequest) -> Row:
-    """Each method in turn, one of them on every architecture."""
-    return request.param
+def row(request: pytest.FixtureRequest, output: Path) -> Row:
+    """Each method in turn, two of them on every architecture."""
+    return request.param.prepared(output)
 
 
 @pytest.fixture(scope="session")

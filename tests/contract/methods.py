@@ -1,14 +1,16 @@
 """One row for each method: what the contract suite needs to know to run it. A new method joins with one row here.
 
 A full cross of methods and architectures would take minutes. What methods do, they do through anatomies, gates and
-surgery; so all methods run on BERT, and one of them, which scores, gates, cuts and recovers, on every architecture.
+surgery; so all methods run on BERT, and two of them on every architecture: one that scores, one that trains gates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from secateur.structure.anatomy import ANATOMIES
+from tests.runs import run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class Row:
         own_overrides: beside method and architecture.
         reached: figures of the record's structure that must not be below these, and at most 0.05 above.
         phases: the steps that train, where a kill is tried.
+        first: overrides of a run that has to be there; its folder takes the place of ``{first}`` in the others.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Row:
     own_overrides: tuple[str, ...] = ()
     reached: dict[str, float] = field(default_factory=dict)
     phases: tuple[str, ...] = ("recover",)
+    first: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -38,16 +42,41 @@ class Row:
         """All that calls it."""
         return (f"method={self.name}", f"model.architecture.model_type={self.architecture}", *self.own_overrides)
 
+    def prepared(self, output: Path) -> Row:
+        """The row once the run that has to be there is."""
+        if not self.first:
+            return self
+        _, folder = run(*self.first, output=output)
+        return replace(self, own_overrides=tuple(each.format(first=folder) for each in self.own_overrides), first=())
+
 
 _GAIN = Row(
     name="gain",
     own_overrides=("sparsity=0.5", "distillation=logits"),
     reached={"heads_removed": 0.5, "units_removed": 0.5},
 )
+_L0 = Row(
+    name="l0",
+    own_overrides=("sparsity=0.5",),
+    reached={"heads_removed": 0.5, "units_removed": 0.5},
+    phases=("gate", "recover"),
+)
 
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
     Row(name="random", own_overrides=("sparsity=0.5",), reached={"heads_removed": 0.5, "units_removed": 0.5}),
+    Row(
+        name="l0_apart",
+        own_overrides=("sparsity=null", "method.budget_heads=3", "method.budget_units=3", "method.threshold=0.5"),
+        phases=("gate_heads", "gate_units", "recover"),
+    ),
+    Row(
+        name="gates",
+        own_overrides=("method.gates={first}",),
+        first=("method=random", "sparsity=0.5"),
+        reached={"heads_removed": 0.5, "units_removed": 0.5},
+    ),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
+    *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]

@@ -95,7 +95,7 @@ def test_predecessor_resumes_to_the_bit(
 )
 def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, phase: str, output: Path, tmp_path: Path) -> None:
     """The predecessor is there; the method's own phase is killed in the middle of its epoch."""
-    overrides = [*row.overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
+    overrides = [*row.prepared(output).overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
     whole = run(*overrides, output=tmp_path / "whole")
     with pytest.raises(Killed):
         run(*overrides, kill_at(3, when="batch"), output=tmp_path / "killed")

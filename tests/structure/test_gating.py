@@ -6,7 +6,7 @@ import torch
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.gates import PerGate
-from secateur.structure.gating import gated
+from secateur.structure.gating import fold, gated
 from tests.architectures import ARCHITECTURES
 
 
@@ -81,3 +81,14 @@ def _filled(value: float, *, units: int = 24, **options) -> PerGate:
         heads=tuple(torch.full((4,), value, **options) for _ in range(3)),
         units=tuple(torch.full((units,), value, **options) for _ in range(3)),
     )
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_folded_gates_compute_what_gates_compute(make_model, batch, model_type):
+    model = make_model(model_type=model_type)
+    gates = _filled(1.0)
+    gates.heads[1][2], gates.units[0][5], gates.heads[0][1] = 0.3, 0.6, 0.0
+    with gated(model, gates):
+        expected = model(**batch).start_logits
+    fold(model, gates)
+    assert torch.allclose(model(**batch).start_logits, expected, atol=1e-6)

@@ -1,0 +1,148 @@
+"""The gate phase finds what can be spared, leaves the weights alone, and reaches what was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from secateur.errors import SecateurError
+from secateur.methods.base import State
+from secateur.methods.l0 import Amount, GatePhase, HardConcrete
+from secateur.methods.l0.training import GateTraining
+from secateur.structure.gates import PerGate
+from secateur.structure.gating import gated
+from secateur.structure.surgery import structure_sizes
+
+SETTINGS: dict[str, Any] = {
+    "distribution": HardConcrete(beta=2 / 3, lower=-0.1, upper=1.1),
+    "epochs": 4,
+    "batch_size": 16,
+    "accumulate_grad_batches": 1,
+    "gate_learning_rate": 0.3,
+    "initial_openness": 0.98,
+    "initial_spread": 0.01,
+    "max_alpha": 4.605,
+    "constraint_weight": 100.0,
+    "multiplier_rate": 200.0,
+    "target_warmup_ratio": 0.7,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+}
+
+
+def phase(**changes: Any) -> GatePhase:
+    return GatePhase(**{**SETTINGS, "amount": Amount(sparsity=0.5), **changes})
+
+
+def test_a_target_is_met_by_both_kinds_and_weights_stay_as_they_are(make_model, make_context):
+    model = make_model()
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    state = phase(epochs=24, gate_learning_rate=0.1).run(State(model=model), make_context())
+    assert state.details["open_fraction"] == pytest.approx({"heads": 0.5, "units": 0.5}, abs=0.12)
+    assert len(state.details["multipliers"]) == 2
+    assert ([len(each) for each in state.importance.heads], [len(each) for each in state.importance.units]) == (
+        structure_sizes(model)
+    )
+    for name, weight in state.model.named_parameters():
+        assert weight.equal(before[name])
+        assert weight.requires_grad
+    assert not state.model.training
+    assert not phase().changes_model
+
+
+def test_a_joint_target_and_a_price(make_model, make_context):
+    joint = phase(amount=Amount(sparsity=0.5, split="joint")).run(State(model=make_model()), make_context(name="joint"))
+    assert len(joint.details["multipliers"]) == 1
+    dear = phase(amount=Amount(budget_units=300, threshold=0)).run(State(model=make_model()), make_context(name="dear"))
+    cheap = phase(amount=Amount(budget_units=1e-6, threshold=0)).run(
+        State(model=make_model()), make_context(name="cheap")
+    )
+    assert list(dear.details) == list(cheap.details) == ["open_fraction"]
+    assert dear.details["open_fraction"]["units"] < 0.5 < cheap.details["open_fraction"]["units"]
+    assert torch.cat(dear.importance.heads).eq(1).all()
+
+
+def test_units_apart_after_heads_keep_what_was_found_of_heads(make_model, make_context):
+    model = make_model()
+    heads = phase(gates="heads").run(State(model=model), make_context(name="heads"))
+    both = phase(gates="units").run(heads, make_context(name="units"))
+    assert all(map(torch.equal, both.importance.heads, heads.importance.heads))
+    assert not torch.cat(both.importance.units).eq(1).any()
+    assert torch.cat(heads.importance.units).eq(1).all()
+
+
+def test_trained_weights_take_the_gates_in(make_model, make_context):
+    """What the model computes alone afterwards is what it computed under the gates."""
+    model, batch = make_model(), {"input_ids": torch.arange(5, 25)[None]}
+    step = phase(train_weights=True, epochs=1)
+    before = model.get_parameter("bert.encoder.layer.0.output.dense.weight").clone()
+    seen: dict[str, torch.Tensor] = {}
+    context = make_context()
+
+    from secateur.methods.l0 import phase as module
+
+    def watch(model, gates):
+        with torch.inference_mode(), gated(model.eval(), gates):
+            seen["gated"] = model(**batch).start_logits
+        plain(model, gates)
+
+    plain = module.fold
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "fold", watch)
+        state = step.run(State(model=model), context)
+    assert step.changes_model
+    with torch.inference_mode():
+        torch.testing.assert_close(state.model(**batch).start_logits, seen["gated"], atol=1e-5, rtol=0)
+    assert not before.equal(model.get_parameter("bert.encoder.layer.0.output.dense.weight"))
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_dropout_is_a_setting(make_model, make_context, monkeypatch, dropout):
+    modes = []
+    plain = GateTraining.training_step
+
+    def watched(self, batch):
+        modes.append((self.training, self.model.training))
+        return plain(self, batch)
+
+    monkeypatch.setattr(GateTraining, "training_step", watched)
+    phase(dropout=dropout, epochs=2).run(State(model=make_model()), make_context())
+    assert set(modes) == {(True, dropout)}
+
+
+def test_uneven_models_have_gates_too(make_model, make_context):
+    model = make_model(uneven=True)
+    state = phase(epochs=1).run(State(model=model), make_context())
+    assert [len(each) for each in state.importance.heads] == structure_sizes(model)[0]
+
+
+def test_same_seed_same_gates(make_model, make_context):
+    def found(seed: int, *, name: str) -> PerGate:
+        torch.rand(len(name))  # whatever was drawn elsewhere
+        return phase(epochs=1).run(State(model=make_model()), make_context(seed=seed, name=name)).importance
+
+    one, same, other = found(1, name="a"), found(1, name="bb"), found(2, name="c")
+    assert all(map(torch.equal, one.units, same.units))
+    assert not all(map(torch.equal, one.units, other.units))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gates": "all"}, "gates=all: must be heads, units or both"),
+        ({"gates": "heads", "amount": Amount(units=0.5)}, "gates=heads: nothing is asked of heads"),
+        ({"gates": "units", "amount": Amount(sparsity=0.5, split="joint")}, "gates=units: split=joint"),
+        ({"initial_openness": 1.0}, r"initial_openness=1\.0: must lie in \(0, 1\)"),
+        ({"initial_openness": 0.9999}, r"initial_openness=0\.9999: is beyond max_alpha"),
+        ({"gate_learning_rate": 0}, "learning_rate=0: must be above 0"),
+        ({"multiplier_rate": 0}, "multiplier_rate=0: must be above 0"),
+        ({"target_warmup_ratio": 1.5}, r"target_warmup_ratio=1\.5: must lie in \[0, 1\]"),
+        ({"epochs": 0}, "epochs=0: must be above 0"),
+    ],
+)
+def test_refuses_bad_settings_in_one_line(settings, message):
+    with pytest.raises(SecateurError, match=rf"^{message}[^\n]*$"):
+        phase(**settings)

@@ -1,0 +1,52 @@
+"""Another run's gates close the same heads and units here, and only where they fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from secateur.errors import SecateurError
+from secateur.methods.base import State
+from secateur.methods.saved_gates import SavedGates
+from tests.runs import run
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A run that set gates."""
+    return run("method=random", "sparsity=0.5", output=tmp_path_factory.mktemp("output"))
+
+
+def test_the_same_heads_and_units_go_and_the_run_is_a_parent(found, tmp_path):
+    record, folder = found
+    again, there = run("method=gates", f"method.gates={folder}", "seed=7", output=tmp_path)
+    assert again.compressed.structure == record.compressed.structure
+    assert again.parents == [record.name]
+    name = "gates.safetensors"
+    assert (there / "steps" / "00-gates" / name).read_bytes() == (folder / "steps" / "01-threshold" / name).read_bytes()
+
+
+def test_gates_of_another_shape_are_refused_before_anything_is_trained(found, tmp_path):
+    _, folder = found
+    shape = "model.architecture.intermediate_size=40"
+    with pytest.raises(
+        SecateurError, match=r"^method\.gates=.*: gates for units of layer 0 have shape \(48,\), .* 40 "
+    ):
+        run("method=gates", f"method.gates={folder}", shape, output=tmp_path)
+    assert not (tmp_path / "store" / "predecessors").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"), [(None, "run=null: say which"), ("nowhere", "run=nowhere: has no steps")]
+)
+def test_refuses_what_is_no_run(folder, message):
+    with pytest.raises(SecateurError, match=rf"^{message}[^\n]*$"):
+        SavedGates(run=folder)
+
+
+def test_leaves_the_model_alone(found, make_model, make_context):
+    model = make_model()
+    state = SavedGates(run=str(found[1])).run(State(model=model), make_context())
+    assert state.model is model
+    assert int(sum(gate.eq(0).sum() for gate in state.gates.heads)) == 6
+    assert torch.cat(state.gates.units).eq(0).sum() == 72
