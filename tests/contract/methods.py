@@ -49,5 +49,6 @@ METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
     Row(name="random", own_overrides=("sparsity=0.5",), reached={"heads_removed": 0.5, "units_removed": 0.5}),
+    Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]
