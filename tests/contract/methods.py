@@ -77,6 +77,7 @@ METHODS = [
         first=("method=random", "sparsity=0.5"),
         reached={"heads_removed": 0.5, "units_removed": 0.5},
     ),
+    Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]

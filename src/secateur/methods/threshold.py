@@ -91,7 +91,7 @@ class Threshold(Step):
         Raises:
             SecateurError: if too many are to stay in every layer.
         """
-        asked, free = _whole(self.heads, sum(heads)), sum(max(count - self.min_heads_per_layer, 0) for count in heads)
+        asked, free = whole(self.heads, sum(heads)), sum(max(count - self.min_heads_per_layer, 0) for count in heads)
         if asked > free:
             raise SecateurError(
                 f"min_heads_per_layer={self.min_heads_per_layer}: leaves {free} of {sum(heads)} heads to remove, fewer "
@@ -103,10 +103,10 @@ def close_separately(importance: PerGate, *, heads: float, units: float, min_hea
     """Close the least important fraction of heads and of units, each rounded up to a whole number."""
     order = removal_order(importance.heads, keep=min_heads_per_layer)
     return PerGate(
-        heads=close(importance.heads, order[: _whole(heads, sum(map(len, importance.heads)))]),
+        heads=close(importance.heads, order[: whole(heads, sum(map(len, importance.heads)))]),
         units=close(
             importance.units,
-            removal_order(importance.units)[: _whole(units, sum(map(len, importance.units)))],
+            removal_order(importance.units)[: whole(units, sum(map(len, importance.units)))],
         ),
     )
 
@@ -158,6 +158,11 @@ def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
     return gates_N.split([len(layer) for layer in layers])
 
 
+def whole(fraction: float, count: int) -> int:
+    """The smallest whole number that is not below ``fraction`` of ``count``."""
+    return math.ceil(fraction * count - _BINARY_NOISE)
+
+
 def _close_below(layers: Sequence[Tensor], threshold: float, *, keep: int = 0) -> tuple[Tensor, ...]:
     order = removal_order(layers, keep=keep)
     return close(layers, order[torch.cat(list(layers))[order] <= threshold])
@@ -166,10 +171,6 @@ def _close_below(layers: Sequence[Tensor], threshold: float, *, keep: int = 0) -
 def _is_among_best(score_H: Tensor, keep: int) -> Tensor:
     best = score_H.argsort(stable=True)[max(len(score_H) - keep, 0) :]
     return torch.ones_like(score_H).index_fill(0, best, 0.0) == 0
-
-
-def _whole(fraction: float, count: int) -> int:
-    return math.ceil(fraction * count - _BINARY_NOISE)
 
 
 def _zeroed(like: Tensor, indices: Tensor) -> Tensor:

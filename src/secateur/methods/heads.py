@@ -1,0 +1,250 @@
+"""Attention heads taken off at test time, without any training (Michel, Levy, Neubig, arXiv 1905.10650).
+
+A head matters as much as its gain (:mod:`secateur.methods.gain`; section 4.1 of the paper). Gains of different
+layers are comparable once each layer's are divided by their l2 norm; then the heads of all layers go in one order.
+Heads are closed by gates, which equals removal exactly, so nothing is cut before the end.
+
+Shapes: H heads of a layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.distributed import is_leader
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.methods.gain import Gain
+from secateur.methods.threshold import removal_order, whole
+from secateur.structure.gates import PerGate
+from secateur.structure.gating import gated
+
+log = logging.getLogger(__name__)
+
+RANKINGS = ("ascending", "random", "descending")
+CURVE, BEST_HEAD = "curve.json", "best_head.json"
+
+Head = list[int]  # layer and number in it, both from 0, as the record's JSON has it
+
+
+class Rank(Step):
+    """Make the importance of different layers' heads comparable, and say from which end they go.
+
+    Args:
+        ranking: "ascending" lets the least important heads go first, "descending" the most important, "random" any.
+    """
+
+    changes_model = False
+
+    def __init__(self, *, ranking: str = "ascending", evaluate: bool = False) -> None:
+        super().__init__(evaluate=evaluate)
+        _check_ranking(ranking)
+        self.ranking = ranking
+
+    def run(self, state: State, context: Context) -> State:
+        """Rank the heads; the units' importance stays.
+
+        Raises:
+            SecateurError: if no earlier step has scored anything.
+        """
+        importance = ranked(_importance(state, context), ranking=self.ranking, seed=context.seed)
+        return dataclasses.replace(state, importance=importance)
+
+
+class Curve(Step):
+    """Score the model with more and more of its heads closed; the record gets every point.
+
+    Args:
+        step: heads closed from one point to the next, as a fraction of those that the model has, in (0, 1].
+        until: fraction of heads closed at the last point, in [0, 1].
+        min_heads_per_layer: this many heads of every layer stay, the most important ones.
+        rescore: take the importance of the heads that are left again before each point but the first two; the
+            order found is handed on.
+        ranking: the order in which heads go when they are scored again.
+        batch_size, examples: for scoring again, as :class:`Gain` has them.
+    """
+
+    changes_model = False
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        step: float = 0.1,
+        until: float = 0.9,
+        min_heads_per_layer: int = 0,
+        rescore: bool = False,
+        ranking: str = "ascending",
+        examples: int | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(evaluate=evaluate)
+        _check_ranking(ranking)
+        if not 0 < step <= 1:
+            raise SecateurError(f"step={step}: must lie in (0, 1]: it is the fraction of heads that go at a time")
+        if not 0 <= until <= 1:
+            raise SecateurError(f"until={until}: must lie in [0, 1]")
+        if min_heads_per_layer < 0:
+            raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: must be 0 or more")
+        if rescore and ranking == "random":
+            raise SecateurError("rescore=True: has no effect on ranking=random; set rescore=false")
+        self.step = step
+        self.until = until
+        self.min_heads_per_layer = min_heads_per_layer
+        self.rescore = rescore
+        self.ranking = ranking
+        self.gain = Gain(batch_size=batch_size, examples=examples)
+
+    def run(self, state: State, context: Context) -> State:
+        """Score on ``test`` at every point, going on after those that an earlier process left.
+
+        Raises:
+            SecateurError: if no earlier step has scored the heads.
+        """
+        importance = _importance(state, context)
+        if not is_leader():  # who would only score the same once more
+            return state
+        points = _read(context.folder / CURVE)
+        gone: list[Head] = [head for point in points for head in point["removed"]]
+        sizes, keep = [len(score_H) for score_H in importance.heads], self.min_heads_per_layer
+        for count in curve_counts(sizes, step=self.step, until=self.until, keep=keep)[len(points) :]:
+            if self.rescore and gone:
+                importance = self._scored_again(state, context, gone)
+            removed = next_heads(importance, gone, count=count, keep=keep)
+            gone += removed
+            scores = scores_without(gone, state, context)
+            points.append({"heads_removed": count / max(sum(sizes), 1), "removed": removed, "scores": scores})
+            _write(points, context.folder / CURVE)
+            log.info("%d of %d heads gone: %.1f", count, sum(sizes), scores[context.task.metric])
+        if self.rescore:
+            state = dataclasses.replace(state, importance=gone_first(_importance(state, context), gone))
+        return dataclasses.replace(state, details={"curve": points})
+
+    def examples_seen(self, context: Context) -> int:
+        """Those of every scoring again."""
+        passes = max(len(_read(context.folder / CURVE)) - 2, 0) if self.rescore else 0
+        return passes * self.gain.examples_seen(context)
+
+    def _scored_again(self, state: State, context: Context, gone: Sequence[Head]) -> PerGate:
+        with gated(state.model, gates_without(gone, _importance(state, context))):
+            scored = self.gain.run(state, context)
+        return ranked(_importance(scored, context), ranking=self.ranking, seed=context.seed)
+
+
+class BestHead(Step):
+    """Score the model with one layer at a time left its most important head alone, the other layers whole.
+
+    Section 3.3 of the paper, where the best head is the one with the best score on held-out examples.
+    """
+
+    changes_model = False
+
+    def run(self, state: State, context: Context) -> State:
+        """Score on ``test`` for every layer that has heads, going on after those that an earlier process left.
+
+        Raises:
+            SecateurError: if no earlier step has scored the heads.
+        """
+        importance = _importance(state, context)
+        if not is_leader():
+            return state
+        rows = _read(context.folder / BEST_HEAD)
+        for layer in [layer for layer, score_H in enumerate(importance.heads) if len(score_H)][len(rows) :]:
+            score_H = importance.heads[layer]
+            best = int(score_H.argmax())
+            gone = [[layer, head] for head in range(len(score_H)) if head != best]
+            scores = scores_without(gone, state, context)
+            rows.append({"layer": layer, "head": best, "scores": scores})
+            _write(rows, context.folder / BEST_HEAD)
+            log.info("layer %d left head %d alone: %.1f", layer, best, scores[context.task.metric])
+        return dataclasses.replace(state, details={"best_head": rows})
+
+
+def ranked(importance: PerGate, *, ranking: str, seed: int) -> PerGate:
+    """Importance under which heads go in the order that ``ranking`` names; that of units stays."""
+    if ranking == "random":
+        generator = torch.Generator().manual_seed(seed)
+        heads = tuple(torch.rand(len(score_H), generator=generator) for score_H in importance.heads)
+    else:
+        sign = -1 if ranking == "descending" else 1
+        heads = tuple(sign * normalized(score_H) for score_H in importance.heads)
+    return dataclasses.replace(importance, heads=heads)
+
+
+def normalized(score_H: Tensor) -> Tensor:
+    """A layer's importance over its l2 norm (section 4.1); where nothing matters, all stays 0."""
+    norm = score_H.double().norm()  # squares of small gains would vanish in single precision
+    return (score_H / norm).to(score_H.dtype) if norm > 0 else score_H
+
+
+def curve_counts(sizes: Sequence[int], *, step: float, until: float, keep: int = 0) -> list[int]:
+    """How many heads are gone at each point of a curve: none at first, and more from each point to the next.
+
+    Args:
+        sizes: heads of each layer.
+        keep: this many heads of every layer stay.
+    """
+    free = sum(max(size - keep, 0) for size in sizes)
+    last = math.floor(until / step + 1e-6)  # 0.3 / 0.1 is a little below 3 in binary
+    return sorted({min(whole(point * step, sum(sizes)), free) for point in range(last + 1)})
+
+
+def next_heads(importance: PerGate, gone: Sequence[Head], *, count: int, keep: int = 0) -> list[Head]:
+    """The heads that go next, in order, until ``count`` are gone; all those ``gone`` must be free to go."""
+    names = [[layer, head] for layer, score_H in enumerate(importance.heads) for head in range(len(score_H))]
+    order = removal_order(gone_first(importance, gone).heads, keep=keep)
+    return [names[index] for index in order[len(gone) : count].tolist()]
+
+
+def gone_first(importance: PerGate, gone: Sequence[Head]) -> PerGate:
+    """Importance by which the heads of ``gone`` go before all others, in their order."""
+    heads = tuple(map(torch.clone, importance.heads))
+    lowest = min([0.0, *(score_H.min().item() for score_H in heads if len(score_H))])
+    for place, (layer, head) in enumerate(gone):
+        heads[layer][head] = lowest - len(gone) + place
+    return dataclasses.replace(importance, heads=heads)
+
+
+def gates_without(gone: Sequence[Head], importance: PerGate) -> PerGate:
+    """Gates that close the heads of ``gone`` and nothing else, for a model that was scored so."""
+    heads, units = (tuple(map(torch.ones_like, scores)) for scores in (importance.heads, importance.units))
+    for layer, head in gone:
+        heads[layer][head] = 0.0
+    return PerGate(heads=heads, units=units)
+
+
+def scores_without(gone: Sequence[Head], state: State, context: Context) -> dict[str, float]:
+    """What the model scores on ``test`` without these heads."""
+    with gated(state.model, gates_without(gone, _importance(state, context))):
+        return context.scores(state.model)
+
+
+def _importance(state: State, context: Context) -> PerGate:
+    if state.importance is None:
+        raise SecateurError(f"method.order: {context.name} needs importance; put a step that scores before it")
+    return state.importance
+
+
+def _check_ranking(ranking: str) -> None:
+    if ranking not in RANKINGS:
+        raise SecateurError(f"ranking={ranking}: must be one of {', '.join(RANKINGS)}")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def _write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Beside it first, then renamed: a killed process leaves whole rows."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(rows), encoding="utf-8")
+    partial.replace(path)
