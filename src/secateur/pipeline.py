@@ -23,7 +23,7 @@ from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
-from secateur.workshop import Workshop, open_workshop
+from secateur.workshop import SCRATCH, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ def _run_step(
     (partial / STEP_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
     for leftover in partial.glob("*.ckpt"):
         leftover.unlink()
+    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     partial.replace(folder)
     return dataclasses.replace(state, details={})
 

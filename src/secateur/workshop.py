@@ -29,6 +29,8 @@ from secateur.trainer import TrainerFactory, trainer_factory, with_precision
 
 log = logging.getLogger(__name__)
 
+# Where a step scores models on the way, in its folder; gone once it is finished.
+SCRATCH = "scratch"
 # Settings of the trainer that change what is shown, not what is computed.
 DISPLAY = ("log_every_n_steps", "enable_progress_bar")
 
@@ -55,7 +57,7 @@ class Workshop:
             name=name,
             task=self.task,
             data=self.data,
-            scores=lambda model: self.evaluate(model, folder / "scores"),
+            scores=lambda model: self.evaluate(model, folder / SCRATCH),
             teacher_outputs=teacher_outputs,
             make_trainer=self.make_trainer,
             seed=seed,
