@@ -45,8 +45,8 @@ def test_refuses_a_key_that_a_step_does_not_take(row: Row, tmp_path: Path) -> No
 
 
 def test_refuses_steps_left_behind_by_another_method(row: Row, tmp_path: Path) -> None:
-    stranger = "+method.steps.gate={_target_: secateur.methods.random.Random}"
-    with pytest.raises(SecateurError, match=r"^method\.steps\.gate: unknown key"):
+    stranger = "+method.steps.leftover={_target_: secateur.methods.random.Random}"
+    with pytest.raises(SecateurError, match=r"^method\.steps\.leftover: unknown key"):
         checked(composed(*row.overrides, stranger, output=tmp_path))
 
 
