@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from secateur.checks import typed
@@ -14,7 +15,7 @@ from secateur.errors import SecateurError
 from secateur.evaluate import evaluate_checkpoint
 from secateur.launch import config_path
 from secateur.measure import main as measure
-from secateur.record import Record, read_record
+from secateur.record import Record, read_record, write_record
 from tests.runs import DATASETS, run
 
 
@@ -57,6 +58,16 @@ def test_measure_times_again_and_changes_nothing_else(finished: tuple[Record, Pa
     assert again.compressed is not None
     assert record.compressed is not None
     assert again.compressed.scores == record.compressed.scores
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the accelerator is there")
+def test_measure_says_in_one_line_that_the_device_is_not_there(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    record, _ = finished
+    assert record.latency is not None
+    elsewhere = record.model_copy(update={"latency": record.latency.model_copy(update={"device": "cuda:0"})})
+    write_record(elsewhere, tmp_path)
+    with pytest.raises(SystemExit, match=r"was measured on cuda:0, which is not there; measure it on such a machine$"):
+        measure([str(tmp_path)])
 
 
 def test_measure_says_in_one_line_that_there_is_no_run(tmp_path: Path) -> None:

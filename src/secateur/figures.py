@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from secateur.card import model_card
 from secateur.config import MeasureConfig
 from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
+from secateur.errors import SecateurError
 from secateur.export.onnx import MODEL_FILE, check_parity, export_onnx
 from secateur.record import ModelFigures, OnnxExport, Record, write_record
 from secateur.structure.anatomy import max_positions_of
@@ -63,9 +64,16 @@ def export_finished(settings: MeasureConfig, record: Record, folder: Path) -> No
 
 
 def measure_again(settings: MeasureConfig, record: Record, folder: Path) -> None:
-    """Measure the models of a finished run on the device they were measured on, and write the record."""
+    """Measure the models of a finished run on the device they were measured on, and write the record.
+
+    Raises:
+        SecateurError: if this machine has no such device.
+    """
     assert record.latency is not None
-    measure(settings, record, folder, device=torch.device(record.latency.device))
+    device = torch.device(record.latency.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SecateurError(f"{folder}: was measured on {device}, which is not there; measure it on such a machine")
+    measure(settings, record, folder, device=device)
     write_record(record, folder)
 
 

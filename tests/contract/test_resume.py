@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 from secateur.record import Record
-from tests.contract.methods import METHODS, Row
+from tests.contract.methods import Row
 from tests.runs import Killed, kill_at, run
 
 # 80 training rows, batches of 16: 5 batches an epoch, 10 in the predecessor's two epochs, 5 in recovery's one.
@@ -88,17 +88,15 @@ def test_predecessor_resumes_to_the_bit(
     assert_same(uninterrupted(setting), run(*overrides, output=tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("row", "phase"),
-    [(row, phase) for row in METHODS for phase in row.phases],
-    ids=lambda part: getattr(part, "id", part),
-)
-def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, phase: str, output: Path, tmp_path: Path) -> None:
-    """The predecessor is there; the method's own phase is killed in the middle of its epoch."""
-    overrides = [*row.prepared(output).overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
+def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, output: Path, tmp_path: Path) -> None:
+    """The predecessor is there; each of the method's own phases in turn is killed in the middle of its epoch."""
+    if not row.phases:
+        pytest.skip("the method trains nothing but the predecessor")
+    overrides = [*row.overrides, EVERY_STEP, f"paths.store={output / 'store'}"]
     whole = run(*overrides, output=tmp_path / "whole")
-    with pytest.raises(Killed):
-        run(*overrides, kill_at(3, when="batch"), output=tmp_path / "killed")
+    for _ in row.phases:
+        with pytest.raises(Killed):
+            run(*overrides, kill_at(3, when="batch"), output=tmp_path / "killed")
     assert_same(whole, run(*overrides, output=tmp_path / "killed"))
 
 
