@@ -1,0 +1,100 @@
+"""Experiments compose and build as they stand, and the published rows ask for what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig
+from transformers import BertConfig
+
+from secateur.checks import checked
+from secateur.compress import new_record
+from secateur.config import Config
+from secateur.launch import config_path
+from secateur.methods.base import Step
+from secateur.methods.l0 import GatePhase
+from secateur.pipeline import check_buildable
+from secateur.record import write_record
+from secateur.structure.gates import PerGate
+
+EXPERIMENTS = sorted(path.stem for path in Path(config_path(), "experiment").glob("[!_]*.yaml"))
+LARGE = {"num_hidden_layers": 24, "num_attention_heads": 16, "hidden_size": 1024, "intermediate_size": 4096}
+
+Built = Callable[[str], tuple[Config, dict[str, Step]]]
+
+# What the user gives, by experiment.
+GIVEN = {
+    "mccarley_nq_b": ("dataset=squad_v2",),
+    "mccarley_nq_c": ("dataset=squad_v2",),
+    "mccarley_nq_d": ("dataset=squad_v2",),
+    "mccarley_transfer": ("dataset=squad_v1", "method.gates={gates}"),
+}
+
+# McCarley et al., table 2: each row's multiple of the base prices.
+MULTIPLES = {"d": 1, "e": 2, "f": 3, "g": 4}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Composes, checks and builds; folders stand in for what is downloaded, or run first."""
+    folder = tmp_path_factory.mktemp("stand_ins")
+    BertConfig(**LARGE).save_pretrained(folder / "large")
+
+    def build(name: str) -> tuple[Config, dict[str, Step]]:
+        given = [each.format(gates=folder / "gates") for each in GIVEN.get(name, ())]
+        places = [f"model.checkpoint={folder / 'large'}", f"paths.output={folder / 'output'}"]
+        config = checked(composed(name, *given, *places))
+        return config, check_buildable(config)
+
+    gates = PerGate(heads=torch.ones(24, 16).unbind(), units=torch.ones(24, 4096).unbind())
+    step = folder / "gates" / "steps" / "02-threshold"
+    step.mkdir(parents=True)
+    gates.save(step / "gates.safetensors")
+    write_record(new_record(build("mccarley_squad_v2_d")[0], folder / "gates", asked={}), folder / "gates")
+    return build
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        return compose("compress", [f"experiment={name}", *overrides])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_composes_and_builds(name: str, built: Built) -> None:
+    _, steps = built(name)
+    assert steps
+
+
+@pytest.mark.parametrize(("row", "multiple"), MULTIPLES.items())
+def test_squad_rows_have_the_papers_prices(row: str, multiple: int, built: Built) -> None:
+    """1.875e-3 nats for a head and 7.5e-6 for a unit in row d, and its multiples; each kind in a phase of its own."""
+    config, steps = built(f"mccarley_squad_v2_{row}")
+    phases = {phase.kinds: phase for phase in steps.values() if isinstance(phase, GatePhase)}
+    assert list(phases) == [("heads",), ("units",)]
+    for (kind,), phase in phases.items():
+        price = {"heads": 1.875e-3, "units": 7.5e-6}[kind]
+        assert phase.amount.price(kind, gates=1) == pytest.approx(multiple * price)
+        assert (phase.epochs, phase.batch_size, phase.optimization.learning_rate) == (1, 24, 0.1)
+        assert phase.weights is None
+    assert (config.sparsity, config.method["threshold"], config.distillation.name) == (None, 0, "none")
+    assert steps["surgery"].evaluate
+
+
+@pytest.mark.parametrize(("row", "heads", "units"), [("b", 0.42, 0.40), ("c", 0.53, 0.55), ("d", 0.68, 0.75)])
+def test_nq_rows_remove_what_the_paper_removed(row: str, heads: float, units: float, built: Built) -> None:
+    config, steps = built(f"mccarley_nq_{row}")
+    for phase in (steps["gate_heads"], steps["gate_units"]):
+        assert isinstance(phase, GatePhase)
+        assert (phase.amount.heads, phase.amount.units, phase.epochs) == (heads, units, 0.2)
+    assert (config.model.name, config.distillation.name) == ("roberta_large", "logits")
+
+
+def test_what_is_left_to_the_user_is_asked_for() -> None:
+    """A published setting never falls back on the embedded data."""
+    with pytest.raises(ConfigCompositionException, match="You must specify 'dataset'"):
+        composed("mccarley_transfer")
