@@ -84,6 +84,19 @@ def test_joint_split_is_not_misled_by_binary_noise(fraction, closed):
     assert int((gates.units[0] == 0).sum()) == closed
 
 
+def test_trained_gates_are_ranked_jointly_as_they_are():
+    """Their price went by weight already: a half-open unit goes before an open head, however many weights that has."""
+    importance = PerGate(heads=(_scores(1.05, 1.04),), units=(_scores(0.3, -0.1, 0.4, 1.0),))
+    closed = {
+        per_weight: close_jointly(
+            importance, fraction=0.25, weights_per_head=4, weights_per_unit=1, per_weight=per_weight
+        )
+        for per_weight in (True, False)
+    }
+    assert [gate.tolist() for gate in (*closed[False].heads, *closed[False].units)] == [[1, 1], [0, 0, 0, 1]]
+    assert closed[True].heads[0].tolist() == [1, 0]
+
+
 def test_threshold_closes_whatever_is_at_most_this_important(make_context):
     importance = PerGate(heads=(_scores(1, 5), _scores(3, 2)), units=(_scores(3, 9), _scores(0.5, 4)))
     gates = Threshold(sparsity=None, threshold=3).run(State(model=None, importance=importance), make_context()).gates

@@ -31,7 +31,9 @@ class Threshold(Step):
         sparsity: in [0, 1); the same fraction of heads and of units, or with ``split="joint"`` that fraction of
             the weights that both make up.
         heads, units: instead of ``sparsity``, a fraction of each alone; one left out stays whole.
-        split: "separate" ranks heads among heads and units among units; "joint" ranks both by score per weight.
+        split: "separate" ranks heads among heads and units among units; "joint" ranks both together.
+        per_weight: whether "joint" ranks by importance per weight; gates that were trained under a price per weight
+            are ranked as they are.
         threshold: instead of an amount, close whatever is at most this important.
         min_heads_per_layer: this many heads of every layer stay, the most important ones.
     """
@@ -47,6 +49,7 @@ class Threshold(Step):
         split: str = "separate",
         threshold: float | None = None,
         min_heads_per_layer: int = 0,
+        per_weight: bool = True,
         evaluate: bool = False,
     ) -> None:
         super().__init__(evaluate=evaluate)
@@ -56,6 +59,7 @@ class Threshold(Step):
         if min_heads_per_layer and split == "joint":
             raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: goes with split=separate")
         self.threshold = threshold
+        self.per_weight = per_weight
         self.min_heads_per_layer = min_heads_per_layer
         self.joint = sparsity if split == "joint" else None
         self.heads = (heads or 0.0) if sparsity is None else sparsity
@@ -82,6 +86,7 @@ class Threshold(Step):
                 fraction=self.joint,
                 weights_per_head=weights["heads"],
                 weights_per_unit=weights["units"],
+                per_weight=self.per_weight,
             )
         return dataclasses.replace(state, gates=gates)
 
@@ -119,11 +124,14 @@ def close_below(importance: PerGate, threshold: float, *, min_heads_per_layer: i
     )
 
 
-def close_jointly(importance: PerGate, *, fraction: float, weights_per_head: int, weights_per_unit: int) -> PerGate:
-    """Close whatever is worth least per weight, until at least ``fraction`` of the gated weights are closed."""
+def close_jointly(
+    importance: PerGate, *, fraction: float, weights_per_head: int, weights_per_unit: int, per_weight: bool = True
+) -> PerGate:
+    """Close the least important, or what is least so per weight, until ``fraction`` of the gated weights are closed."""
     layers = [*importance.heads, *importance.units]
     weights = [weights_per_head] * len(importance.heads) + [weights_per_unit] * len(importance.units)
-    score = torch.cat([layer / weight for layer, weight in zip(layers, weights, strict=True)])
+    divisors = weights if per_weight else [1] * len(weights)
+    score = torch.cat([layer / divisor for layer, divisor in zip(layers, divisors, strict=True)])
     weight = torch.cat([torch.full_like(layer, each) for layer, each in zip(layers, weights, strict=True)])
     order = score.argsort(stable=True)
     removed = weight[order].double().cumsum(0)

@@ -35,6 +35,7 @@ def test_lambda_is_per_gate_and_the_budget_for_all_of_a_kind():
         ({"heads": 0.5, "budget_units": 1, "threshold": 0}, "budget_units=1: goes without heads"),
         ({"lambda_heads": 1, "budget_heads": 1, "threshold": 0}, "lambda_heads=1: beside budget_heads"),
         ({"lambda_heads": -1, "threshold": 0}, "lambda_heads=-1: must be 0 nats or more"),
+        ({"budget_heads": 1, "threshold": 1}, "threshold=1: must be below 1"),
         ({"budget_heads": 1}, r"budget_heads=1: needs method\.threshold"),
         ({"sparsity": 1.0}, r"sparsity=1\.0: must lie in \[0, 1\)"),
     ],

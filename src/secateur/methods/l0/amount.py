@@ -42,6 +42,8 @@ class Amount:
                 raise SecateurError(
                     f"{name}={price}: needs method.threshold, the gate at or below which a head or unit goes, such as 0"
                 )
+        if self.threshold is not None and self.threshold >= 1:
+            raise SecateurError(f"threshold={self.threshold}: must be below 1, the gate that surely keeps its place")
         for kind in KINDS:
             if {f"lambda_{kind}", f"budget_{kind}"} <= self._given.keys():
                 raise SecateurError(
