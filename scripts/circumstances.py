@@ -1,0 +1,74 @@
+"""Under which circumstances the records of a page came about, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from secateur.record import Record
+
+
+def circumstances(records: Sequence[Record]) -> str:
+    """Where the runs of a page ran, and on what."""
+    lines = [f"* **machine** {text}" for text in distinct(records, machine)]
+    lines += [f"* {text}" for text in distinct(records, versions)]
+    seeds = sorted({record.seed for record in records})
+    return "\n".join([*lines, f"* **seeds** {', '.join(map(str, seeds))}; n is the number of runs of a row"])
+
+
+def distinct(records: Sequence[Record], tell: Callable[[Record], str]) -> list[str]:
+    """What is told of the records, each thing once."""
+    return list(dict.fromkeys(map(tell, records)))
+
+
+def machine(record: Record) -> str:
+    known = ", ".join(f"{key} {value}" for key, value in record.machine.items() if value and key != "system")
+    return f"{known}; trainer.precision {record.config['trainer']['precision']}"
+
+
+def versions(record: Record) -> str:
+    return ", ".join(f"{key} {value}" for key, value in record.versions.items())
+
+
+def model(record: Record) -> str:
+    return f"`{record.model}`, checkpoint `{Path(record.config['model']['checkpoint'] or 'random').name}`"
+
+
+def data(record: Record) -> str:
+    dataset = record.config["dataset"]
+    limits = {name: dataset[name] for name in ("limit_train", "limit_test") if dataset[name] is not None}
+    lengths = {name: dataset[name] for name in ("max_seq_length", "doc_stride") if name in dataset}
+    return (
+        f"fingerprint `{record.fingerprint}`, {json.dumps(limits) if limits else 'all rows'}, "
+        f"{', '.join(f'{name} {length}' for name, length in lengths.items())}; a tenth of the training rows is `val`, "
+        "test is the whole test split"
+    )
+
+
+def predecessor(record: Record) -> str:
+    settings = record.config["predecessor"]
+    return f"{optimization(settings)}, seed {settings['seed']}"
+
+
+def recovery(record: Record) -> str:
+    settings = record.config["method"]["steps"].get("recover")
+    return optimization(settings) if settings else ""
+
+
+def optimization(settings: dict) -> str:
+    return (
+        f"{settings['epochs']:g} epochs, batch {settings['batch_size'] * settings['accumulate_grad_batches']}, "
+        f"learning rate {settings['learning_rate']:g}, warm-up {settings['warmup_ratio']:g}, "
+        f"weight decay {settings['weight_decay']:g}"
+    )
+
+
+SETTINGS = {"model": model, "data": data, "predecessor": predecessor, "recovery": recovery}
+
+
+def setting(records: Sequence[Record], *, settings: Mapping[str, Callable[[Record], str]] = SETTINGS) -> str:
+    """What the runs on one data set share: model, data, training."""
+    return "\n".join(
+        f"* **{name}** {text}" for name, tell in settings.items() for text in distinct(records, tell) if text
+    )

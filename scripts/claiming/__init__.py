@@ -1,0 +1,1 @@
+"""The papers' claims, checked: what runs, what is compared, and the page that says how it came out."""

@@ -1,0 +1,179 @@
+"""What claims are decided from: records, and beside each the F1 of every question, in a file that can be kept.
+
+Shapes: S seeds, Q questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from claiming.plan import FINAL, Quantity, Runs
+from secateur.checks import build
+from secateur.config import DatasetConfig
+from secateur.errors import SecateurError
+from secateur.record import Record, find_records, read_record, write_record
+from secateur.tasks.squad_scores import question_scores_v1, question_scores_v2
+
+FILE_NAME = "questions.json"
+PREDICTIONS = "predictions.json"
+TOLERANCE = 0.01  # points by which the mean over questions may miss the record's score
+
+
+class Questions(BaseModel):
+    """F1 in percent of every question, in the order of their ids, at each stage that was scored.
+
+    Attributes:
+        questions: a key of the ids, so that only runs on the same questions are paired.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    questions: str
+    f1: dict[str, list[float]]
+
+
+class Evidence(BaseModel):
+    """One finished run."""
+
+    record: Record
+    questions: Questions
+
+
+def keep(sweep: Path, folder: Path) -> None:
+    """Copy the finished records of a sweep to ``folder``, each with the F1 of its questions."""
+    for path in find_records(sweep):
+        record = read_record(path)
+        if record.status == "finished":
+            scored = score_questions(record, path.parent)
+            (folder / record.name).mkdir(parents=True, exist_ok=True)
+            write_record(record, folder / record.name)
+            (folder / record.name / FILE_NAME).write_text(scored.model_dump_json() + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> list[Evidence]:
+    """What was kept in ``folder``."""
+    return [
+        Evidence(
+            record=read_record(path),
+            questions=Questions.model_validate_json(path.with_name(FILE_NAME).read_bytes()),
+        )
+        for path in find_records(folder)
+    ]
+
+
+def score_questions(record: Record, run: Path) -> Questions:
+    """The F1 of every question, from the predictions that a run left.
+
+    Raises:
+        SecateurError: if they do not come to the scores in the record: then these are not the questions it saw.
+    """
+    assert record.compressed is not None
+    golds = _golds(json.dumps(record.config["dataset"], sort_keys=True))
+    version_2 = record.config["dataset"]["task"]["version_2_with_negative"]
+    stages = {FINAL: (run / PREDICTIONS, record.compressed.scores)}
+    for number, step in enumerate(record.steps):
+        if step.scores is not None:
+            stages[step.name] = (run / "steps" / f"{number:02d}-{step.name}" / PREDICTIONS, step.scores)
+    f1 = {}
+    for stage, (path, scores) in stages.items():
+        predictions = json.loads(path.read_text(encoding="utf-8"))
+        f1[stage] = f1_of(predictions, golds, version_2=version_2)
+        if abs(float(np.mean(f1[stage])) - scores["f1"]) > TOLERANCE:
+            raise SecateurError(
+                f"{path}: comes to an F1 of {np.mean(f1[stage]):.2f}, the record says {scores['f1']:.2f}; "
+                "start from the folder where it ran, with the same data"
+            )
+    return Questions(questions=hashlib.sha256("\n".join(sorted(golds)).encode()).hexdigest()[:16], f1=f1)
+
+
+def f1_of(predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]], *, version_2: bool) -> list[float]:
+    """F1 in percent of every question, in the order of their ids."""
+    score = question_scores_v2 if version_2 else question_scores_v1
+    return [round(100 * score(predictions[key], golds[key])[1], 3) for key in sorted(golds)]
+
+
+def select(evidence: Sequence[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
+    """The runs whose config has these values, by dotted key."""
+    return [each for each in evidence if all(_value(each.record.config, key) == value for key, value in where.items())]
+
+
+def by_seed(evidence: Sequence[Evidence], runs: Runs) -> dict[int, Evidence]:
+    """Those of ``runs``, which have nothing but their seed to tell them apart.
+
+    Raises:
+        SecateurError: if two have the same seed.
+    """
+    found: dict[int, Evidence] = {}
+    for each in select(evidence, runs.where):
+        other = found.setdefault(each.record.seed, each)
+        if other is not each:
+            raise SecateurError(
+                f"{other.record.name} and {each.record.name}: both answer to {dict(runs.where)}; "
+                "remove the one that is no longer wanted"
+            )
+    return found
+
+
+def common_seeds(evidence: Sequence[Evidence], quantities: Sequence[Quantity]) -> list[int]:
+    """The seeds that every run of these quantities has."""
+    found = [set(by_seed(evidence, term.runs)) for quantity in quantities for term in quantity.terms]
+    return sorted(set.intersection(*found))
+
+
+def members(evidence: Sequence[Evidence], quantities: Sequence[Quantity], *, seed: int) -> list[Evidence]:
+    """One run of each term, at a seed that all have."""
+    return [by_seed(evidence, term.runs)[seed] for quantity in quantities for term in quantity.terms]
+
+
+def check_pairs(evidence: Sequence[Evidence]) -> None:
+    """Refuse to pair runs that answered different questions, or did not begin with the same dense model.
+
+    Raises:
+        SecateurError: naming two of them.
+    """
+    first = evidence[0]
+    for each in evidence[1:]:
+        pair = f"{first.record.name} and {each.record.name}"
+        if each.questions.questions != first.questions.questions:
+            raise SecateurError(f"{pair}: answered different questions; run both on the same test data")
+        if _dense(each.record) != _dense(first.record):
+            raise SecateurError(f"{pair}: were compressed from different dense models; run both with the same settings")
+
+
+def values(evidence: Sequence[Evidence], quantity: Quantity, *, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """A quantity of every question in points of F1, (S, Q)."""
+    return sum(
+        term.weight * np.array([by_seed(evidence, term.runs)[seed].questions.f1[term.runs.stage] for seed in seeds])
+        for term in quantity.terms
+    )
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _dense(record: Record) -> str:
+    """The folder's name in the store, which is a key of all that made it."""
+    return "/".join(Path(record.reference.folder).parts[-2:]) if record.reference else ""
+
+
+@cache
+def _golds(dataset: str) -> dict[str, list[str]]:
+    """Question id to gold answers of the test split that this ``dataset`` config, as JSON, describes."""
+    from secateur.data.prepared import read_rows
+
+    config = DatasetConfig(**json.loads(dataset))
+    rows = read_rows(config, build(config.task, key="dataset.task"))["test"]
+    return dict(zip(rows["id"], (answers["text"] for answers in rows["answers"]), strict=True))

@@ -1,0 +1,25 @@
+"""Which sections there are, and where each keeps its records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from claiming import gates
+from claiming.page import page
+from claiming.plan import PROFILES, Section
+
+PREFIX = "claims_"
+SECTIONS: dict[str, Callable[[str], Section]] = {"gates": gates.section}
+
+
+def folder_name(section: str, profile: str) -> str:
+    """The sweep's name, and the page's."""
+    return f"{PREFIX}{section}" + ("" if profile == PROFILES[0] else f"_{profile}")
+
+
+def page_of(folder: Path) -> str:
+    """The page of the records kept in ``folder``, which is called after its section and profile."""
+    named = {folder_name(name, profile): (make, profile) for name, make in SECTIONS.items() for profile in PROFILES}
+    make, profile = named[folder.name]
+    return page(make(profile), folder)

@@ -1,0 +1,101 @@
+"""What claims run: secateur takes every command, and every comparison finds its runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from secateur import naming
+from secateur.checks import checked
+from secateur.launch import config_path
+from secateur.pipeline import check_buildable
+from tests.claiming.conftest import SCRIPTS
+from tests.test_record import make
+
+
+def compose_one(*overrides: str) -> Any:
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        return compose("compress", list(overrides))
+
+
+def jobs_of(arguments: list[str]) -> list[list[str]]:
+    """The overrides of each job of a multirun, as Hydra's basic sweeper takes them apart."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(overrides) for overrides in batch]
+
+
+def all_jobs(profile: str, *more: str) -> list[tuple[Any, list[str]]]:
+    """Every job of every section's commands, beside what the command belongs to."""
+    from claiming.sections import SECTIONS
+
+    return [
+        (job, overrides)
+        for make_section in SECTIONS.values()
+        for job in make_section(profile).jobs
+        for overrides in jobs_of(job.arguments(sweep="claims", output=Path("out"), data=None, more=more)[1:])
+    ]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "full"])
+def test_every_command_composes_and_can_be_built(profile: str, tmp_path: Path) -> None:
+    """A mistake in the last of twenty would show after hours. Seeds and amounts in between change nothing in that."""
+    tiny = ("model=tiny", f"paths.output={tmp_path}", f"dataset.train_files=[{tmp_path / 'x.json'}]")
+    (tmp_path / "x.json").write_text("{}")
+    firsts = {}
+    for job, overrides in all_jobs(profile, *tiny, f"dataset.test_files=[{tmp_path / 'x.json'}]"):
+        kind = [text for text in overrides if not any(sign in text for sign in ("seed=", "sparsity=", "s=0."))]
+        firsts.setdefault((job.experiment, *kind), overrides)
+    for overrides in firsts.values():
+        check_buildable(checked(compose_one(*overrides)))
+    assert len(firsts) >= 12
+
+
+@pytest.mark.parametrize("profile", ["cpu", "full"])
+def test_no_job_is_asked_for_twice(profile: str) -> None:
+    asked = [tuple(sorted(overrides)) for _, overrides in all_jobs(profile)]
+    assert len(asked) == len(set(asked)) > 40
+
+
+def test_every_claim_has_runs_that_its_tests_look_for() -> None:
+    """Both are written by hand: a side that no command runs would stay "not run" for ever."""
+    from claiming.plan import Agreement
+    from claiming.sections import SECTIONS
+
+    configs: dict[str, list[dict]] = {}
+    for job, overrides in all_jobs("cpu"):
+        if "seed=1" in overrides:
+            config = naming.resolved(compose_one(*overrides))
+            for claim in job.claims:
+                configs.setdefault(claim, []).append(config)
+    for claim in (claim for make_section in SECTIONS.values() for claim in make_section("cpu").claims):
+        for test in claim.tests:
+            terms = () if isinstance(test, Agreement) else (*test.more.terms, *test.less.terms)
+            for where in [test.where] if isinstance(test, Agreement) else [term.runs.where for term in terms]:
+                assert any(matches(config, where) for config in configs[claim.id]), (claim.id, where)
+
+
+def matches(config: dict, where: Any) -> bool:
+    from claiming.evidence import Evidence, Questions, select
+
+    evidence = Evidence(record=make(config=config), questions=Questions(questions="", f1={}))
+    return bool(select([evidence], where))
+
+
+def test_a_dry_run_prints_what_one_claim_needs_with_the_overrides_of_every_command(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPTS / "claims"), "gates", "--only", "C4", "--data", "D", "--dry-run"]
+    done = subprocess.run([*command, "--", "trainer=cpu"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith(" trainer=cpu") and "dataset.data_dir=D/squad_v1" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+    refused = subprocess.run([*command, "--only", "Z9"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "--only Z9: there is no such claim; there are A1, " in refused.stderr
