@@ -42,7 +42,7 @@ def data(record: Record) -> str:
     return (
         f"fingerprint `{record.fingerprint}`, {json.dumps(limits) if limits else 'all rows'}, "
         f"{', '.join(f'{name} {length}' for name, length in lengths.items())}; a tenth of the training rows is `val`, "
-        "test is the whole test split"
+        f"test is {'the whole test split' if dataset['limit_test'] is None else 'as many rows of the test split'}"
     )
 
 
