@@ -37,12 +37,13 @@ def model(record: Record) -> str:
 
 def data(record: Record) -> str:
     dataset = record.config["dataset"]
+    limit = dataset["limit_test"]
     limits = {name: dataset[name] for name in ("limit_train", "limit_test") if dataset[name] is not None}
     lengths = {name: dataset[name] for name in ("max_seq_length", "doc_stride") if name in dataset}
     return (
         f"fingerprint `{record.fingerprint}`, {json.dumps(limits) if limits else 'all rows'}, "
         f"{', '.join(f'{name} {length}' for name, length in lengths.items())}; a tenth of the training rows is `val`, "
-        f"test is {'the whole test split' if dataset['limit_test'] is None else 'as many rows of the test split'}"
+        f"test is {'the whole' if limit is None else f'{limit} rows of the'} test split"
     )
 
 
