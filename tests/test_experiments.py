@@ -79,7 +79,7 @@ def test_squad_rows_have_the_papers_prices(row: str, multiple: int, built: Built
     for (kind,), phase in phases.items():
         price = {"heads": 1.875e-3, "units": 7.5e-6}[kind]
         assert phase.amount.price(kind, gates=1) == pytest.approx(multiple * price)
-        assert (phase.epochs, phase.batch_size, phase.optimization.learning_rate) == (1, 24, 0.1)
+        assert (phase.passes.epochs, phase.passes.batch_size, phase.optimization.learning_rate) == (1, 24, 0.1)
         assert phase.weights is None
     assert (config.sparsity, config.method["threshold"], config.distillation.name) == (None, 0, "none")
     assert steps["surgery"].evaluate
@@ -90,7 +90,7 @@ def test_nq_rows_remove_what_the_paper_removed(row: str, heads: float, units: fl
     config, steps = built(f"mccarley_nq_{row}")
     for phase in (steps["gate_heads"], steps["gate_units"]):
         assert isinstance(phase, GatePhase)
-        assert (phase.amount.heads, phase.amount.units, phase.epochs) == (heads, units, 0.2)
+        assert (phase.amount.heads, phase.amount.units, phase.passes.epochs) == (heads, units, 0.2)
     assert (config.model.name, config.distillation.name) == ("roberta_large", "logits")
 
 

@@ -89,31 +89,52 @@ class Step(ABC):
         return 0
 
 
-def fit(
-    module: TrainingModule, context: Context, *, epochs: float, batch_size: int, accumulate_grad_batches: int
-) -> None:
-    """Train a phase, going on from its checkpoint if an earlier process left one.
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How a phase goes over the training split.
 
-    Args:
-        epochs: passes over the training split; a last part of a pass ends without a validation of its own.
+    Attributes:
+        epochs: how often, above 0; a last part of a pass ends without a validation of its own.
+        batch_size: examples (for QA: windows) of one forward pass.
+        accumulate_grad_batches: forward passes of one optimizer step.
+    """
+
+    epochs: float
+    batch_size: int
+    accumulate_grad_batches: int
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0:
+            raise SecateurError(f"epochs={self.epochs}: must be above 0")
+        for name in ("batch_size", "accumulate_grad_batches"):
+            if getattr(self, name) < 1:
+                raise SecateurError(f"{name}={getattr(self, name)}: must be at least 1")
+
+    def examples(self, context: Context) -> int:
+        """Examples of the training split that are read, once per epoch."""
+        return round(self.epochs * len(context.data.examples["train"]))
+
+
+def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
+    """Train a phase, going on from its checkpoint if an earlier process left one.
 
     Raises:
         SecateurError: if there is less data than one batch for each process of a distributed fit.
         KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
     """
     processes = context.make_trainer(folder=context.folder).world_size
-    loader = context.data.train_loader(batch_size=batch_size, seed=context.seed, processes=processes)
+    loader = context.data.train_loader(batch_size=passes.batch_size, seed=context.seed, processes=processes)
     if len(loader) == 0:
         raise SecateurError(
-            f"phase {module.name}: the training data does not fill one batch of {batch_size} for each of "
+            f"phase {module.name}: the training data does not fill one batch of {passes.batch_size} for each of "
             f"{processes} processes; lower its batch_size or trainer.devices"
         )
     pl.seed_everything(context.seed, verbose=False)
     trainer = context.make_trainer(
         folder=context.folder,
-        max_epochs=math.ceil(epochs),
-        max_steps=math.ceil(epochs * math.ceil(len(loader) / accumulate_grad_batches) - 1e-6),
-        accumulate_grad_batches=accumulate_grad_batches,
+        max_epochs=math.ceil(passes.epochs),
+        max_steps=math.ceil(passes.epochs * math.ceil(len(loader) / passes.accumulate_grad_batches) - 1e-6),
+        accumulate_grad_batches=passes.accumulate_grad_batches,
     )
     checkpoint = context.folder / CHECKPOINT
     module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are

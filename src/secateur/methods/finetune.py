@@ -9,8 +9,7 @@ from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
 from secateur.distillation import Distillation, DistilledObjective
-from secateur.errors import SecateurError
-from secateur.methods.base import Context, State, Step, fit
+from secateur.methods.base import Context, Passes, State, Step, fit
 from secateur.speed import accelerate_training
 from secateur.training import Optimization, TrainingModule
 
@@ -40,14 +39,7 @@ class FineTuning(Step):
         evaluate: bool = False,
     ) -> None:
         super().__init__(evaluate=evaluate)
-        if epochs <= 0:
-            raise SecateurError(f"epochs={epochs}: must be above 0")
-        for name, count in {"batch_size": batch_size, "accumulate_grad_batches": accumulate_grad_batches}.items():
-            if count < 1:
-                raise SecateurError(f"{name}={count}: must be at least 1")
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.accumulate_grad_batches = accumulate_grad_batches
+        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         self.optimization = Optimization(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -66,18 +58,12 @@ class FineTuning(Step):
             optimization=self.optimization,
         )
         with accelerate_training(state.model):
-            fit(
-                module,
-                context,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                accumulate_grad_batches=self.accumulate_grad_batches,
-            )
+            fit(module, context, self.passes)
         return State(model=state.model.eval())
 
     def examples_seen(self, context: Context) -> int:
         """Windows of the training split, once per epoch."""
-        return round(self.epochs * len(context.data.examples["train"]))
+        return self.passes.examples(context)
 
 
 def objective_of(context: Context, distillation: Distillation | None) -> Callable[[PreTrainedModel, Batch], Tensor]:

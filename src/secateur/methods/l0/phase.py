@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError
-from secateur.methods.base import Context, State, Step, fit
+from secateur.methods.base import Context, Passes, State, Step, fit
 from secateur.methods.finetune import objective_of
 from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
@@ -76,10 +76,8 @@ class GatePhase(Step):
         self.kinds = _kinds(gates, amount)
         self.amount = amount
         self.distribution = distribution
+        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         _check_positive(
-            epochs=epochs,
-            batch_size=batch_size,
-            accumulate_grad_batches=accumulate_grad_batches,
             max_alpha=max_alpha,
             constraint_weight=constraint_weight,
             multiplier_rate=multiplier_rate,
@@ -93,9 +91,6 @@ class GatePhase(Step):
         self.initial_alpha = distribution.alpha_of(initial_openness)
         if abs(self.initial_alpha) > max_alpha:
             raise SecateurError(f"initial_openness={initial_openness}: is beyond max_alpha={max_alpha}")
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.accumulate_grad_batches = accumulate_grad_batches
         self.initial_spread = initial_spread
         self.max_alpha = max_alpha
         self.constraint_weight = constraint_weight
@@ -132,13 +127,7 @@ class GatePhase(Step):
             dropout=self.dropout,
         )
         with frozen(state.model) if self.weights is None else nullcontext(), accelerate_training(state.model):
-            fit(
-                module,
-                context,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                accumulate_grad_batches=self.accumulate_grad_batches,
-            )
+            fit(module, context, self.passes)
         if self.weights is not None:
             fold(state.model, gates.deterministic())
         opened = dict(zip(gates.kinds, gates.open_fraction().tolist(), strict=True))
@@ -151,7 +140,7 @@ class GatePhase(Step):
 
     def examples_seen(self, context: Context) -> int:
         """Windows of the training split, once per epoch."""
-        return round(self.epochs * len(context.data.examples["train"]))
+        return self.passes.examples(context)
 
     def _gates(self, model: PreTrainedModel) -> HardConcreteGates:
         heads, units = structure_sizes(model)
