@@ -49,8 +49,15 @@ def style_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=SMALL, color=FAINT)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG: beside it first, then renamed, so that nobody sees half of it."""
+def save(figure: Figure | None, path: Path) -> bool:
+    """Write a PNG: beside it first, then renamed, so that nobody sees half of it.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    if figure is None:
+        return False
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, dpi=150, format="png", facecolor="white")
     partial.replace(path)
+    return True

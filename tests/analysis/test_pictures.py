@@ -12,27 +12,16 @@ from secateur.analysis import pictures
 from secateur.record import ModelFigures, Record, StepRecord, Structure
 from secateur.structure.gates import PerGate
 from tests.runs import run
+from tests.test_record import make
 
 
 def make_record(*steps: dict[str, Any], units: tuple[int, ...] = (4,), **changes: Any) -> Record:
-    known: dict[str, Any] = {
-        "status": "running",
-        "name": "n",
-        "method": "gain",
-        "model": "tiny",
-        "dataset": "toy_qa",
-        "distillation": "none",
-        "sparsity": 0.5,
-        "seed": 1,
-        "predecessor_seed": 1,
-        "metric": "f1",
-        "config": {},
-        "fingerprint": "f",
+    known = {
         "reference": ModelFigures(folder="d", scores={"f1": 80.0}),
         "compressed": ModelFigures(folder="model", structure=Structure(units=list(units))),
         "steps": [StepRecord(name="s", seconds=1, details=details) for details in steps],
     }
-    return Record(**(known | changes))
+    return make(**(known | changes))
 
 
 def names(folder: Path) -> list[str]:

@@ -43,10 +43,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
     Returns:
         Whether there was anything to draw.
     """
-    figure = figure_of_frontier(rows)
-    if figure is not None:
-        save(figure, path)
-    return figure is not None
+    return save(figure_of_frontier(rows), path)
 
 
 def figure_of_frontier(rows: Sequence[Row]) -> Figure | None:
