@@ -106,13 +106,9 @@ class Threshold(Step):
 
 def close_separately(importance: PerGate, *, heads: float, units: float, min_heads_per_layer: int = 0) -> PerGate:
     """Close the least important fraction of heads and of units, each rounded up to a whole number."""
-    order = removal_order(importance.heads, keep=min_heads_per_layer)
     return PerGate(
-        heads=close(importance.heads, order[: whole(heads, sum(map(len, importance.heads)))]),
-        units=close(
-            importance.units,
-            removal_order(importance.units)[: whole(units, sum(map(len, importance.units)))],
-        ),
+        heads=_close_fraction(importance.heads, heads, keep=min_heads_per_layer),
+        units=_close_fraction(importance.units, units),
     )
 
 
@@ -169,6 +165,10 @@ def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
 def whole(fraction: float, count: int) -> int:
     """The smallest whole number that is not below ``fraction`` of ``count``."""
     return math.ceil(fraction * count - _BINARY_NOISE)
+
+
+def _close_fraction(layers: Sequence[Tensor], fraction: float, *, keep: int = 0) -> tuple[Tensor, ...]:
+    return close(layers, removal_order(layers, keep=keep)[: whole(fraction, sum(map(len, layers)))])
 
 
 def _close_below(layers: Sequence[Tensor], threshold: float, *, keep: int = 0) -> tuple[Tensor, ...]:
