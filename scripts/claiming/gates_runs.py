@@ -21,7 +21,8 @@ class Profile:
     Attributes:
         seeds: of each data set, at ``CENTRE``; ``seeds_elsewhere`` at the other fractions.
         fractions: of heads or units removed, of each data set.
-        overrides: what differs from the experiments; ``gain`` where gradients score, ``recovery`` where it is trained.
+        overrides: what differs from the experiments; ``gain`` where gradients score, ``gate`` where gates are trained,
+            ``recovery`` where weights are.
     """
 
     seeds: Mapping[str, tuple[int, ...]]
@@ -29,6 +30,7 @@ class Profile:
     fractions: Mapping[str, tuple[float, ...]]
     overrides: tuple[str, ...] = ()
     gain: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
     recovery: tuple[str, ...] = ()
 
 
@@ -40,6 +42,7 @@ PROFILES = {
         seeds_elsewhere=(1,),
         fractions={V1: FRACTIONS, V2: (CENTRE,)},
         gain=("method.steps.score.examples=1000",),
+        gate=("method.steps.gate.epochs=0.5", "method.steps.gate.batch_size=16"),
     ),
     "full": Profile(
         seeds={V1: ALL_SEEDS, V2: ALL_SEEDS},
@@ -65,7 +68,7 @@ def _pruning(profile: Profile) -> Iterator[Job]:
         for kind in KINDS:
             for method, first in ORDER.items():
                 order = (f"method={method}", f"method.order=[{first},threshold,surgery]", "~method.steps.recover")
-                extra = profile.gain if method == "gain" else ()
+                extra = {"gain": profile.gain, "l0": profile.gate}.get(method, ())
                 for asked, seeds in _asked(profile, dataset, fractions):
                     yield Job(
                         experiment=f"gates_{kind}",
@@ -98,6 +101,7 @@ def _recovery(profile: Profile) -> Iterator[Job]:
                     f"sparsity={_listed(asked)}",
                     f"seed={_listed(seeds)}",
                     f"distillation={distillation}",
+                    *profile.gate,
                     *profile.recovery,
                     *profile.overrides,
                 ),
