@@ -22,7 +22,7 @@ from secateur.checks import checked
 from secateur.config import Config
 from secateur.data.examples import Batch, Examples
 from secateur.data.module import TaskData
-from secateur.distillation import Distillation
+from secateur.distillation import LogitsDistillation
 from secateur.errors import SecateurError
 from secateur.models import fresh_model
 from secateur.structure.checkpoint import load, save_model
@@ -207,7 +207,11 @@ def forwards(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool
 
 def test_is_the_same_as_a_live_teacher_within_half_precision(config, shop, own, teacher):
     """In the batches of a training, for a student that has yet to learn."""
-    outputs, live, loss = own.teacher_outputs(teacher), load(teacher).eval(), Distillation(temperature=2.0, alpha=1.0)
+    outputs, live, loss = (
+        own.teacher_outputs(teacher),
+        load(teacher).eval(),
+        LogitsDistillation(temperature=2.0, alpha=1.0),
+    )
     student = fresh_model(
         config.model, auto_class=shop.task.auto_class, head={}, tokenizer=shop.tokenizer, seed=2
     ).eval()

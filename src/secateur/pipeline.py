@@ -14,16 +14,17 @@ from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
 from secateur.distributed import is_leader, wait_for
+from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.methods.base import State, Step
 from secateur.models import check_model, config_of
-from secateur.predecessor import check_predecessor, reference_folder, start_folder
+from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
-from secateur.workshop import SCRATCH, Workshop, open_workshop
+from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ def check_buildable(config: Config) -> dict[str, Step]:
     heads, units = planned_sizes(config_of(_vocabulary_owner(config)))
     for step in steps.values():
         step.check(heads=heads, units=units)
+        if step.needs_pretrained and config.model.checkpoint is None:
+            raise SecateurError(
+                f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
+                "init=predecessor"
+            )
     return steps
 
 
@@ -55,7 +61,14 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
-    record.steps, last = run_steps(steps, workshop, start=start, folder=folder / "steps", seed=config.seed)
+    origins = Origins(
+        pretrained=lambda: pretrained_model(workshop, config.model, seed=config.predecessor.seed),
+        teacher=lambda: load(start),
+        teacher_outputs=lambda: workshop.teacher_outputs(start),
+    )
+    record.steps, last = run_steps(
+        steps, workshop, start=start, origins=origins, folder=folder / "steps", seed=config.seed
+    )
     if not is_leader():
         return
     model_folder = folder / "model"
@@ -81,7 +94,7 @@ def _vocabulary_owner(config: Config) -> ModelConfig:
 
 
 def run_steps(
-    steps: Mapping[str, Step], workshop: Workshop, *, start: Path, folder: Path, seed: int
+    steps: Mapping[str, Step], workshop: Workshop, *, start: Path, origins: Origins, folder: Path, seed: int
 ) -> tuple[list[StepRecord], Path]:
     """Run each step that is not finished yet.
 
@@ -96,7 +109,7 @@ def run_steps(
         if not step_folder.is_dir():
             log.info("step %s", step_folder.name)
             state = state or _restored(last, step_folder)
-            state = _run_step(step, state, workshop, name=name, start=start, folder=step_folder, seed=seed)
+            state = _run_step(step, state, workshop, name=name, origins=origins, folder=step_folder, seed=seed)
         else:
             state = None
         if not is_leader():  # what the leader wrote is what counts
@@ -108,7 +121,7 @@ def run_steps(
 
 
 def _run_step(
-    step: Step, state: State, workshop: Workshop, *, name: str, start: Path, folder: Path, seed: int
+    step: Step, state: State, workshop: Workshop, *, name: str, origins: Origins, folder: Path, seed: int
 ) -> State:
     """One step, written to ``folder`` whole."""
     begin = time.monotonic()
@@ -120,7 +133,7 @@ def _run_step(
         # Steps must not share random numbers: each has a seed of its own, derived from the run's.
         seed=int(key_of([seed, folder.name])[:8], 16) % 2**31,
         folder=partial,
-        teacher_outputs=lambda: workshop.teacher_outputs(start),
+        origins=origins,
     )
     state = step.run(state, context)
     if not is_leader():

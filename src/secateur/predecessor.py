@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from secateur.config import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
 from secateur.distributed import is_leader
@@ -21,8 +23,7 @@ from secateur.models import checkpoint_fingerprint, fresh_model
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import save_model
-from secateur.teacher import TeacherOutputs
-from secateur.workshop import Workshop, library_versions
+from secateur.workshop import Origins, Workshop, library_versions
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +111,8 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     work = folder / "predecessor"
     if is_leader():
         work.mkdir(exist_ok=True)
-    start = fresh_model(
-        model,
-        auto_class=workshop.task.auto_class,
-        head=workshop.task.head_settings(workshop.data.examples["train"]),
-        tokenizer=workshop.tokenizer,
-        seed=seed,
-    )
-    context = workshop.context(name="predecessor", seed=seed, folder=work, teacher_outputs=_no_teacher)
+    start = pretrained_model(workshop, model, seed=seed)
+    context = workshop.context(name="predecessor", seed=seed, folder=work, origins=NO_ORIGINS)
     trained = phase.run(State(model=start), context).model
     if not is_leader():
         return
@@ -127,8 +122,22 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     shutil.rmtree(work)
 
 
-def _no_teacher() -> TeacherOutputs:
-    raise AssertionError("a predecessor has no teacher")
+def pretrained_model(workshop: Workshop, model: ModelConfig, *, seed: int) -> PreTrainedModel:
+    """The model before it is trained on the task, under a head that is drawn with ``seed``."""
+    return fresh_model(
+        model,
+        auto_class=workshop.task.auto_class,
+        head=workshop.task.head_settings(workshop.data.examples["train"]),
+        tokenizer=workshop.tokenizer,
+        seed=seed,
+    )
+
+
+def _no_origin() -> Any:
+    raise AssertionError("nothing came before a predecessor")
+
+
+NO_ORIGINS = Origins(pretrained=_no_origin, teacher=_no_origin, teacher_outputs=_no_origin)
 
 
 def _reference_of(checkpoint: str, parent: Record) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,8 @@ class TrainingModule(TaskModule):
         name: of the phase, for messages.
         objective: the mean loss of a batch, given the model.
         optimization: how the weights follow it.
+        weights: those that are trained; None: all that take a gradient.
+        clip: "trained" clips by the gradients of what is trained, "all" by those of all of the model's weights.
     """
 
     def __init__(
@@ -96,11 +98,15 @@ class TrainingModule(TaskModule):
         name: str,
         objective: Callable[[PreTrainedModel, Batch], Tensor],
         optimization: Optimization,
+        weights: Sequence[nn.Parameter] | None = None,
+        clip: str = "trained",
     ) -> None:
         super().__init__(model, task)
         self.name = name
         self.objective = objective
         self.optimization = optimization
+        self.trained_weights = weights
+        self.clip = clip
 
     def training_step(self, batch: Batch) -> Tensor:
         """One forward pass; a loss that is no number ends the run."""
@@ -124,18 +130,24 @@ class TrainingModule(TaskModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained, as the optimizer takes it."""
-        return decay_groups(self.model, weight_decay=self.optimization.weight_decay)
+        weights = self.model.parameters() if self.trained_weights is None else self.trained_weights
+        return decay_groups(weights, weight_decay=self.optimization.weight_decay)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Forget all gradients, also of weights that the clip counts and the optimizer does not have."""
+        self.zero_grad()
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Clip here, not in the trainer: Lightning refuses its own clipping with a fused optimizer."""
         if self.optimization.max_grad_norm > 0:
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+            weights = trained if self.clip == "trained" else self.model.parameters()
             nn.utils.clip_grad_norm_(weights, self.optimization.max_grad_norm)
 
 
-def decay_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices decay, biases and LayerNorm (all vectors) do not."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
+def decay_groups(weights: Iterable[nn.Parameter], *, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights that take a gradient in two groups: matrices decay, biases and LayerNorm (all vectors) do not."""
+    weights = [weight for weight in weights if weight.requires_grad]
     return [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},

@@ -36,6 +36,15 @@ DISPLAY = ("log_every_n_steps", "enable_progress_bar")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origins:
+    """The models that came before, loaded when a step asks for them; see :class:`secateur.methods.base.Context`."""
+
+    pretrained: Callable[[], PreTrainedModel]
+    teacher: Callable[[], PreTrainedModel]
+    teacher_outputs: Callable[[], TeacherOutputs]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workshop:
     """Task, data and tools of a run.
 
@@ -51,14 +60,16 @@ class Workshop:
     arithmetic: dict[str, Any]
     store: Path
 
-    def context(self, *, name: str, seed: int, folder: Path, teacher_outputs: Callable[[], TeacherOutputs]) -> Context:
+    def context(self, *, name: str, seed: int, folder: Path, origins: Origins) -> Context:
         """What a step called ``name`` may use."""
         return Context(
             name=name,
             task=self.task,
             data=self.data,
-            scores=lambda model: self.evaluate(model, folder / SCRATCH),
-            teacher_outputs=teacher_outputs,
+            scores=lambda model, *, split="test": self.evaluate(model, folder / SCRATCH, split=split),
+            pretrained=origins.pretrained,
+            teacher=origins.teacher,
+            teacher_outputs=origins.teacher_outputs,
             make_trainer=self.make_trainer,
             seed=seed,
             folder=folder,
@@ -72,10 +83,10 @@ class Workshop:
         """
         self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
 
-    def evaluate(self, model: PreTrainedModel, folder: Path) -> dict[str, float]:
-        """Scores on ``test``, written to ``folder`` with the predictions."""
+    def evaluate(self, model: PreTrainedModel, folder: Path, *, split: str = "test") -> dict[str, float]:
+        """Scores on a split, written to ``folder`` with the predictions."""
         trainer = self.make_trainer(folder=folder, alone=True)
-        return evaluate(model, self.task, self.data, split="test", trainer=trainer, folder=folder)
+        return evaluate(model, self.task, self.data, split=split, trainer=trainer, folder=folder)
 
     def stored_scores(self, model_folder: Path) -> dict[str, float]:
         """Scores on ``test`` of a model that many runs share: taken once and kept in the store."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +16,9 @@ from secateur.config import Config
 from secateur.data.examples import Batch
 from secateur.methods.base import Context
 from secateur.models import fresh_model
+from secateur.predecessor import NO_ORIGINS
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import shrink
-from secateur.teacher import TeacherOutputs
 from secateur.workshop import Workshop, open_workshop
 from tests.runs import composed
 
@@ -39,14 +41,12 @@ def workshop(config: Config) -> Workshop:
 
 @pytest.fixture
 def make_context(workshop: Workshop, tmp_path: Path) -> MakeContext:
-    """A step's context; by default asking the teacher is a mistake."""
+    """A step's context; by default asking for the models that came before is a mistake."""
 
-    def make(
-        *, seed: int = 1, name: str = "step", teacher_outputs: Callable[[], TeacherOutputs] = _no_teacher
-    ) -> Context:
+    def make(*, seed: int = 1, name: str = "step", **origins: Callable[[], Any]) -> Context:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return workshop.context(name=name, seed=seed, folder=folder, teacher_outputs=teacher_outputs)
+        return workshop.context(name=name, seed=seed, folder=folder, origins=dataclasses.replace(NO_ORIGINS, **origins))
 
     return make
 
@@ -79,7 +79,3 @@ def uneven_gates() -> PerGate:
         heads=(torch.zeros(4), torch.tensor([1.0, 1, 0, 1]), torch.ones(4)),
         units=(torch.ones(48), torch.zeros(48), torch.tensor([1.0] * 5 + [0] * 43)),
     )
-
-
-def _no_teacher() -> TeacherOutputs:
-    raise AssertionError("this step has no use for a teacher")

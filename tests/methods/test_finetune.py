@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
-from secateur.distillation import Distillation
+from secateur.distillation import LogitsDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.finetune import FineTuning
@@ -121,7 +121,7 @@ def test_imitates_the_teacher_only_if_asked(make_model, make_context, tmp_path):
     trainer = context.make_trainer(folder=tmp_path)
     write_teacher_outputs(teacher, context.task, context.data, trainer=trainer, folder=tmp_path / "outputs")
     distance = _distance(model, teacher, context)
-    imitation = Distillation(temperature=1.0, alpha=1.0)
+    imitation = LogitsDistillation(temperature=1.0, alpha=1.0)
     with forwards.watched(context.task):
         FineTuning(**{**SETTINGS, "epochs": 2}, distillation=imitation).run(State(model=model), context)
     assert len(asked) == 1
@@ -167,7 +167,7 @@ def _loss(model: PreTrainedModel, context: Context) -> float:
 @torch.no_grad()
 def _distance(model: PreTrainedModel, teacher: PreTrainedModel, context: Context) -> float:
     """Mean of the divergences of start and end from the teacher's."""
-    imitation = Distillation(temperature=1.0, alpha=1.0)
+    imitation = LogitsDistillation(temperature=1.0, alpha=1.0)
     losses = []
     for batch in _batches(context):
         distilled = [

@@ -77,7 +77,11 @@ def test_the_curve_is_what_physical_removal_scores(make_model, make_context, bat
     """Scores of a model of random weights hardly move, so its loss stands beside them."""
     plain = make_context()
     context = dataclasses.replace(
-        plain, scores=lambda model: {**plain.scores(model), "loss": plain.task.forward(model, batch)["loss"].item()}
+        plain,
+        scores=lambda model, *, split="test": {
+            **plain.scores(model),
+            "loss": plain.task.forward(model, batch)["loss"].item(),
+        },
     )
     state = State(model=make_model(), importance=_random_importance(4, 4, 4))
     after = Curve(step=0.25, until=1.0, batch_size=8).run(state, context)
@@ -230,11 +234,11 @@ def test_refuses_bad_settings_in_one_line(make: Callable[[], object], message: s
 def _killing(context: Context, calls: list[int], *, at: float) -> Context:
     """A context whose scoring counts its calls, and dies on one of them."""
 
-    def scores(model):
+    def scores(model, *, split="test"):
         calls.append(1)
         if len(calls) == at:
             raise Killed
-        return context.scores(model)
+        return context.scores(model, split=split)
 
     return dataclasses.replace(context, scores=scores)
 

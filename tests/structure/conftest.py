@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import BertTokenizer, PreTrainedModel
 
 from secateur.structure.gates import PerGate
 from tests.architectures import random_model
@@ -36,6 +36,14 @@ def batch() -> dict[str, Tensor]:
     attention_mask = torch.ones(2, 9, dtype=torch.long)
     attention_mask[1, 6:] = 0
     return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> BertTokenizer:
+    """A vocabulary of seven words."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "is"]))
+    return BertTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture

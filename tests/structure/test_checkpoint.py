@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, BertTokenizer
+from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification
 
 from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
@@ -83,13 +83,6 @@ def _set(folder: Path, **entries) -> None:
 def _pickle(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory) -> BertTokenizer:
-    folder = tmp_path_factory.mktemp("vocabulary")
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "is"]))
-    return BertTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
-    BertTokenizer,
     PreTrainedModel,
 )
 
@@ -25,13 +24,6 @@ THREE: dict[str, Any] = {
     "label2id": {"entailment": 0, "neutral": 1, "contradiction": 2},
     "problem_type": "single_label_classification",
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory) -> BertTokenizer:
-    folder = tmp_path_factory.mktemp("vocabulary")
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "is"]))
-    return BertTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture

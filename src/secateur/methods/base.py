@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from transformers import PreTrainedModel
@@ -36,12 +36,22 @@ class State:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Scores(Protocol):
+    """Scores a model on a split."""
+
+    def __call__(self, model: PreTrainedModel, *, split: str = "test") -> dict[str, float]:
+        """The task's scores, by name."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a step may use besides the state.
 
     Attributes:
-        scores: what a model scores on ``test``.
+        scores: what a model scores on ``test``, or on ``val`` where something is chosen by it.
+        pretrained: loads the model that the predecessor was before it was fine-tuned, under a fresh head.
+        teacher: loads the model that distillation imitates: the start.
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
@@ -52,7 +62,9 @@ class Context:
     name: str
     task: Task
     data: TaskData
-    scores: Callable[[PreTrainedModel], dict[str, float]]
+    scores: Scores
+    pretrained: Callable[[], PreTrainedModel]
+    teacher: Callable[[], PreTrainedModel]
     teacher_outputs: Callable[[], TeacherOutputs]
     make_trainer: Callable[..., pl.Trainer]
     seed: int
@@ -65,10 +77,12 @@ class Step(ABC):
     Attributes:
         changes_model: whether weights or shapes differ afterwards, so that they have to be saved.
         parents: names of the runs that the step draws upon.
+        needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
     """
 
     changes_model: bool = True
     parents: tuple[str, ...] = ()
+    needs_pretrained: bool = False
 
     def __init__(self, *, evaluate: bool = False) -> None:
         self.evaluate = evaluate

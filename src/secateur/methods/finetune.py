@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor
-from transformers import PreTrainedModel
-
-from secateur.data.examples import Batch
-from secateur.distillation import Distillation, DistilledObjective
+from secateur.distillation import Distillation, Objective
 from secateur.methods.base import Context, Passes, State, Step, fit
+from secateur.methods.trained_parts import TrainedParts
 from secateur.speed import accelerate_training
 from secateur.training import Optimization, TrainingModule
 
@@ -22,6 +17,7 @@ class FineTuning(Step):
         batch_size: examples (for QA: windows) of one forward pass.
         accumulate_grad_batches: forward passes of one optimizer step.
         learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.Optimization`.
+        train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`.
         distillation: imitate the teacher as well; None trains on the task's loss alone.
     """
 
@@ -35,6 +31,9 @@ class FineTuning(Step):
         weight_decay: float,
         warmup_ratio: float,
         max_grad_norm: float,
+        train_embeddings: bool = True,
+        train_head: bool = True,
+        clip: str = "trained",
         distillation: Distillation | None = None,
         evaluate: bool = False,
     ) -> None:
@@ -46,18 +45,22 @@ class FineTuning(Step):
             warmup_ratio=warmup_ratio,
             max_grad_norm=max_grad_norm,
         )
+        self.trained = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
         self.distillation = distillation
 
     def run(self, state: State, context: Context) -> State:
         """Train, and leave the same model with other weights."""
+        weights = self.trained.of(state.model)
         module = TrainingModule(
             state.model,
             context.task,
             name=context.name,
             objective=objective_of(context, self.distillation),
             optimization=self.optimization,
+            weights=weights,
+            clip=self.trained.clip,
         )
-        with accelerate_training(state.model):
+        with self.trained.without_needless_gradients(state.model, weights), accelerate_training(state.model):
             fit(module, context, self.passes)
         return State(model=state.model.eval())
 
@@ -66,8 +69,8 @@ class FineTuning(Step):
         return self.passes.examples(context)
 
 
-def objective_of(context: Context, distillation: Distillation | None) -> Callable[[PreTrainedModel, Batch], Tensor]:
+def objective_of(context: Context, distillation: Distillation | None) -> Objective:
     """The mean loss of a batch: the task's, or with ``distillation`` the teacher's imitation beside it."""
     if distillation is None:
         return lambda model, batch: context.task.forward(model, batch)["loss"]
-    return DistilledObjective(context.task, context.teacher_outputs(), distillation)
+    return distillation.objective(context.task, teacher=context.teacher, teacher_outputs=context.teacher_outputs)

@@ -72,12 +72,14 @@ class Task(ABC):
         auto_class: name of the ``transformers`` Auto class that has the head.
         group_keys: columns by which ``val`` is split off, the coarse one first.
         row_settings: the settings that shape the rows, and so the tokens made of them.
+        answers_by_token: the head reads every token, not the first one alone.
     """
 
     metric: str
     auto_class: ClassVar[str]
     group_keys: ClassVar[tuple[str, str]]
     row_settings: ClassVar[tuple[str, ...]] = ()
+    answers_by_token: ClassVar[bool] = False
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
         """Settings of the model's config that the head for these examples has."""

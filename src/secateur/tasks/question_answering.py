@@ -36,6 +36,7 @@ class QuestionAnswering(Task):
     auto_class = "AutoModelForQuestionAnswering"
     metric = "f1"
     group_keys = ("title", "context")
+    answers_by_token = True
 
     def __init__(
         self,

@@ -105,6 +105,6 @@ class GateTraining(TrainingModule):
         """Gates, and weights unless they are frozen, each with a learning rate of their own."""
         groups = [{"params": list(self.objective.gates.parameters()), "weight_decay": 0.0}]
         if self.weights is not None:
-            for group in decay_groups(self.model, weight_decay=self.weights.weight_decay):
+            for group in decay_groups(self.model.parameters(), weight_decay=self.weights.weight_decay):
                 groups.append({**group, "lr": self.weights.learning_rate})
         return groups

@@ -1,0 +1,31 @@
+"""What every way of imitating a teacher offers to the phases that train."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from secateur.data.examples import Batch
+from secateur.tasks.base import Task
+from secateur.teacher import TeacherOutputs
+
+# The mean loss of a batch, given the model that is trained.
+Objective = Callable[[PreTrainedModel, Batch], Tensor]
+
+
+class Distillation(ABC):
+    """A loss against a teacher, built from settings alone."""
+
+    @abstractmethod
+    def objective(
+        self, task: Task, *, teacher: Callable[[], PreTrainedModel], teacher_outputs: Callable[[], TeacherOutputs]
+    ) -> Objective:
+        """The loss of a phase.
+
+        Args:
+            teacher: loads the model to imitate, in evaluation mode on the CPU.
+            teacher_outputs: what it says of every training example, computed by the first run that asks.
+        """

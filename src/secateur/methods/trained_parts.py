@@ -1,0 +1,60 @@
+"""Which parts of a model a phase trains beside its layers, and what the gradient clip counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from secateur.errors import SecateurError
+from secateur.structure.parts import parts_of
+
+CLIPS = ("trained", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedParts:
+    """What the optimizer changes.
+
+    Attributes:
+        embeddings, head: whether they are trained.
+        clip: whose gradients the clip counts: those of what is "trained", or of "all" weights, as where weights are
+            left alone by not handing them to the optimizer; the latter takes gradients that nothing else needs.
+    """
+
+    embeddings: bool = True
+    head: bool = True
+    clip: str = "trained"
+
+    def __post_init__(self) -> None:
+        if self.clip not in CLIPS:
+            raise SecateurError(f"clip={self.clip}: must be one of {', '.join(CLIPS)}")
+
+    def of(self, model: PreTrainedModel, *, layers: Sequence[nn.Parameter] | None = None) -> list[nn.Parameter]:
+        """The weights to train; ``layers`` where not those of all layers are."""
+        parts = parts_of(model)
+        chosen = list(parts["layers"] if layers is None else layers)
+        for part in ("embeddings", "head"):
+            chosen += parts[part] if getattr(self, part) else []
+        chosen_ids = {id(weight) for weight in chosen}
+        return [weight for weight in model.parameters() if id(weight) in chosen_ids]
+
+    @contextmanager
+    def without_needless_gradients(self, model: PreTrainedModel, trained: Sequence[nn.Parameter]) -> Iterator[None]:
+        """Within the context, weights that are neither ``trained`` nor counted take no gradient.
+
+        The head takes one in any case: a batch that runs through frozen layers alone must still have a loss to
+        derive, though its gradient changes nothing.
+        """
+        needed = {id(weight) for weight in (*trained, *parts_of(model)["head"])}
+        needless = [] if self.clip == "all" else [each for each in model.parameters() if id(each) not in needed]
+        for weight in needless:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in needless:
+                weight.requires_grad_(True)

@@ -1,0 +1,112 @@
+"""Depth: taking whole layers out, putting others in, and leaving some out for a while.
+
+A *unit* is what is left out of a layer: the ``layer`` itself, or its ``attention`` or ``ffn``. A layer without its
+attention or FFN still adds that sublayer's output bias and normalises, as a layer that lost all heads or units does.
+
+Shapes: B batch, L tokens, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.structure.anatomy import anatomy_of, layers_of
+from secateur.structure.surgery import describe_structure, remove_heads, remove_units, structure_sizes
+
+UNITS = ("layer", "attention", "ffn")
+
+
+def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
+    """Make ``layers`` the encoder's, in place, numbered anew; the configuration follows.
+
+    They are taken as they are, not copied; each has the model's hidden size.
+    """
+    _install(model, nn.ModuleList(layers))
+    for number, layer in enumerate(layers):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.__dict__["layer_idx"] = number
+    model.config.num_hidden_layers = len(layers)
+    model.config.secateur = describe_structure(model)
+
+
+def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> None:
+    """Leave only the layers ``keep`` (numbers from 0, ascending), in place."""
+    layers = layers_of(model)
+    set_layers(model, [layers[number] for number in keep])
+
+
+def keep_units(model: PreTrainedModel, keep: Sequence[int], *, unit: str) -> None:
+    """Leave only those of the layers ``keep`` their ``unit``, in place: whole layers, or attentions, or FFNs."""
+    if unit == "layer":
+        keep_layers(model, keep)
+        return
+    heads, units = structure_sizes(model)
+    sizes, remove = (heads, remove_heads) if unit == "attention" else (units, remove_units)
+    remove(model, [torch.arange(size if layer in keep else 0) for layer, size in enumerate(sizes)])
+
+
+@contextmanager
+def swapped_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> Iterator[None]:
+    """Within the context the encoder runs ``layers`` instead of its own; their number may differ."""
+    own = layers_of(model)
+    _install(model, nn.ModuleList(layers))
+    try:
+        yield
+    finally:
+        _install(model, own)
+
+
+@contextmanager
+def skippable(model: PreTrainedModel, skips: Callable[[int], bool], *, unit: str) -> Iterator[None]:
+    """Within the context, layer l goes without its ``unit`` whenever ``skips(l)`` says so, asked in each pass.
+
+    What is skipped takes no gradient: not zero, but none, so that an optimizer leaves its weights alone.
+    """
+    if unit == "layer":
+        layers = [_Skippable(layer, skips, number) for number, layer in enumerate(layers_of(model))]
+        with swapped_layers(model, layers):
+            yield
+        return
+    anatomy = anatomy_of(model.config)
+    output = anatomy.attention_output if unit == "attention" else anatomy.down
+    with ExitStack() as stack:
+        for number, layer in enumerate(layers_of(model)):
+            handle = layer.get_submodule(output).register_forward_pre_hook(_emptying(skips, number))
+            stack.callback(handle.remove)
+        yield
+
+
+class _Skippable(nn.Module):
+    """A layer that hands its input on when it is skipped."""
+
+    def __init__(self, layer: nn.Module, skips: Callable[[int], bool], number: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.skips = skips
+        self.number = number
+
+    def forward(self, x_BLD: Tensor, *arguments: Any, **options: Any) -> Any:
+        if self.skips(self.number):
+            return x_BLD
+        return self.layer(x_BLD, *arguments, **options)
+
+
+def _emptying(skips: Callable[[int], bool], number: int) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    """A hook that gives a projection zeros for its input, so that it computes its bias alone."""
+
+    def empty(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        x_BLD, *others = inputs
+        return (torch.zeros_like(x_BLD) if skips(number) else x_BLD, *others)
+
+    return empty
+
+
+def _install(model: PreTrainedModel, layers: nn.ModuleList) -> None:
+    model.base_model.set_submodule(anatomy_of(model.config).layers, layers)

@@ -1,0 +1,27 @@
+"""What layers compute is read without changing it, also where a wrapper stands in a layer's place."""
+
+import pytest
+import torch
+
+from secateur.structure.anatomy import layers_of
+from secateur.structure.depth import skippable
+from secateur.structure.observing import layer_outputs
+from tests.architectures import ARCHITECTURES
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_the_last_output_is_what_the_head_reads(make_model, batch, model_type):
+    model = make_model(model_type=model_type)
+    with torch.no_grad(), layer_outputs(model) as outputs:
+        logits = model(**batch)
+    assert len(outputs) == 3
+    assert torch.allclose(model.qa_outputs(outputs[-1])[..., 0], logits.start_logits, atol=1e-6)
+    assert not any(layer._forward_hooks for layer in layers_of(model))
+
+
+def test_a_skipped_layer_hands_its_input_on(make_model, batch):
+    model = make_model()
+    with torch.no_grad(), skippable(model, lambda layer: layer == 1, unit="layer"), layer_outputs(model) as outputs:
+        model(**batch)
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[1], outputs[2])
