@@ -41,8 +41,8 @@ PROFILES = {
         seeds={V1: (1, 2, 3), V2: (1,)},
         seeds_elsewhere=(1,),
         fractions={V1: FRACTIONS, V2: (CENTRE,)},
-        gain=("method.steps.score.examples=1000",),
-        gate=("method.steps.gate.epochs=0.5", "method.steps.gate.batch_size=16"),
+        gain=("method.steps.score.examples=500",),
+        gate=("method.steps.gate.epochs=0.25", "method.steps.gate.batch_size=8"),
     ),
     "full": Profile(
         seeds={V1: ALL_SEEDS, V2: ALL_SEEDS},

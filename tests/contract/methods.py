@@ -1,7 +1,8 @@
 """One row for each method: what the contract suite needs to know to run it. A new method joins with one row here.
 
 A full cross of methods and architectures would take minutes. What methods do, they do through anatomies, gates and
-surgery; so all methods run on BERT, and two of them on every architecture: one that scores, one that trains gates.
+surgery; so all methods run on BERT, and on every architecture one that scores, one that trains gates and one that puts
+other layers in.
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ _L0 = Row(
     phases=("gate", "recover"),
 )
 
+_THIRD = {"layers_removed": 1 / 3, "removed": 1 / 3}
+_THESEUS = Row(
+    name="theseus",
+    own_overrides=("sparsity=0.33", "method.mixes=[[0],[1]]", "method.steps.replace.epochs=1"),
+    reached=_THIRD,
+    phases=("replace", "recover"),
+)
+
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
@@ -78,6 +87,18 @@ METHODS = [
         reached={"heads_removed": 0.5, "units_removed": 0.5},
     ),
     Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
+    Row(
+        name="truncate",
+        own_overrides=("sparsity=null", "method.layers=2", "distillation=patient", "method.steps.recover.epochs=1"),
+        reached=_THIRD,
+    ),
+    Row(
+        name="layerdrop",
+        own_overrides=("sparsity=0.33", "method.remove=search", "method.steps.drop.epochs=1"),
+        reached=_THIRD,
+        phases=("drop", "recover"),
+    ),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
+    *(replace(_THESEUS, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]

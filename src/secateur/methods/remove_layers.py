@@ -1,0 +1,109 @@
+"""Taking layers off, or the attention or the FFN of layers: ``method=truncate``, and what follows LayerDrop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
+from secateur.structure.anatomy import layers_of
+from secateur.structure.depth import UNITS, keep_units, skippable
+
+log = logging.getLogger(__name__)
+
+INITS = ("predecessor", "pretrained")
+
+
+class RemoveLayers(Step):
+    """Remove layers for good, or the attention or the FFN of layers.
+
+    Args:
+        amount: how many go, or which stay.
+        remove: which go: see :func:`secateur.methods.layer_choice.kept_layers`, or "search" for one after the other
+            whose absence costs least on ``val``; nothing to choose where ``amount`` lists what stays.
+        unit: what goes of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
+        init: what is cut: the "predecessor", or the "pretrained" model that it was made of, under a fresh head.
+    """
+
+    def __init__(
+        self,
+        *,
+        amount: LayerAmount,
+        remove: str,
+        unit: str = "layer",
+        init: str = "predecessor",
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(evaluate=evaluate)
+        check_removal(remove, also=("search",))
+        check_unit(unit)
+        check_init(init)
+        self.amount = amount
+        self.remove = remove
+        self.unit = unit
+        self.needs_pretrained = init == "pretrained"
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There are as many layers as are to stay.
+
+        Raises:
+            SecateurError: if not, or if none would be left.
+        """
+        self.amount.check(len(heads))
+
+    def run(self, state: State, context: Context) -> State:
+        """Choose and cut; what is kept, and what a search found, goes into the record."""
+        model = context.pretrained() if self.needs_pretrained else state.model
+        details: dict[str, Any] = {"unit": self.unit}
+        count = len(layers_of(model))
+        if self.amount.keep is not None:
+            keep = list(self.amount.keep)
+        elif self.remove == "search":
+            keep, details["search"] = search(model, self.amount.left_of(count), unit=self.unit, context=context)
+        else:
+            keep = kept_layers(count, self.amount.left_of(count), remove=self.remove)
+        keep_units(model, keep, unit=self.unit)
+        return State(model=model, details={**details, "kept": keep})
+
+
+def search(model: PreTrainedModel, left: int, *, unit: str, context: Context) -> tuple[list[int], list[dict[str, Any]]]:
+    """Leave out one layer after the other, each time the one without which ``val`` is scored best.
+
+    It takes about n² / 2 passes over ``val`` for n layers ("Search on Valid", Fan et al., section 3.2).
+
+    Returns:
+        the layers that stay, and of each that goes its number and the scores without it.
+    """
+    keep, metric = list(range(len(layers_of(model)))), context.task.metric
+    trail: list[dict[str, Any]] = []
+    while len(keep) > left:
+        scores = {number: _scores_without(model, number, keep, unit=unit, context=context) for number in keep}
+        goes = max(keep, key=lambda number: scores[number][metric])
+        keep.remove(goes)
+        trail.append({"layer": goes, "scores": scores[goes]})
+        log.info("search: without layer %d val/%s is %.1f", goes, metric, scores[goes][metric])
+    return keep, trail
+
+
+def check_unit(unit: str) -> None:
+    """Refuse what is no unit of a layer."""
+    if unit not in UNITS:
+        raise SecateurError(f"unit={unit}: must be one of {', '.join(UNITS)}")
+
+
+def check_init(init: str) -> None:
+    """Refuse what is no model to start from."""
+    if init not in INITS:
+        raise SecateurError(f"init={init}: must be one of {', '.join(INITS)}")
+
+
+def _scores_without(
+    model: PreTrainedModel, number: int, keep: Sequence[int], *, unit: str, context: Context
+) -> dict[str, float]:
+    with skippable(model, lambda layer: layer == number or layer not in keep, unit=unit):
+        return context.scores(model, split="val")

@@ -1,0 +1,143 @@
+"""The phase that trains successors among the predecessor's modules, and leaves the successors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from secateur.distillation import Distillation
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, Passes, State, Step, fit
+from secateur.methods.finetune import objective_of
+from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
+from secateur.methods.remove_layers import check_init
+from secateur.methods.shared_draws import SharedDraws
+from secateur.methods.theseus.modules import Replaceable, copied, mixed, pair_up
+from secateur.methods.theseus.schedule import Schedule
+from secateur.methods.theseus.training import ReplacementTraining
+from secateur.methods.trained_parts import TrainedParts
+from secateur.speed import accelerate_training
+from secateur.structure.anatomy import layers_of
+from secateur.structure.depth import set_layers, swapped_layers
+from secateur.training import Optimization
+
+
+class Replacement(Step):
+    """Train fewer layers to take the place of the predecessor's (Xu et al., section 3).
+
+    Args:
+        amount: how many successor layers there are.
+        modules: how many modules both are cut into, from 1 to the number of successor layers; None: as many.
+        schedule: how often a module is replaced.
+        init: where the successors' first weights come from: the "predecessor", as in the released code, or the
+            "pretrained" model, as in the paper's text.
+        remove: which of its layers they do not come from; see :func:`secateur.methods.layer_choice.kept_layers`.
+        mixes: lists of modules to replace alone, at the end, without further training, each mix scored on ``test``
+            for the record (table 5 of the paper); None scores none.
+        train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`; the released code
+            trains neither, and clips by all.
+        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`, as are the
+            settings of the optimizer and ``distillation``, which the paper goes without.
+    """
+
+    def __init__(
+        self,
+        *,
+        amount: LayerAmount,
+        schedule: Schedule,
+        epochs: float,
+        batch_size: int,
+        accumulate_grad_batches: int,
+        learning_rate: float,
+        weight_decay: float,
+        warmup_ratio: float,
+        max_grad_norm: float,
+        modules: int | None = None,
+        init: str = "predecessor",
+        remove: str = "last",
+        mixes: Sequence[Sequence[int]] | None = None,
+        train_embeddings: bool = False,
+        train_head: bool = False,
+        clip: str = "all",
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(evaluate=evaluate)
+        check_init(init)
+        check_removal(remove)
+        self.amount = amount
+        self.modules = modules
+        self.schedule = schedule
+        self.needs_pretrained = init == "pretrained"
+        self.remove = remove
+        self.mixes = [sorted(set(mix)) for mix in mixes or ()]
+        self.trained = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
+        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
+        self.optimization = Optimization(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_ratio=warmup_ratio,
+            max_grad_norm=max_grad_norm,
+        )
+        self.distillation = distillation
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There are layers enough for the modules.
+
+        Raises:
+            SecateurError: if not, or if a mix names a module that there is not.
+        """
+        self.amount.check(len(heads))
+        left = self.amount.left_of(len(heads))
+        modules = left if self.modules is None else self.modules
+        if not 1 <= modules <= left:
+            raise SecateurError(f"modules={modules}: must be from 1 to the {left} successor layers; give it, or fewer")
+        for mix in self.mixes:
+            if mix and not 0 <= mix[0] <= mix[-1] < modules:
+                raise SecateurError(f"mixes={mix}: the modules are 0 to {modules - 1}")
+
+    def run(self, state: State, context: Context) -> State:
+        """Train, score the mixes, and leave the successors alone."""
+        model = state.model
+        predecessor = list(layers_of(model))
+        left = self.amount.left_of(len(predecessor))
+        source = layers_of(context.pretrained()) if self.needs_pretrained else predecessor
+        successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
+        modules = pair_up(predecessor, successor, modules=self.modules or left)
+        with swapped_layers(model, modules):
+            self._fit(model, modules, context)
+        details = {"mixes": [_scored(model, modules, mix, context) for mix in self.mixes]} if self.mixes else {}
+        set_layers(model, successor)
+        return State(model=model.eval(), details=details)
+
+    def examples_seen(self, context: Context) -> int:
+        """Windows of the training split, once per epoch."""
+        return self.passes.examples(context)
+
+    def _fit(self, model: PreTrainedModel, modules: Sequence[Replaceable], context: Context) -> None:
+        layers = [weight for module in modules for weight in module.successor.parameters()]
+        weights = self.trained.of(model, layers=layers)
+        module = ReplacementTraining(
+            model,
+            context.task,
+            name=context.name,
+            objective=objective_of(context, self.distillation),
+            optimization=self.optimization,
+            weights=weights,
+            clip=self.trained.clip,
+            modules=modules,
+            schedule=self.schedule,
+            draws=SharedDraws(context.seed),
+        )
+        with self.trained.without_needless_gradients(model, weights), accelerate_training(model):
+            fit(module, context, self.passes)
+
+
+def _scored(
+    model: PreTrainedModel, modules: Sequence[Replaceable], replaced: Sequence[int], context: Context
+) -> dict[str, Any]:
+    """What the predecessor scores with some of its modules replaced."""
+    with swapped_layers(model, mixed(modules, replaced)):
+        return {"replaced": list(replaced), "scores": context.scores(model)}

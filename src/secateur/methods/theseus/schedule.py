@@ -1,0 +1,58 @@
+"""How often modules are replaced: a rate in [0, 1] that is a function of the optimizer step alone."""
+
+from __future__ import annotations
+
+from secateur.errors import SecateurError
+
+KINDS = ("constant", "linear", "anti")
+
+
+class Schedule:
+    """The replacing rate p over a phase (Xu et al., sections 3.2, 3.3 and 5.3).
+
+    Args:
+        kind: "linear" is the paper's curriculum: p = min(1, k t + b) grows from ``rate`` to 1. "constant" is
+            ``rate`` until it becomes 1. "anti" is 1 - p of the curriculum: it ends at 0.
+        rate: b, or the constant rate, in [0, 1].
+        steps: optimizer steps until p is 1 (with "anti": 0), at least 1; None goes by ``ratio``.
+        ratio: the same as a share of the phase, in (0, 1].
+    """
+
+    def __init__(self, *, kind: str, rate: float, ratio: float, steps: int | None = None) -> None:
+        if kind not in KINDS:
+            raise SecateurError(f"kind={kind}: must be one of {', '.join(KINDS)}")
+        if not 0 <= rate <= 1:
+            raise SecateurError(f"rate={rate}: must lie in [0, 1]: it is the probability that a module is replaced")
+        if not 0 < ratio <= 1:
+            raise SecateurError(f"ratio={ratio}: must lie in (0, 1]: later than the phase's end the rate is never 1")
+        if steps is not None and steps < 1:
+            raise SecateurError(f"steps={steps}: must be at least 1, or null to go by ratio")
+        if kind == "constant" and rate == 0:
+            raise SecateurError("rate=0: with kind=constant nothing is replaced; give a rate above 0")
+        self.kind = kind
+        self.initial_rate = rate
+        self.ratio = ratio
+        self.steps = steps
+
+    def check(self, total: int) -> None:
+        """Refuse a phase that ends before the rate is 1.
+
+        Args:
+            total: optimizer steps of the phase.
+
+        Raises:
+            SecateurError: if so.
+        """
+        if self.steps is not None and self.steps > total:
+            raise SecateurError(
+                f"steps={self.steps}: the phase has {total} optimizer steps, so the rate never gets to its end; "
+                "lower steps or raise epochs"
+            )
+
+    def rate(self, step: int, *, total: int) -> float:
+        """The probability that a module is replaced in optimizer step ``step``, of ``total``, counted from 0."""
+        duration = self.steps if self.steps is not None else self.ratio * total
+        if self.kind == "constant":
+            return self.initial_rate if step < duration else 1.0
+        curriculum = min(1.0, self.initial_rate + (1 - self.initial_rate) * step / duration)
+        return curriculum if self.kind == "linear" else 1.0 - curriculum

@@ -1,0 +1,45 @@
+"""The training loop of module replacing, under Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from secateur.data.examples import Batch
+from secateur.methods.shared_draws import SharedDraws
+from secateur.methods.theseus.modules import Replaceable
+from secateur.methods.theseus.schedule import Schedule
+from secateur.training import TrainingModule
+
+
+class ReplacementTraining(TrainingModule):
+    """Draws, for each batch, the modules that are replaced in it: one Bernoulli number each (section 3.1).
+
+    Args:
+        modules: those in the model.
+        schedule: how often they are replaced.
+        draws: alike in every process.
+    """
+
+    def __init__(
+        self, *arguments: Any, modules: Sequence[Replaceable], schedule: Schedule, draws: SharedDraws, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.modules_to_replace = modules
+        self.schedule = schedule
+        self.draws = draws
+
+    def on_fit_start(self) -> None:
+        """The length of the phase is known now.
+
+        Raises:
+            SecateurError: if the schedule does not fit into it.
+        """
+        self.schedule.check(self.trainer.max_steps)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """All of a batch runs through the same modules; the rate goes by optimizer steps, not by batches."""
+        rate = self.schedule.rate(self.trainer.global_step, total=self.trainer.max_steps)
+        for module, number in zip(self.modules_to_replace, self.draws.next(len(self.modules_to_replace)), strict=True):
+            module.replaced = number < rate
+        self.log("train/replacing_rate", rate, prog_bar=True)

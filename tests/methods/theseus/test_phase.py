@@ -1,0 +1,154 @@
+"""Successors are trained among the predecessor's modules, which stay as they are, and are left alone in the end."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.errors import SecateurError
+from secateur.methods.base import State
+from secateur.methods.layer_choice import LayerAmount
+from secateur.methods.theseus import Replacement, Schedule
+from secateur.methods.theseus.training import ReplacementTraining
+from secateur.structure.anatomy import layers_of
+from secateur.structure.parts import parts_of
+from tests.methods.test_finetune import SETTINGS
+
+
+def replacement(*, rate: float = 0.5, kind: str = "linear", steps: int | None = None, **settings: Any) -> Replacement:
+    schedule = Schedule(kind=kind, rate=rate, ratio=1.0, steps=steps)
+    return Replacement(**{**SETTINGS, "amount": LayerAmount(layers=2), "schedule": schedule, **settings})
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Of each training batch: which modules were replaced, and at which rate."""
+    seen = []
+    plain = ReplacementTraining.on_train_batch_start
+
+    def watched(module, batch, batch_idx):
+        plain(module, batch, batch_idx)
+        rate = module.schedule.rate(module.trainer.global_step, total=module.trainer.max_steps)
+        seen.append((tuple(each.replaced for each in module.modules_to_replace), rate))
+
+    monkeypatch.setattr(ReplacementTraining, "on_train_batch_start", watched)
+    return seen
+
+
+def vector(weights):
+    return nn.utils.parameters_to_vector(weights).detach().clone()
+
+
+@pytest.mark.parametrize("clip", ["all", "trained"])
+def test_only_the_successors_learn(make_model, make_context, clip):
+    model = make_model()
+    predecessor = list(layers_of(model))
+    before = {name: vector(weights) for name, weights in parts_of(model).items()}
+    first_two = vector([weight for layer in predecessor[:2] for weight in layer.parameters()])
+    state = replacement(clip=clip).run(State(model=model), make_context())
+    after = parts_of(state.model)
+    assert len(layers_of(state.model)) == state.model.config.num_hidden_layers == 2
+    assert torch.equal(vector(after["embeddings"]), before["embeddings"])
+    assert torch.equal(vector(after["head"]), before["head"])
+    assert torch.equal(vector([weight for layer in predecessor for weight in layer.parameters()]), before["layers"])
+    assert not torch.equal(vector(after["layers"]), first_two)
+    assert all(weight.requires_grad for weight in state.model.parameters())
+
+
+@pytest.mark.parametrize("part", ["embeddings", "head"])
+def test_other_parts_learn_if_asked(make_model, make_context, part):
+    model = make_model()
+    before = vector(parts_of(model)[part])
+    replacement(**{f"train_{part}": True}).run(State(model=model), make_context())
+    assert not torch.equal(vector(parts_of(model)[part]), before)
+
+
+@pytest.mark.parametrize("clip", ["all", "trained"])
+def test_a_batch_without_any_successor_changes_nothing_and_does_not_crash(make_model, make_context, clip):
+    """The anti-curriculum from rate 1 on: no module is ever replaced."""
+    model = make_model()
+    first_two = vector([weight for layer in layers_of(model)[:2] for weight in layer.parameters()])
+    replacement(kind="anti", rate=1.0, clip=clip).run(State(model=model), make_context())
+    assert torch.equal(vector(layers_of(model).parameters()), first_two)
+
+
+def test_each_module_is_drawn_on_its_own_at_the_rate_of_the_step(make_model, make_context, drawn):
+    settings = {"epochs": 12, "batch_size": 8}
+    replacement(kind="constant", rate=0.5, steps=None, **settings).run(State(model=make_model()), make_context())
+    flat = [replaced for modules, _ in drawn for replaced in modules]
+    assert sum(flat) / len(flat) == pytest.approx(0.5, abs=0.12)
+    assert {modules for modules, _ in drawn} == {(a, b) for a in (True, False) for b in (True, False)}
+
+
+def test_the_rate_goes_by_optimizer_steps_not_by_batches(make_model, make_context, drawn):
+    replacement(accumulate_grad_batches=2, epochs=2, batch_size=8).run(State(model=make_model()), make_context())
+    rates = [rate for _, rate in drawn]
+    assert rates[0] == rates[1] < rates[2] == rates[3]
+
+
+def test_the_clip_counts_what_it_is_told_to(make_model, make_context, monkeypatch):
+    counted = []
+    plain = nn.utils.clip_grad_norm_
+
+    def watched(weights, norm):
+        weights = list(weights)
+        counted.append(sum(weight.numel() for weight in weights if weight.grad is not None))
+        return plain(weights, norm)
+
+    monkeypatch.setattr("secateur.training.nn.utils.clip_grad_norm_", watched)
+    largest = {}
+    for clip in ("all", "trained"):
+        counted.clear()
+        replacement(clip=clip, rate=0.5, kind="constant").run(State(model=make_model()), make_context(name=clip))
+        largest[clip] = max(counted)
+    successors = sum(weight.numel() for weight in layers_of(make_model())[:2].parameters())
+    assert largest["trained"] <= successors < largest["all"]
+
+
+def test_successors_start_from_the_model_that_was_said(make_model, make_context):
+    pretrained, model = make_model(seed=5), make_model(seed=1)
+    step = replacement(init="pretrained", remove="first", learning_rate=1e-12)
+    context = make_context(pretrained=lambda: pretrained)
+    trained = step.run(State(model=model), context).model
+    expected = vector(layers_of(pretrained)[1:].parameters())
+    torch.testing.assert_close(vector(layers_of(trained).parameters()), expected, atol=1e-6, rtol=0)
+
+
+def test_mixes_are_scored_without_further_training(make_model, make_context):
+    """The mix of none is the predecessor, that of all the result; the record names each."""
+    model, context = make_model(), make_context()
+    dense = context.scores(model)
+    state = replacement(mixes=[[], [0], [0, 1]]).run(State(model=model), context)
+    found = {tuple(mix["replaced"]): mix["scores"] for mix in state.details["mixes"]}
+    assert list(found) == [(), (0,), (0, 1)]
+    assert found[()] == dense
+    assert found[0, 1] == context.scores(state.model)
+
+
+def test_same_seed_same_weights(make_model, make_context):
+    vectors = []
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        state = replacement().run(State(model=make_model()), make_context(seed=seed, name=name))
+        vectors.append(vector(state.model.parameters()))
+    assert vectors[0].equal(vectors[1])
+    assert not vectors[0].equal(vectors[2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"modules": 3}, "modules=3: must be from 1 to the 2 successor layers; give it, or fewer"),
+        ({"modules": 0}, "modules=0: must be from 1 to the 2 successor layers; give it, or fewer"),
+        ({"mixes": [[0], [2]]}, r"mixes=\[2\]: the modules are 0 to 1"),
+        ({"amount": LayerAmount(layers=4)}, "layers=4: the model has 3; ask for at most as many"),
+    ],
+)
+def test_refuses_what_the_model_has_no_layers_for(settings, message):
+    with pytest.raises(SecateurError, match=f"^{message}$"):
+        replacement(**settings).check(heads=[4] * 3, units=[48] * 3)
+
+
+def test_refuses_a_schedule_longer_than_the_phase_before_the_first_step(make_model, make_context):
+    with pytest.raises(SecateurError, match=r"^steps=1000: the phase has \d+ optimizer steps, [^\n]*$"):
+        replacement(steps=1000).run(State(model=make_model()), make_context())
