@@ -69,11 +69,24 @@ def test_two_processes_train_a_model_and_leave_one_record(tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.parametrize("method", ["layerdrop", "theseus"])
+def test_two_processes_leave_out_the_same_layers(method: str, tmp_path: Path) -> None:
+    """A layer that one process ran and the other did not would make them wait for each other, or drift apart."""
+    phase = {"layerdrop": "drop", "theseus": "replace"}[method]
+    done = secateur(f"method={method}", "sparsity=0.33", f"method.steps.{phase}.epochs=3", output=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (path,) = find_records(tmp_path / "runs")
+    compressed = read_record(path).compressed
+    assert compressed is not None
+    assert compressed.structure.layers_removed == pytest.approx(1 / 3)
+
+
 def test_a_multirun_inside_one_process_is_refused(tmp_path: Path) -> None:
     done = secateur("seed=1,2", output=tmp_path)
     assert done.returncode == 1
     assert (
-        "trainer.strategy=ddp: not in a multirun whose jobs run in the launching process" in done.stderr + done.stdout
+        "trainer.strategy=ddp_find_unused_parameters_true: not in a multirun whose jobs run in the launching process"
+        in done.stderr + done.stdout
     )
     assert "Traceback" not in done.stderr
 

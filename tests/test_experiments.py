@@ -17,7 +17,10 @@ from secateur.compress import new_record
 from secateur.config import Config
 from secateur.launch import config_path
 from secateur.methods.base import Step
+from secateur.methods.finetune import FineTuning
 from secateur.methods.l0 import GatePhase
+from secateur.methods.layerdrop import LayerDrop
+from secateur.methods.theseus import Replacement
 from secateur.pipeline import check_buildable
 from secateur.record import write_record
 from secateur.structure.gates import PerGate
@@ -32,6 +35,7 @@ GIVEN = {
     "mccarley_nq_b": ("dataset=squad_v2",),
     "mccarley_nq_c": ("dataset=squad_v2",),
     "mccarley_nq_d": ("dataset=squad_v2",),
+    **{name: ("dataset=rte",) for name in EXPERIMENTS if name.startswith(("xu_", "fan_"))},
     "mccarley_transfer": ("dataset=squad_v1", "method.gates={gates}"),
 }
 
@@ -66,8 +70,8 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_composes_and_builds(name: str, built: Built) -> None:
-    _, steps = built(name)
-    assert steps
+    config, steps = built(name)
+    assert list(steps) == config.method["order"]
 
 
 @pytest.mark.parametrize(("row", "multiple"), MULTIPLES.items())
@@ -98,3 +102,26 @@ def test_what_is_left_to_the_user_is_asked_for() -> None:
     """A published setting never falls back on the embedded data."""
     with pytest.raises(ConfigCompositionException, match="You must specify 'dataset'"):
         composed("mccarley_transfer")
+
+
+def test_rows_on_depth_train_for_as_long_as_each_other(built: Built) -> None:
+    """Their tables stand side by side: as many layers, and as many passes over the data."""
+    asked = {name: built(name) for name in ("xu_glue", "xu_baselines", "fan_glue")}
+    passes = {
+        name: sum(
+            step.passes.epochs for step in steps.values() if isinstance(step, (FineTuning, LayerDrop, Replacement))
+        )
+        for name, (_, steps) in asked.items()
+    }
+    assert set(passes.values()) == {15}
+    assert {config.method["layers"] for config, _ in asked.values()} == {6}
+
+
+def test_the_theseus_rows_are_those_of_the_released_code(built: Built) -> None:
+    phase = built("xu_glue")[1]["replace"]
+    assert isinstance(phase, Replacement)
+    assert (phase.schedule.kind, phase.schedule.initial_rate, phase.schedule.steps) == ("linear", 0.3, 1000)
+    assert (phase.trained.embeddings, phase.trained.head, phase.trained.clip) == (False, False, "all")
+    single = built("xu_modules")[1]["replace"]
+    assert isinstance(single, Replacement)
+    assert single.mixes == [[number] for number in range(6)]

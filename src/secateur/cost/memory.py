@@ -38,7 +38,7 @@ def peak_bytes(module: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     on_cuda = any(tensor.is_cuda for tensor in inputs.values())
     # no_grad, not inference_mode: there, composite operations are seen whole, and what they allocate is not.
     with evaluating(module), torch.no_grad():
-        transient = _cuda_peak if on_cuda else _observed_peak
+        transient = _cuda_peak if on_cuda else observed_peak
         return sum(storage.nbytes() for storage in resident) + transient(lambda: module(**inputs), resident)
 
 
@@ -51,6 +51,13 @@ def disk_bytes(folder: Path) -> int:
     if not folder.is_dir():
         raise SecateurError(f"{folder}: no such folder, so its size cannot be told; save the model there first")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def observed_peak(run: Callable[[], Any], resident: Iterable[UntypedStorage] = ()) -> int:
+    """The most bytes that tensors made while ``run`` ran took at any one time, without those of ``resident``."""
+    with _LiveTensors(resident) as tensors:
+        run()
+    return tensors.peak
 
 
 class _LiveTensors(TorchDispatchMode):
@@ -86,12 +93,6 @@ class _LiveTensors(TorchDispatchMode):
 def _storages(tensors: Iterable[Tensor]) -> list[UntypedStorage]:
     """The memory behind ``tensors``, each piece once, however many tensors share it."""
     return list({storage._cdata: storage for storage in (t.untyped_storage() for t in tensors)}.values())
-
-
-def _observed_peak(forward: Callable[[], Any], resident: Iterable[UntypedStorage]) -> int:
-    with _LiveTensors(resident) as tensors:
-        forward()
-    return tensors.peak
 
 
 def _cuda_peak(forward: Callable[[], Any], resident: Iterable[UntypedStorage]) -> int:

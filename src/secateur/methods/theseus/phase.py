@@ -60,7 +60,7 @@ class Replacement(Step):
         mixes: Sequence[Sequence[int]] | None = None,
         train_embeddings: bool = False,
         train_head: bool = False,
-        clip: str = "all",
+        clip: str = "trained",
         distillation: Distillation | None = None,
         evaluate: bool = False,
     ) -> None:
