@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from secateur.data.batching import ResumableLoader
 from secateur.data.examples import Batch, Examples
 from secateur.errors import SecateurError
+from secateur.structure.masks import apply_masks, masks_of
 from secateur.tasks.base import Evaluator, Task
 
 CHECKPOINT = "last.ckpt"
@@ -80,7 +81,7 @@ class Optimization:
 
 
 class TrainingModule(TaskModule):
-    """A :class:`TaskModule` that trains.
+    """A :class:`TaskModule` that trains, and leaves weights that the model declares fixed at zero as they are.
 
     Args:
         name: of the phase, for messages.
@@ -101,6 +102,12 @@ class TrainingModule(TaskModule):
         self.name = name
         self.objective = objective
         self.optimization = optimization
+        # Taken before training, not from a checkpoint: a weight that only passes through 0 is not to stay there.
+        self.masks = masks_of(model)
+
+    def on_train_start(self) -> None:
+        """Bring the masks where the weights are, in their type."""
+        self.masks = {name: mask.to(self.model.base_model.get_parameter(name)) for name, mask in self.masks.items()}
 
     def training_step(self, batch: Batch) -> Tensor:
         """One forward pass; a loss that is no number ends the run."""
@@ -125,6 +132,15 @@ class TrainingModule(TaskModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained, as the optimizer takes it."""
         return decay_groups(self.model, weight_decay=self.optimization.weight_decay)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Zero the gradients of fixed weights, before they are clipped.
+
+        Where a gradient is 0 from the first step on, so are Adam's moments; then neither its step nor decay moves a 0.
+        """
+        weights = map(self.model.base_model.get_parameter, self.masks)
+        gradients = [(w.grad, mask) for w, mask in zip(weights, self.masks.values(), strict=True) if w.grad is not None]
+        apply_masks([gradient for gradient, _ in gradients], [mask for _, mask in gradients])
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Clip here, not in the trainer: Lightning refuses its own clipping with a fused optimizer."""

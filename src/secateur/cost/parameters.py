@@ -19,15 +19,7 @@ def encoder_matrices(model: PreTrainedModel) -> dict[str, Tensor]:
 
     They are the model's own parameters, not copies; a projection that lost everything has no elements.
     """
-    anatomy = anatomy_of(model.config)
-    paths = (
-        anatomy.query,
-        anatomy.key,
-        anatomy.value,
-        anatomy.attention_output,
-        anatomy.up,
-        anatomy.down,
-    )
+    paths = anatomy_of(model.config).projections
     return {
         f"{index}.{path}": layer.get_parameter(f"{path}.weight")
         for index, layer in enumerate(layers_of(model))
