@@ -1,7 +1,8 @@
 """One row for each method: what the contract suite needs to know to run it. A new method joins with one row here.
 
 A full cross of methods and architectures would take minutes. What methods do, they do through anatomies, gates and
-surgery; so all methods run on BERT, and two of them on every architecture: one that scores, one that trains gates.
+surgery, or through the layers' matrices; so all methods run on BERT, and three of them on every architecture: one that
+scores, one that trains gates, one that steps on weights.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ _L0 = Row(
     phases=("gate", "recover"),
 )
 
+_RPP = Row(
+    name="rpp",
+    own_overrides=("sparsity=0.6", "method.steps.prune.reweight_every=2"),
+    reached={"zeroed": 0.6},
+    phases=("prune", "recover"),
+)
+
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
@@ -78,6 +86,14 @@ METHODS = [
         reached={"heads_removed": 0.5, "units_removed": 0.5},
     ),
     Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
+    Row(name="magnitude", own_overrides=("sparsity=0.6",), reached={"zeroed": 0.6, "removed": 0.0}),
+    Row(
+        name="nip",
+        own_overrides=("sparsity=0.6", "method.steps.prune.update_every=2"),
+        reached={"zeroed": 0.6, "removed": 0.0},
+        phases=("prune", "recover"),
+    ),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
+    *(replace(_RPP, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]

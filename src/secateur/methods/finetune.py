@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -50,16 +51,18 @@ class FineTuning(Step):
 
     def run(self, state: State, context: Context) -> State:
         """Train, and leave the same model with other weights."""
-        module = TrainingModule(
-            state.model,
-            context.task,
-            name=context.name,
-            objective=objective_of(context, self.distillation),
-            optimization=self.optimization,
-        )
-        with accelerate_training(state.model):
+        return self.trained(TrainingModule(state.model, context.task, **self.training(context)), context)
+
+    def training(self, context: Context) -> dict[str, Any]:
+        """What the phase's :class:`secateur.training.TrainingModule` takes beside the model and its task."""
+        objective = objective_of(context, self.distillation)
+        return {"name": context.name, "objective": objective, "optimization": self.optimization}
+
+    def trained(self, module: TrainingModule, context: Context) -> State:
+        """Fit ``module``, and leave its model as other steps expect it."""
+        with accelerate_training(module.model):
             fit(module, context, self.passes)
-        return State(model=state.model.eval())
+        return State(model=module.model.eval())
 
     def examples_seen(self, context: Context) -> int:
         """Windows of the training split, once per epoch."""
