@@ -127,3 +127,20 @@ def test_zeros_that_are_not_there_cannot_be_kept(parent, tmp_path):
         run("method=control", f"predecessor.checkpoint={parent / 'model'}", "model.keep_zeros=true", output=tmp_path)
     with pytest.raises(SecateurError, match=r"^model\.keep_zeros=true: goes with a model\.checkpoint"):
         run("method=control", "model.keep_zeros=true", output=tmp_path)
+
+
+def test_they_survive_surgery_recovery_and_export(parent, tmp_path):
+    """Heads and units are taken out of a sparse model; what is left of its zeros is still there, in ONNX as well."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import numpy_helper
+
+    start = f"predecessor.checkpoint={parent / 'declared'}"
+    record, folder = run("method=gain", "sparsity=0.5", start, "export=onnx", output=tmp_path)
+    model = load(folder / "model")
+    masks = masks_of(model)
+    assert len(masks) == 18
+    assert record.compressed.structure.removed == pytest.approx(0.5, abs=0.01)
+    assert record.compressed.structure.zeroed == pytest.approx(0.25, abs=0.02)
+    zeros = sum(int((~mask).sum()) for mask in masks.values())
+    matrices = [numpy_helper.to_array(each) for each in onnx.load(folder / "onnx" / "model.onnx").graph.initializer]
+    assert sum(int((matrix == 0).sum()) for matrix in matrices if matrix.ndim == 2) >= zeros

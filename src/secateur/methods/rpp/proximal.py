@@ -64,9 +64,9 @@ def adam_denominators(weights: Sequence[Tensor], optimizer: Optimizer) -> list[T
     """√v̂ + ε of each weight, by which Adam divides its step: distance in Adam's own metric."""
     group = optimizer.param_groups[0]
     states = [optimizer.state[weight] for weight in weights]
-    done = [float(state["step"]) for state in states]
+    done = float(states[0]["step"])  # the same for all, and each look at it would wait for a GPU
     roots = torch._foreach_sqrt([state["exp_avg_sq"] for state in states])
-    torch._foreach_mul_(roots, [(1 - group["betas"][1] ** steps) ** -0.5 for steps in done])
+    torch._foreach_mul_(roots, (1 - group["betas"][1] ** done) ** -0.5)
     torch._foreach_add_(roots, group["eps"])
     return list(roots)
 
