@@ -34,12 +34,14 @@ def test_gives_both_models_figures_and_the_speed() -> None:
             folder="model",
             scores={"f1": 76.0},
             cost=Cost(parameters=1500, encoder_parameters=500),
-            structure=Structure(removed=0.5),
+            structure=Structure(removed=0.5, zeroed=0.25, zeroed_total=0.125),
         ),
         latency=Latency(device="cpu", threads=2, beside_others=False, pairs=[pair, in_onnx]),
         onnx=OnnxExport(folder="onnx", disk_bytes=6_000_000, largest_difference=3e-7),
     )
     card = model_card(record)
+    assert "| zeros in the encoder's matrices | 0.0 % | 25.0 % |" in card
+    assert "| zeros of all parameters | 0.0 % | 12.5 % |" in card
     for line in ("| f1 | 80.00 | 76.00 |", "| f1 kept | 100 % | 95.0 % |", "| parameters | 2,000 | 1,500 |"):
         assert line in card
     assert "float32, 32 × 384 tokens: 2.00 times as fast (100.0 ms instead of 200.0 ms)" in card

@@ -121,7 +121,7 @@ def test_the_theseus_rows_are_those_of_the_released_code(built: Built) -> None:
     phase = built("xu_glue")[1]["replace"]
     assert isinstance(phase, Replacement)
     assert (phase.schedule.kind, phase.schedule.initial_rate, phase.schedule.steps) == ("linear", 0.3, 1000)
-    assert (phase.trained.embeddings, phase.trained.head, phase.trained.clip) == (False, False, "all")
+    assert (phase.parts.embeddings, phase.parts.head, phase.parts.clip) == (False, False, "all")
     single = built("xu_modules")[1]["replace"]
     assert isinstance(single, Replacement)
     assert single.mixes == [[number] for number in range(6)]

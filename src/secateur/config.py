@@ -65,6 +65,7 @@ class ModelConfig:
     name: str
     checkpoint: str | None
     revision: str | None = None
+    keep_zeros: bool = False
     architecture: dict[str, Any] | None = None
     vocabulary_size: int | None = None
     learning_rate: float = MISSING

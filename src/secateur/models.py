@@ -26,6 +26,7 @@ from secateur.data.vocabulary import PAD_ID, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
 from secateur.structure.checkpoint import load_tokenizer, transplant, with_fresh_head
+from secateur.structure.masks import declare, declared, layer_patterns
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
@@ -37,6 +38,8 @@ def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
     Raises:
         SecateurError: for an unsupported architecture, a checkpoint that is none, or too few positions.
     """
+    if model.keep_zeros and model.checkpoint is None:
+        raise SecateurError("model.keep_zeros=true: goes with a model.checkpoint; random weights have no zeros to keep")
     check_config(config_of(model), max_seq_length=max_seq_length)
 
 
@@ -91,11 +94,29 @@ def fresh_model(
         config.update({**head, "vocab_size": len(tokenizer)})
         return auto.from_config(config)
     if Path(model.checkpoint).is_dir():
-        return with_fresh_head(model.checkpoint, auto_class=auto, **head)
-    name, revision = model.checkpoint, model.revision
-    fresh = auto.from_config(AutoConfig.from_pretrained(name, revision=revision, **head), dtype=torch.float32)
-    body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
-    return transplant(body, fresh)
+        fresh = with_fresh_head(model.checkpoint, auto_class=auto, **head)
+    else:
+        name, revision = model.checkpoint, model.revision
+        config = AutoConfig.from_pretrained(name, revision=revision, **head)
+        fresh = auto.from_config(config, dtype=torch.float32)
+        body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
+        fresh = transplant(body, fresh)
+    return with_kept_zeros(fresh, model)
+
+
+def with_kept_zeros(found: PreTrainedModel, model: ModelConfig) -> PreTrainedModel:
+    """The model of a checkpoint; with ``keep_zeros`` it declares those of its layers' matrices, unless it declares any.
+
+    Raises:
+        SecateurError: if there are none to keep.
+    """
+    if model.keep_zeros and not declared(found.config):
+        declare(found, layer_patterns(found.config))
+        if not declared(found.config):
+            raise SecateurError(
+                f"model.keep_zeros=true: {model.checkpoint} holds no zeros in the matrices of its layers; leave it out"
+            )
+    return found
 
 
 def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = None) -> str:

@@ -6,9 +6,11 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedModel
 
 from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
@@ -17,7 +19,7 @@ from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.methods.base import State, Step
-from secateur.models import check_model, config_of
+from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
@@ -66,14 +68,19 @@ def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path)
         teacher=lambda: load(start),
         teacher_outputs=lambda: workshop.teacher_outputs(start),
     )
+
+    def opened(model_folder: Path) -> PreTrainedModel:
+        model = load(model_folder)
+        return with_kept_zeros(model, _vocabulary_owner(config)) if model_folder == start else model
+
     record.steps, last = run_steps(
-        steps, workshop, start=start, origins=origins, folder=folder / "steps", seed=config.seed
+        steps, workshop, start=start, opened=opened, origins=origins, folder=folder / "steps", seed=config.seed
     )
     if not is_leader():
         return
     model_folder = folder / "model"
     if not model_folder.is_dir():
-        save_model(load(last), workshop.tokenizer, model_folder)
+        save_model(opened(last), workshop.tokenizer, model_folder)
     if config.export.name == "onnx":
         export(record, folder)
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
@@ -94,9 +101,19 @@ def _vocabulary_owner(config: Config) -> ModelConfig:
 
 
 def run_steps(
-    steps: Mapping[str, Step], workshop: Workshop, *, start: Path, origins: Origins, folder: Path, seed: int
+    steps: Mapping[str, Step],
+    workshop: Workshop,
+    *,
+    start: Path,
+    opened: Callable[[Path], PreTrainedModel],
+    origins: Origins,
+    folder: Path,
+    seed: int,
 ) -> tuple[list[StepRecord], Path]:
     """Run each step that is not finished yet.
+
+    Args:
+        opened: loads the model of a folder, ``start`` or a step's.
 
     Returns:
         What each step did, and the model folder that the last one left.
@@ -108,7 +125,7 @@ def run_steps(
         step_folder = folder / f"{number:02d}-{name}"
         if not step_folder.is_dir():
             log.info("step %s", step_folder.name)
-            state = state or _restored(last, step_folder)
+            state = state or _restored(opened(last), step_folder)
             state = _run_step(step, state, workshop, name=name, origins=origins, folder=step_folder, seed=seed)
         else:
             state = None
@@ -161,15 +178,15 @@ def _run_step(
     return dataclasses.replace(state, details={})
 
 
-def _restored(model_folder: Path, step_folder: Path) -> State:
-    """The state before the step that will write ``step_folder``: the model, and what the last step said of it."""
+def _restored(model: PreTrainedModel, step_folder: Path) -> State:
+    """The state before the step that will write ``step_folder``: ``model``, and what the last step said of it."""
     finished = sorted(folder for folder in step_folder.parent.glob("[0-9][0-9]-*") if folder.suffix != ".partial")
     kept: dict[str, Any] = {
         kind: PerGate.load(finished[-1] / f"{kind}.safetensors")
         for kind in ("importance", "gates")
         if finished and (finished[-1] / f"{kind}.safetensors").is_file()
     }
-    return State(model=load(model_folder), **kept)
+    return State(model=model, **kept)
 
 
 def discard(folder: Path) -> None:

@@ -50,7 +50,8 @@ def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: Predec
     if parent is None:
         return predecessor_folder(workshop, model, predecessor)
     assert model.checkpoint is not None
-    dense = dataclasses.replace(model, checkpoint=_reference_of(model.checkpoint, parent))
+    # Zeros that a dense model holds by chance are not to be kept, whatever is asked of the parent's model.
+    dense = dataclasses.replace(model, checkpoint=_reference_of(model.checkpoint, parent), keep_zeros=False)
     return predecessor_folder(workshop, dense, predecessor)
 
 
@@ -81,6 +82,8 @@ def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: Pred
     shape: dict[str, Any] = {"architecture": model.architecture, "vocabulary_size": model.vocabulary_size}
     if model.checkpoint is not None:
         shape = {"checkpoint": checkpoint_fingerprint(model.checkpoint, revision=model.revision)}
+    if model.keep_zeros:
+        shape["keep_zeros"] = True
     key = key_of(
         {
             "model": shape,

@@ -24,11 +24,13 @@ class Structure(_Typed):
     """What went, as fractions in [0, 1] of the reference's encoder, and what is left in each layer.
 
     ``removed`` and ``zeroed`` count the weights in the matrices of the encoder's layers; embeddings, heads,
-    biases and LayerNorm are not counted.
+    biases and LayerNorm are not counted. ``zeroed_total`` counts zeros in all parameters, as a fraction of all of the
+    reference's.
     """
 
     removed: float = 0.0
     zeroed: float = 0.0
+    zeroed_total: float = 0.0
     heads_removed: float = 0.0
     units_removed: float = 0.0
     layers_removed: float = 0.0
@@ -38,13 +40,18 @@ class Structure(_Typed):
 
 
 class Cost(_Typed):
-    """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens."""
+    """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
+
+    ``sparse_bytes`` is what ``disk_bytes`` would be with zeros left out: each parameter as a bitmask and float32 for
+    what is not 0, where that is smaller than float32 throughout; None where it nowhere is.
+    """
 
     parameters: int
     encoder_parameters: int
     flops: dict[int, int] = Field(default_factory=dict)
     peak_memory_bytes: dict[int, int] = Field(default_factory=dict)
     disk_bytes: int = 0
+    sparse_bytes: int | None = None
 
 
 class ModelFigures(_Typed):

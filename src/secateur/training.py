@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from secateur.data.batching import ResumableLoader
 from secateur.data.examples import Batch, Examples
 from secateur.errors import SecateurError
+from secateur.structure.masks import FixedZeros, apply_masks
 from secateur.tasks.base import Evaluator, Task
 
 CHECKPOINT = "last.ckpt"
@@ -80,7 +81,7 @@ class Optimization:
 
 
 class TrainingModule(TaskModule):
-    """A :class:`TaskModule` that trains.
+    """A :class:`TaskModule` that trains, and leaves weights that the model declares fixed at zero as they are.
 
     Args:
         name: of the phase, for messages.
@@ -88,6 +89,7 @@ class TrainingModule(TaskModule):
         optimization: how the weights follow it.
         weights: those that are trained; None: all that take a gradient.
         clip: "trained" clips by the gradients of what is trained, "all" by those of all of the model's weights.
+        fixed: weights whose zeros stay; None: those that the model declares.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class TrainingModule(TaskModule):
         optimization: Optimization,
         weights: Sequence[nn.Parameter] | None = None,
         clip: str = "trained",
+        fixed: FixedZeros | None = None,
     ) -> None:
         super().__init__(model, task)
         self.name = name
@@ -107,6 +110,13 @@ class TrainingModule(TaskModule):
         self.optimization = optimization
         self.trained_weights = weights
         self.clip = clip
+        # Taken before training, not from a checkpoint: a weight that only passes through 0 is not to stay there.
+        fixed = FixedZeros.of(model) if fixed is None else fixed
+        self.masks, self.maskable = fixed.masks, fixed.weights
+
+    def on_train_start(self) -> None:
+        """Bring the masks where the weights are, in their type."""
+        self.masks = {name: mask.to(self.maskable[name]) for name, mask in self.masks.items()}
 
     def training_step(self, batch: Batch) -> Tensor:
         """One forward pass; a loss that is no number ends the run."""
@@ -136,6 +146,15 @@ class TrainingModule(TaskModule):
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Forget all gradients, also of weights that the clip counts and the optimizer does not have."""
         self.zero_grad()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Zero the gradients of fixed weights, before they are clipped.
+
+        Where a gradient is 0 from the first step on, so are Adam's moments; then neither its step nor decay moves a 0.
+        """
+        pairs = [(self.maskable[name].grad, mask) for name, mask in self.masks.items()]
+        fixed = [(gradient, mask) for gradient, mask in pairs if gradient is not None]
+        apply_masks([gradient for gradient, _ in fixed], [mask for _, mask in fixed])
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Clip here, not in the trainer: Lightning refuses its own clipping with a fused optimizer."""

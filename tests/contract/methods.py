@@ -1,8 +1,8 @@
 """One row for each method: what the contract suite needs to know to run it. A new method joins with one row here.
 
 A full cross of methods and architectures would take minutes. What methods do, they do through anatomies, gates and
-surgery; so all methods run on BERT, and on every architecture one that scores, one that trains gates and one that puts
-other layers in.
+surgery, or through the layers' matrices; so all methods run on BERT, and on every architecture one that scores, one
+that trains gates, one that puts other layers in and one that steps on weights.
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ _THESEUS = Row(
     reached=_THIRD,
     phases=("replace", "recover"),
 )
+_RPP = Row(
+    name="rpp",
+    own_overrides=("sparsity=0.6", "method.steps.prune.reweight_every=2"),
+    reached={"zeroed": 0.6},
+    phases=("prune", "recover"),
+)
 
 METHODS = [
     Row(name="finetune", phases=()),
@@ -98,7 +104,15 @@ METHODS = [
         reached=_THIRD,
         phases=("drop", "recover"),
     ),
+    Row(name="magnitude", own_overrides=("sparsity=0.6",), reached={"zeroed": 0.6, "removed": 0.0}),
+    Row(
+        name="nip",
+        own_overrides=("sparsity=0.6", "method.steps.prune.update_every=2"),
+        reached={"zeroed": 0.6, "removed": 0.0},
+        phases=("prune", "recover"),
+    ),
     *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_THESEUS, architecture=architecture) for architecture in sorted(ANATOMIES)),
+    *(replace(_RPP, architecture=architecture) for architecture in sorted(ANATOMIES)),
 ]

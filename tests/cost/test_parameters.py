@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from secateur.cost import encoder_matrices, parameter_counts, structure_of
+from secateur.cost import bitmask_saving, encoder_matrices, parameter_counts, structure_of
 
 # one layer of the dense model: four 32 × 32 projections and two 32 × 48 ones
 PER_HEAD = 4 * 32 * 8
@@ -77,3 +77,26 @@ def test_biases_and_embeddings_are_no_part_of_the_structure(dense, shrink):
         small.bert.embeddings.word_embeddings.weight.zero_()
         small.bert.encoder.layer[0].output.dense.bias.zero_()
     assert structure_of(small, reference=dense).zeroed == 0
+
+
+def test_zeros_of_all_parameters_stand_beside_those_of_the_encoder(dense, shrink):
+    small = shrink(heads=[4, 4, 4], units=[48, 48, 48])
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter.fill_(1.0)
+        small.bert.encoder.layer[1].output.dense.weight.zero_()
+        small.bert.embeddings.position_embeddings.weight.zero_()
+    structure = structure_of(small, reference=dense)
+    assert structure.zeroed == pytest.approx(48 * 32 / (3 * PER_LAYER))
+    assert structure.zeroed_total == pytest.approx((48 * 32 + 40 * 32) / parameter_counts(dense)[0])
+
+
+def test_a_bitmask_saves_where_enough_is_zero(dense):
+    with torch.no_grad():
+        for parameter in dense.parameters():
+            parameter.fill_(1.0)
+        assert bitmask_saving(dense) == 0
+        dense.bert.encoder.layer[0].output.dense.weight[:, :24] = 0
+        dense.bert.encoder.layer[1].output.dense.weight[0, 0] = 0
+    # Half of 32 × 48 weights are left out, for a bit each; one zero alone is not worth a mask.
+    assert bitmask_saving(dense) == 4 * 32 * 24 - 32 * 48 // 8

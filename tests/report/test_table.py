@@ -231,6 +231,24 @@ def test_the_widest_table_keeps_every_figure_whole_at_100_columns():
         assert figure in text
 
 
+def test_zeros_stand_side_by_side_with_what_they_save_and_without_a_speed():
+    record = make_record(method="rpp", sparsity=0.8)
+    record.compressed.structure = Structure(zeroed=0.8, zeroed_total=0.3761)
+    record.compressed.cost.disk_bytes, record.compressed.cost.sparse_bytes = 440_000_000, 211_000_000
+    text = text_of([record])
+    (line,) = (line.split() for line in text.splitlines() if line.startswith("rpp") and "0.376" in line)
+    assert line == ["rpp", "0.8", "1", "0.800", "0.376", "440M", "211M"]
+    assert "zeros gain no speed" in text and "a bit for each weight" in text
+
+
+@pytest.mark.parametrize("zeroed", [0.0, 1e-4])
+def test_a_few_zeros_are_no_sparsity(zeroed):
+    record = make_record()
+    record.compressed.structure = Structure(removed=0.5, zeroed=zeroed, zeroed_total=zeroed)
+    text = text_of([record])
+    assert "zero" not in text and "stored sparse" not in text
+
+
 def test_names_that_look_like_markup_are_shown_as_they_are():
     assert "[bold]" in text_of([make_record(method="[bold]")])
 

@@ -10,10 +10,11 @@ from transformers import PreTrainedModel
 from secateur.cost.flops import count_flops
 from secateur.cost.latency import measure_latency
 from secateur.cost.memory import disk_bytes, peak_memory
-from secateur.cost.parameters import encoder_matrices, parameter_counts, structure_of
+from secateur.cost.parameters import bitmask_saving, encoder_matrices, parameter_counts, structure_of
 from secateur.record import Cost
 
 __all__ = [
+    "bitmask_saving",
     "cost_of",
     "count_flops",
     "disk_bytes",
@@ -35,10 +36,12 @@ def cost_of(model: PreTrainedModel, folder: Path, *, lengths: Iterable[int]) -> 
     """
     total, encoder = parameter_counts(model)
     lengths = sorted(set(lengths))
+    size, saving = disk_bytes(folder), bitmask_saving(model)
     return Cost(
         parameters=total,
         encoder_parameters=encoder,
         flops={length: count_flops(model, length=length) for length in lengths},
         peak_memory_bytes={length: peak_memory(model, length=length) for length in lengths},
-        disk_bytes=disk_bytes(folder),
+        disk_bytes=size,
+        sparse_bytes=size - saving if saving else None,
     )

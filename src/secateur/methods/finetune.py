@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from secateur.distillation import Distillation, Objective
 from secateur.methods.base import Context, Passes, State, Step, fit
 from secateur.methods.trained_parts import TrainedParts
@@ -45,24 +47,28 @@ class FineTuning(Step):
             warmup_ratio=warmup_ratio,
             max_grad_norm=max_grad_norm,
         )
-        self.trained = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
+        self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
         self.distillation = distillation
 
     def run(self, state: State, context: Context) -> State:
         """Train, and leave the same model with other weights."""
-        weights = self.trained.of(state.model)
+        weights = self.parts.of(state.model)
         module = TrainingModule(
-            state.model,
-            context.task,
-            name=context.name,
-            objective=objective_of(context, self.distillation),
-            optimization=self.optimization,
-            weights=weights,
-            clip=self.trained.clip,
+            state.model, context.task, weights=weights, clip=self.parts.clip, **self.training(context)
         )
-        with self.trained.without_needless_gradients(state.model, weights), accelerate_training(state.model):
+        with self.parts.without_needless_gradients(state.model, weights):
+            return self.trained(module, context)
+
+    def training(self, context: Context) -> dict[str, Any]:
+        """What the phase's :class:`secateur.training.TrainingModule` takes beside the model and its task."""
+        objective = objective_of(context, self.distillation)
+        return {"name": context.name, "objective": objective, "optimization": self.optimization}
+
+    def trained(self, module: TrainingModule, context: Context) -> State:
+        """Fit ``module``, and leave its model as other steps expect it."""
+        with accelerate_training(module.model):
             fit(module, context, self.passes)
-        return State(model=state.model.eval())
+        return State(model=module.model.eval())
 
     def examples_seen(self, context: Context) -> int:
         """Windows of the training split, once per epoch."""

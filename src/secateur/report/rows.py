@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 from secateur.record import ModelFigures, Record, Runtime
 
 DENSE = "dense"
-FRACTIONS = ("removed", "zeroed", "heads_removed", "units_removed", "layers_removed", "layers_decomposed")
-SIZES = ("parameters", "encoder_parameters", "flops", "disk_bytes")
+FRACTIONS = (
+    *("removed", "zeroed", "zeroed_total"),
+    *("heads_removed", "units_removed", "layers_removed", "layers_decomposed"),
+)
+SIZES = ("parameters", "encoder_parameters", "flops", "disk_bytes", "sparse_bytes")
 
 # Where a run was kept or logged, and how often it was tried, changes nothing in its outcome.
 _IGNORED = frozenset({"seed", "sweep", "paths", "logger", "callbacks", "hydra", "force", "retry"})
@@ -91,6 +94,11 @@ class Row:
     def score(self) -> Stat | None:
         """The score on the task's own metric."""
         return self.scores.get(self.metric)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether so much of the encoder is zero that a table shows it; a few zeros any model has."""
+        return "zeroed" in self.figures and self.figures["zeroed"].mean >= 0.005
 
     @property
     def headline(self) -> Setting | None:

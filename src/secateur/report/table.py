@@ -33,6 +33,8 @@ def render_rows(rows: Sequence[Row]) -> Table:
     for members in sections.values():
         page.add_row(Text(_title(members), "bold"))
         page.add_row(_section(members, marks, _columns(members)))
+        if sparse := [row for row in members if row.is_sparse]:
+            page.add_row(_section(sparse, marks, _ZEROS))
         if exported := [row for row in members if row.onnx]:
             page.add_row(_section(exported, marks, _RUNTIMES))
         page.add_row()
@@ -51,6 +53,13 @@ _RUNTIMES: dict[str, Callable[[Row], str]] = {
     "  PyTorch ms": lambda row: _plus_minus(row.timings[row.headline].p50 if row.headline else None, decimals=1),
     "  ONNX Runtime ms": lambda row: _plus_minus(row.onnx.p50 if row.onnx else None, decimals=1),
     "  ONNX speed-up": lambda row: _plus_minus(row.onnx.speedup if row.onnx else None, decimals=2),
+}
+_ZEROS: dict[str, Callable[[Row], str]] = {
+    **_ASKED,
+    "  zeroed in the encoder": lambda row: _steady(row.figures.get("zeroed"), decimals=3),
+    "  of all parameters": lambda row: _steady(row.figures.get("zeroed_total"), decimals=3),
+    "  bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
+    "  stored sparse": lambda row: _scaled(row.figures.get("sparse_bytes")),
 }
 
 
@@ -82,7 +91,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
         "bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
         " speed-up": lambda row: f" {_plus_minus(row.speedup, decimals=2)}",
     }
-    if not any(row.figures["zeroed"].mean for row in rows if "zeroed" in row.figures):
+    if not any(row.is_sparse for row in rows):
         del columns["zeroed"]
     return columns
 
@@ -104,6 +113,9 @@ def _caption(rows: Sequence[Row]) -> str:
     lines = ["n seeds, mean ± standard deviation; kept % and speed-up are against the dense model"]
     lines += [f"FLOPs of one forward pass over {lengths}"] if lengths else []
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
+    if any(row.is_sparse for row in rows):
+        lines.append("zeros gain no speed, dense kernels multiply them too; stored sparse: a bit for each weight, and")
+        lines.append("float32 for those that are not 0")
     if any(row.onnx for row in timed):
         lines.append("ms per batch at the same setting; ONNX speed-up with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):

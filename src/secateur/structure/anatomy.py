@@ -47,6 +47,11 @@ class Anatomy:
     positions_follow_padding: bool = False
     has_token_types: bool = True
 
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """The six linear projections of a layer, whose weights are the encoder's matrices."""
+        return (self.query, self.key, self.value, self.attention_output, self.up, self.down)
+
 
 _BERT = Anatomy(
     layers="encoder.layer",

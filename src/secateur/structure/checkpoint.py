@@ -28,6 +28,7 @@ from transformers import (
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
+from secateur.structure.masks import hand_on
 from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, auto_class_of
 from secateur.structure.surgery import describe_structure, structure_sizes
 
@@ -112,10 +113,11 @@ def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) ->
 
 
 def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel:
-    """Give ``model``, which has a head, the weights of ``body``, which has none; a pooler that it lacks is left out."""
+    """Give ``model``, which has a head, the weights and fixed zeros of ``body``; a pooler that it lacks is left out."""
     weights = body.state_dict()
     target = model.base_model
     target.load_state_dict({name: weights[name] for name in target.state_dict()})
+    hand_on(body, model)
     return model
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.structure.anatomy import anatomy_of, layers_of
+from secateur.structure.masks import keep_declared
 from secateur.structure.surgery import describe_structure, remove_heads, remove_units, structure_sizes
 
 UNITS = ("layer", "attention", "ffn")
@@ -34,6 +35,7 @@ def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
                 module.__dict__["layer_idx"] = number
     model.config.num_hidden_layers = len(layers)
     model.config.secateur = describe_structure(model)
+    keep_declared(model)
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> None:

@@ -20,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
 from secateur.structure.gates import PerGate
+from secateur.structure.masks import keep_declared
 from secateur.structure.modeling_secateur import keep_heads, keep_units
 
 # What the modelling file needs to find its way, of all that an anatomy says.
@@ -61,7 +62,7 @@ def remove_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
     paths, head_size = _paths(model), head_size_of(model.config)
     for layer, indices in zip(layers_of(model), keep, strict=True):
         keep_heads(layer, indices, paths=paths, head_size=head_size)
-    model.config.secateur = describe_structure(model)
+    _write_down(model)
 
 
 def remove_units(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
@@ -69,7 +70,7 @@ def remove_units(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
     paths = _paths(model)
     for layer, indices in zip(layers_of(model), keep, strict=True):
         keep_units(layer, indices, paths=paths)
-    model.config.secateur = describe_structure(model)
+    _write_down(model)
 
 
 def round_up(gates: PerGate, *, round_to: int, importance: PerGate | None = None) -> PerGate:
@@ -151,6 +152,11 @@ def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -
                     f"gates for {kind} of layer {layer} have shape {tuple(gate.shape)}, "
                     f"the layer has {size} {kind}: use gates made for this model"
                 )
+
+
+def _write_down(model: PreTrainedModel) -> None:
+    model.config.secateur = describe_structure(model)
+    keep_declared(model)
 
 
 def _paths(model: PreTrainedModel) -> dict[str, str]:

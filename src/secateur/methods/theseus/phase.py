@@ -21,6 +21,7 @@ from secateur.methods.trained_parts import TrainedParts
 from secateur.speed import accelerate_training
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import set_layers, swapped_layers
+from secateur.structure.masks import FixedZeros
 from secateur.training import Optimization
 
 
@@ -73,7 +74,7 @@ class Replacement(Step):
         self.needs_pretrained = init == "pretrained"
         self.remove = remove
         self.mixes = [sorted(set(mix)) for mix in mixes or ()]
-        self.trained = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
+        self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
         self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         self.optimization = Optimization(
             learning_rate=learning_rate,
@@ -106,8 +107,10 @@ class Replacement(Step):
         source = layers_of(context.pretrained()) if self.needs_pretrained else predecessor
         successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
         modules = pair_up(predecessor, successor, modules=self.modules or left)
+        with swapped_layers(model, successor):
+            fixed = FixedZeros.of(model)
         with swapped_layers(model, modules):
-            self._fit(model, modules, context)
+            self._fit(model, modules, fixed, context)
         details = {"mixes": [_scored(model, modules, mix, context) for mix in self.mixes]} if self.mixes else {}
         set_layers(model, successor)
         return State(model=model.eval(), details=details)
@@ -116,9 +119,9 @@ class Replacement(Step):
         """Windows of the training split, once per epoch."""
         return self.passes.examples(context)
 
-    def _fit(self, model: PreTrainedModel, modules: Sequence[Replaceable], context: Context) -> None:
+    def _fit(self, model: PreTrainedModel, modules: Sequence[Replaceable], fixed: FixedZeros, context: Context) -> None:
         layers = [weight for module in modules for weight in module.successor.parameters()]
-        weights = self.trained.of(model, layers=layers)
+        weights = self.parts.of(model, layers=layers)
         module = ReplacementTraining(
             model,
             context.task,
@@ -126,12 +129,13 @@ class Replacement(Step):
             objective=objective_of(context, self.distillation),
             optimization=self.optimization,
             weights=weights,
-            clip=self.trained.clip,
+            clip=self.parts.clip,
+            fixed=fixed,
             modules=modules,
             schedule=self.schedule,
             draws=SharedDraws(context.seed),
         )
-        with self.trained.without_needless_gradients(model, weights), accelerate_training(model):
+        with self.parts.without_needless_gradients(model, weights), accelerate_training(model):
             fit(module, context, self.passes)
 
 

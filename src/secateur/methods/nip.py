@@ -1,0 +1,170 @@
+"""New iterative pruning: masks that grow while the model trains, the baseline of Guo et al. (arXiv 1909.12486).
+
+The paper does not print its schedule; this one is cubic (Zhu, Gupta: To prune, or not to prune, arXiv 1710.01878).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from secateur.distillation import Distillation
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State
+from secateur.methods.finetune import FineTuning
+from secateur.methods.ranking import Amount, Matrices
+from secateur.structure.masks import apply_masks, declare
+from secateur.tasks.base import Task
+from secateur.training import TrainingModule
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """When sparsity grows.
+
+    Attributes:
+        update_every: optimizer steps from one mask to the next, at least 1; the last step has one, too.
+        start, end: shares of the phase between which it grows, 0 <= start < end <= 1.
+    """
+
+    update_every: int
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if self.update_every < 1:
+            raise SecateurError(f"update_every={self.update_every}: must be at least 1 optimizer step")
+        if not 0 <= self.start < self.end <= 1:
+            raise SecateurError(f"ramp_start={self.start}: must lie below ramp_end={self.end}, and both in [0, 1]")
+
+    def is_due(self, done: int, steps: int) -> bool:
+        """Whether a mask is made once ``done`` of ``steps`` steps are taken."""
+        return done % self.update_every == 0 or done == steps
+
+    def grown(self, progress: float) -> float:
+        """How much of the way sparsity has come, in [0, 1] (Zhu and Gupta, eq. 1)."""
+        along = (progress - self.start) / (self.end - self.start)
+        return 1 - (1 - min(1.0, max(0.0, along))) ** 3
+
+
+class GradualTraining(TrainingModule):
+    """Trains all weights but those of a mask that grows; what it closes stays closed."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        *,
+        matrices: Matrices,
+        amount: Amount,
+        ramp: Ramp,
+        seed: int,
+        **training: Any,
+    ) -> None:
+        super().__init__(model, task, **training)
+        self.matrices = matrices
+        self.amount = amount
+        self.ramp = ramp
+        self.seed = seed
+        target = amount.target
+        self.initial_share = min(1.0, matrices.sparsity / target) if target else 1.0
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, *arguments: Any, **options: Any) -> None:
+        """The optimizer's step, and where it is due a mask."""
+        done, steps = self.trainer.global_step + 1, self.trainer.max_steps
+        super().optimizer_step(epoch, batch_idx, optimizer, *arguments, **options)
+        if self.ramp.is_due(done, steps):
+            grown = self.ramp.grown(done / steps)
+            self._close(optimizer, share=self.initial_share + (1 - self.initial_share) * grown)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A mask holds until the next."""
+        checkpoint["masks"] = {name: mask.bool() for name, mask in self.masks.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on under the same; they are brought to the weights when training starts."""
+        self.masks = checkpoint["masks"]
+
+    @torch.no_grad()
+    def _close(self, optimizer: Any, *, share: float) -> None:
+        """Zero what goes, and Adam's moments of it, so that from now on masked gradients are enough."""
+        masks = self.amount.masks(self.matrices.weights, seed=self.seed, share=share)
+        for (name, weight), mask in zip(self.matrices.by_name.items(), masks, strict=True):
+            self.masks[name] = mask.to(weight)
+        weights = list(self.matrices.by_name.values())
+        states = [optimizer.state[weight] for weight in weights]
+        for tensors in (weights, *([state[moment] for state in states] for moment in MOMENTS)):
+            apply_masks(tensors, [self.masks[name] for name in self.matrices.by_name])
+
+
+class Gradual(FineTuning):
+    """Prune by magnitude, a little more at a time, while the model trains on the task.
+
+    Args:
+        amount: how many go in the end, and which.
+        update_every, ramp_start, ramp_end: see :class:`Ramp`.
+        include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number.
+        epochs, batch_size, accumulate_grad_batches, learning_rate, weight_decay, warmup_ratio, max_grad_norm,
+            distillation: as in :class:`secateur.methods.finetune.FineTuning`.
+    """
+
+    def __init__(
+        self,
+        *,
+        amount: Amount,
+        update_every: int,
+        ramp_start: float,
+        ramp_end: float,
+        epochs: float,
+        batch_size: int,
+        learning_rate: float,
+        accumulate_grad_batches: int,
+        weight_decay: float,
+        warmup_ratio: float,
+        max_grad_norm: float,
+        include: Sequence[str] = (),
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            accumulate_grad_batches=accumulate_grad_batches,
+            weight_decay=weight_decay,
+            warmup_ratio=warmup_ratio,
+            max_grad_norm=max_grad_norm,
+            distillation=distillation,
+            evaluate=evaluate,
+        )
+        self.amount = amount
+        self.ramp = Ramp(update_every=update_every, start=ramp_start, end=ramp_end)
+        self.include = tuple(include)
+
+    def run(self, state: State, context: Context) -> State:
+        """Train and prune.
+
+        Raises:
+            SecateurError: if the model is sparser already, or lacks a matrix to include.
+        """
+        matrices = Matrices(state.model, include=self.include)
+        if self.amount.sparsity is not None:
+            matrices.check_target(self.amount.sparsity)
+        module = GradualTraining(
+            state.model,
+            context.task,
+            matrices=matrices,
+            amount=self.amount,
+            ramp=self.ramp,
+            seed=context.seed,
+            **self.training(context),
+        )
+        after = self.trained(module, context)
+        declare(after.model, matrices.patterns)
+        return dataclasses.replace(after, details={"zeroed": matrices.sparsity})

@@ -1,0 +1,182 @@
+"""Which weights of a matrix go: the smallest, or any, as many as asked for, of each matrix or of all together.
+
+A mask is boolean, in the shape of its matrix, and False where the weight goes. What is zero already goes first, so that
+a mask never brings a weight back.
+
+Shapes: O rows of a matrix (outputs), I columns (inputs), G groups of M columns, N weights; in N:M, N of M are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from secateur.errors import SecateurError
+from secateur.methods.threshold import whole
+from secateur.structure.masks import apply_masks, declare, layer_patterns, matching, zero_fraction
+
+RANKINGS = ("magnitude", "random")
+SCOPES = ("matrix", "global")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How many weights go, and which.
+
+    Attributes:
+        sparsity: fraction of zeros, in [0, 1).
+        pattern: instead, "N:M": of every M weights of a row that follow one another at most N stay.
+        ranking: "magnitude": the smallest go; "random": any do, the control.
+        scope: "matrix": every matrix loses the same fraction; "global": the smallest of all matrices go.
+    """
+
+    sparsity: float | None = None
+    pattern: str | None = None
+    ranking: str = "magnitude"
+    scope: str = "matrix"
+
+    def __post_init__(self) -> None:
+        for name, known in (("ranking", RANKINGS), ("scope", SCOPES)):
+            if getattr(self, name) not in known:
+                raise SecateurError(f"{name}={getattr(self, name)}: must be one of {', '.join(known)}")
+        if self.pattern is not None and self.sparsity is not None:
+            raise SecateurError(f"pattern={self.pattern}: goes with sparsity=null, not with sparsity={self.sparsity}")
+        if self.pattern is not None:
+            _parsed(self.pattern)
+            if self.scope == "global":
+                raise SecateurError(f"scope=global: has no effect beside pattern={self.pattern}; set scope=matrix")
+        elif self.sparsity is None:
+            raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.pattern")
+        elif not 0 <= self.sparsity < 1:
+            raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
+
+    @property
+    def target(self) -> float:
+        """The fraction of zeros that this comes to."""
+        if self.pattern is None:
+            assert self.sparsity is not None
+            return self.sparsity
+        kept, group = _parsed(self.pattern)
+        return 1 - kept / group
+
+    def masks(self, groups: Sequence[Sequence[Tensor]], *, seed: int, share: float = 1.0) -> list[Tensor]:
+        """What stays, in the order of the matrices, groups on end.
+
+        Args:
+            groups: matrices; with ``scope="global"`` those of a group are ranked together.
+            seed: of a random ranking, which is the same for every ``share``.
+            share: of the target, in [0, 1]; masks of a larger share lie within those of a smaller one.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        scores = [[self._scores(matrix.detach(), generator) for matrix in group] for group in groups]
+        if self.pattern is not None:
+            kept, width = _parsed(self.pattern)
+            kept = width - whole(share, width - kept)
+            return [keep_of_every(score, kept=kept, group=width) for group in scores for score in group]
+        ranked = scores if self.scope == "global" else [[score] for group in scores for score in group]
+        return [mask for group in ranked for mask in keep_largest(group, sparsity=share * self.target)]
+
+    def _scores(self, matrix: Tensor, generator: torch.Generator) -> Tensor:
+        if self.ranking == "magnitude":
+            return matrix.abs()
+        drawn = 1 - torch.rand(matrix.shape, generator=generator)  # in (0, 1]: 0 is for what is gone already
+        return drawn.to(matrix.device) * (matrix != 0)
+
+
+class Matrices:
+    """The matrices of a model that a method prunes: the encoder's layers', and others on request.
+
+    Args:
+        include: patterns as in :mod:`secateur.structure.masks`; what they name reaches the same fraction apart.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, include: Iterable[str] = ()) -> None:
+        self.patterns = [*layer_patterns(model.config), *include]
+        layers = matching(model, layer_patterns(model.config))
+        for pattern in include:
+            if not matching(model, [pattern]):
+                raise SecateurError(
+                    f"include={pattern}: the model has no such matrix; give names from the base model, with * for a "
+                    "layer's number, such as embeddings.word_embeddings.weight"
+                )
+        others = {name: weight for name, weight in matching(model, include).items() if name not in layers}
+        self.groups = [group for group in (layers, others) if group]
+        self.by_name = {**layers, **others}
+
+    @property
+    def weights(self) -> list[list[Tensor]]:
+        """Of each group."""
+        return [list(group.values()) for group in self.groups]
+
+    @property
+    def sparsity(self) -> float:
+        """Of the encoder's layers."""
+        return zero_fraction(self.groups[0].values())
+
+    def check_target(self, sparsity: float) -> None:
+        """Refuse what would bring weights of the encoder's layers back.
+
+        Raises:
+            SecateurError: if more of them are zero already.
+        """
+        layers = self.groups[0].values()
+        asked = whole(sparsity, sum(weight.numel() for weight in layers))
+        if sum(weight.numel() - int(weight.count_nonzero()) for weight in layers) > asked:
+            raise SecateurError(
+                f"sparsity={sparsity:g}: the model to start from has {self.sparsity:.4f} zeros already; ask for more"
+            )
+
+
+def zero_out(model: PreTrainedModel, matrices: Matrices, masks: Sequence[Tensor]) -> None:
+    """Zero what ``masks`` close, and declare it fixed."""
+    weights = list(matrices.by_name.values())
+    apply_masks(
+        [weight.data for weight in weights], [mask.to(weight) for weight, mask in zip(weights, masks, strict=True)]
+    )
+    declare(model, matrices.patterns)
+
+
+def keep_largest(scores: Sequence[Tensor], *, sparsity: float) -> list[Tensor]:
+    """Masks that close the lowest of all ``scores`` together: the smallest number that is not below ``sparsity``.
+
+    Of equals the first go.
+    """
+    score_N = torch.cat([score.flatten() for score in scores])
+    kept_N = _without_lowest(score_N, whole(sparsity, len(score_N)))
+    parts = kept_N.split([score.numel() for score in scores])
+    return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
+
+
+def keep_of_every(score_OI: Tensor, *, kept: int, group: int) -> Tensor:
+    """A mask that leaves the ``kept`` largest of every ``group`` inputs of a row; a last, shorter group as many."""
+    rows, columns = score_OI.shape
+    missing = -columns % group
+    padded_OGM = functional.pad(score_OI, (0, missing), value=-1.0).reshape(rows, (columns + missing) // group, group)
+    best_OGN = padded_OGM.argsort(dim=-1, descending=True, stable=True)[..., :kept]
+    mask_OGM = torch.zeros_like(padded_OGM, dtype=torch.bool).scatter_(-1, best_OGN, True)
+    return mask_OGM.flatten(1)[:, :columns]
+
+
+def _without_lowest(score_N: Tensor, count: int) -> Tensor:
+    if count == 0:
+        return torch.ones_like(score_N, dtype=torch.bool)
+    limit = score_N.kthvalue(count).values
+    kept_N = score_N > limit
+    # All below the limit go, and of those at it as many as are still missing.
+    missing = count - int((score_N < limit).sum())
+    kept_N[(score_N == limit).nonzero().flatten()[missing:]] = True
+    return kept_N
+
+
+def _parsed(pattern: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+):(\d+)", str(pattern))
+    kept, group = map(int, match.groups()) if match else (0, 0)
+    if not 0 < kept < group:
+        raise SecateurError(f'pattern={pattern}: must be "N:M", N of every M weights kept, 0 < N < M, such as "2:4"')
+    return kept, group

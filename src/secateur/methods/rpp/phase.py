@@ -1,0 +1,91 @@
+"""The pruning phase: train under a reweighted ℓ1 penalty by proximal steps, and fix the zeros that they leave."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from secateur.distillation import Distillation
+from secateur.methods.base import Context, State
+from secateur.methods.finetune import FineTuning
+from secateur.methods.ranking import Amount, Matrices, zero_out
+from secateur.methods.rpp.shrinkage import Penalty
+from secateur.methods.rpp.training import ProximalTraining
+
+
+class Proximal(FineTuning):
+    """Reweighted proximal pruning (Guo et al., arXiv 1909.12486), on the task's loss.
+
+    Args:
+        sparsity: fraction of zeros in the matrices of the encoder's layers, in [0, 1); reached exactly.
+        gamma: γ instead of a target, above 0.
+        reweight, reweight_every, epsilon, prox_scale: see :class:`secateur.methods.rpp.shrinkage.Penalty`.
+        include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number;
+            they reach the same fraction, with a γ of their own.
+        epochs, batch_size, accumulate_grad_batches, learning_rate, weight_decay, warmup_ratio, max_grad_norm,
+            distillation: as in :class:`secateur.methods.finetune.FineTuning`.
+    """
+
+    def __init__(
+        self,
+        *,
+        sparsity: float | None,
+        gamma: float | None,
+        reweight: bool,
+        reweight_every: int,
+        epsilon: float,
+        prox_scale: str,
+        epochs: float,
+        batch_size: int,
+        learning_rate: float,
+        accumulate_grad_batches: int,
+        weight_decay: float,
+        warmup_ratio: float,
+        max_grad_norm: float,
+        include: Sequence[str] = (),
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            accumulate_grad_batches=accumulate_grad_batches,
+            weight_decay=weight_decay,
+            warmup_ratio=warmup_ratio,
+            max_grad_norm=max_grad_norm,
+            distillation=distillation,
+            evaluate=evaluate,
+        )
+        self.penalty = Penalty(
+            sparsity=sparsity,
+            gamma=gamma,
+            reweight=reweight,
+            every=reweight_every,
+            epsilon=epsilon,
+            scale=prox_scale,
+        )
+        self.include = tuple(include)
+
+    def run(self, state: State, context: Context) -> State:
+        """Train and shrink; with a target, zero the smallest that are still missing.
+
+        Raises:
+            SecateurError: if the model is sparser already, or lacks a matrix to include.
+        """
+        matrices = Matrices(state.model, include=self.include)
+        sparsity = self.penalty.sparsity
+        if sparsity is not None:
+            matrices.check_target(sparsity)
+        module = ProximalTraining(
+            state.model,
+            context.task,
+            groups=matrices.weights,
+            penalty=self.penalty,
+            **self.training(context),
+        )
+        after = self.trained(module, context)
+        details = {"gamma": module.shrinkage.first_gammas[0], "zeroed_by_steps": matrices.sparsity}
+        amount = Amount(sparsity=sparsity or 0.0, scope="global")
+        zero_out(after.model, matrices, amount.masks(matrices.weights, seed=context.seed))
+        return dataclasses.replace(after, details={**details, "zeroed": matrices.sparsity})

@@ -1,0 +1,125 @@
+"""What the proximal phase does after each optimizer step: reweight and choose γ now and then, shrink always."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from secateur.errors import SecateurError
+from secateur.methods.rpp.calibration import boundary_for, gamma_for
+from secateur.methods.rpp.proximal import adam_denominators, proximal_step, reweighted
+
+SCALES = ("scalar", "adam")
+
+# γ aims so much below the target, which is then reached by zeroing the smallest that are left: zeros cannot be undone,
+# and what the data do to the weights is not in the law.
+_MARGIN = 0.002
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """How weights are shrunk.
+
+    Attributes:
+        sparsity: fraction of zeros to reach; γ follows from it, and is corrected at every reweighting.
+        gamma: γ itself instead, above 0.
+        reweight: α = 1 / (|w| + ε); False leaves α = 1, the ℓ1 norm.
+        every: optimizer steps from one reweighting (and correction of γ) to the next, at least 1.
+        epsilon: ε, above 0.
+        scale: "scalar": a weight's threshold is λ γ α; "adam": divided by √v̂ as Adam's step is.
+    """
+
+    sparsity: float | None
+    gamma: float | None
+    reweight: bool
+    every: int
+    epsilon: float
+    scale: str
+
+    def __post_init__(self) -> None:
+        if self.sparsity is not None and self.gamma is not None:
+            raise SecateurError(f"gamma={self.gamma}: goes with sparsity=null, not with sparsity={self.sparsity}")
+        if self.sparsity is None and self.gamma is None:
+            raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.gamma")
+        if self.sparsity is not None and not 0 <= self.sparsity < 1:
+            raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
+        for name, value in {"gamma": self.gamma, "epsilon": self.epsilon}.items():
+            if value is not None and value <= 0:
+                raise SecateurError(f"{name}={value}: must be above 0")
+        if self.every < 1:
+            raise SecateurError(f"reweight_every={self.every}: must be at least 1 optimizer step")
+        if self.scale not in SCALES:
+            raise SecateurError(f"prox_scale={self.scale}: must be one of {', '.join(SCALES)}")
+
+
+@dataclass(kw_only=True)
+class Shrinkage:
+    """The penalty on groups of matrices, each with a γ of its own. Its state is a checkpoint's, to the bit.
+
+    Attributes:
+        first_gammas: γ of each group as it was first chosen.
+    """
+
+    penalty: Penalty
+    groups: list[list[Tensor]]
+    alphas: list[list[Tensor]] = field(default_factory=list)
+    gammas: list[float] = field(default_factory=list)
+    first_gammas: list[float] = field(default_factory=list)
+
+    def after_step(self, optimizer: Optimizer, *, step: int, step_sizes: Sequence[float]) -> None:
+        """Shrink all weights.
+
+        Args:
+            step: the number of the optimizer step that was taken, from 0.
+            step_sizes: learning rates of all steps of the phase.
+        """
+        metrics = [self._denominators(group, optimizer) for group in self.groups]
+        if step % self.penalty.every == 0:
+            self._renew(metrics, step_sizes[step:])
+        for group, alphas, gamma, metric in zip(self.groups, self.alphas, self.gammas, metrics, strict=True):
+            proximal_step(group, alphas, size=step_sizes[step] * gamma, denominators=metric)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed phase needs."""
+        return {"alphas": self.alphas, "gammas": self.gammas, "first_gammas": self.first_gammas}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        devices = [[weight.device for weight in group] for group in self.groups]
+        self.alphas = [
+            [a.to(d) for a, d in zip(*pair, strict=True)] for pair in zip(state["alphas"], devices, strict=True)
+        ]
+        self.gammas, self.first_gammas = list(state["gammas"]), list(state["first_gammas"])
+
+    def _renew(self, metrics: Sequence[list[Tensor] | None], step_sizes: Sequence[float]) -> None:
+        if self.penalty.reweight or not self.alphas:
+            self.alphas = [self._prices(group) for group in self.groups]
+        if self.penalty.gamma is not None:
+            self.gammas = [self.penalty.gamma] * len(self.groups)
+        else:
+            pairs = zip(self.groups, metrics, strict=True)
+            self.gammas = [self._gamma(group, metric, step_sizes) for group, metric in pairs]
+        self.first_gammas = self.first_gammas or self.gammas
+
+    def _prices(self, group: list[Tensor]) -> list[Tensor]:
+        if self.penalty.reweight:
+            return reweighted(group, epsilon=self.penalty.epsilon)
+        return [torch.ones_like(weight) for weight in group]
+
+    def _gamma(self, group: list[Tensor], metric: list[Tensor] | None, step_sizes: Sequence[float]) -> float:
+        assert self.penalty.sparsity is not None
+        aim = max(0.0, self.penalty.sparsity - _MARGIN)
+        sizes = [weight.detach().abs() for weight in group]
+        if metric is not None:
+            # In Adam's metric w moves by γ λ α / d: the law holds for |w| · √d, and without reweighting for |w| · d.
+            torch._foreach_mul_(sizes, torch._foreach_sqrt(metric) if self.penalty.reweight else metric)
+        every = self.penalty.every if self.penalty.reweight else None
+        return gamma_for(boundary_for(sizes, sparsity=aim), step_sizes, every=every)
+
+    def _denominators(self, group: list[Tensor], optimizer: Optimizer) -> list[Tensor] | None:
+        return adam_denominators(group, optimizer) if self.penalty.scale == "adam" else None
