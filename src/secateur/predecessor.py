@@ -116,6 +116,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
         head=workshop.task.head_settings(workshop.data.examples["train"]),
         tokenizer=workshop.tokenizer,
         seed=seed,
+        keep_head=workshop.task.keeps_head,
     )
     context = workshop.context(name="predecessor", seed=seed, folder=work, teacher_outputs=_no_teacher)
     trained = phase.run(State(model=start), context).model
