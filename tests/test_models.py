@@ -233,3 +233,21 @@ def _fresh(settings: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: i
 def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(ours.equal(theirs) for ours, theirs in pairs)
+
+
+def test_a_language_model_s_heads_start_fresh_on_a_body_that_has_none(tokenizer, tmp_path):
+    """The body is kept; the output is tied to the embeddings; what is random follows from the seed."""
+    torch.manual_seed(3)
+    body = BertModel(BertConfig(**{**ARCHITECTURE, "model_type": "bert"}, vocab_size=len(tokenizer)))
+    save_model(body, tokenizer, tmp_path / "body")
+
+    def fresh(seed: int) -> Any:
+        model = model_config(checkpoint=str(tmp_path / "body"))
+        settings = {"auto_class": "AutoModelForPreTraining", "head": {}, "tokenizer": tokenizer, "keep_head": True}
+        return fresh_model(model, **settings, seed=seed)
+
+    one, same, other = (fresh(seed) for seed in (1, 1, 2))
+    assert _same(one.bert, body)
+    assert one.cls.predictions.decoder.weight is one.bert.embeddings.word_embeddings.weight
+    assert _same(one.cls, same.cls)
+    assert not _same(one.cls, other.cls)

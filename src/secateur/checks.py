@@ -101,6 +101,8 @@ def check_dataset(dataset: DatasetConfig) -> None:
         limit = getattr(dataset, name)
         if limit is not None and limit < 1:
             raise SecateurError(f"dataset.{name}={limit}: must be at least 1, or null for all")
+    if dataset.test_share is not None and not 0 < dataset.test_share < 1:
+        raise SecateurError(f"dataset.test_share={dataset.test_share}: must lie in (0, 1), or be null")
     # Beside the longest question, a window must move on by at least one token; 4 special tokens at the most.
     room = dataset.max_seq_length - lengths.get("max_question_length", 0) - 4
     if room < 1:

@@ -18,7 +18,7 @@ class DatasetConfig:
     hub: str | None
     hub_config: str | None
     revision: str | None
-    hub_test_split: str
+    hub_test_split: str | None
     data_dir: str | None
     train_files: Any
     test_files: Any
@@ -30,6 +30,7 @@ class DatasetConfig:
     max_seq_length: int
     column_names: list[str] | None = None
     quoting: bool = True
+    test_share: float | None = None
     max_question_length: int | None = None
     doc_stride: int | None = None
     task: dict[str, Any]
@@ -46,6 +47,7 @@ class DatasetConfig:
             train_files=_listed(self.train_files),
             test_files=_listed(self.test_files),
             file_names=self.file_names,
+            test_share=self.test_share,
             columns={ours: theirs for ours, theirs in self.columns.items() if theirs is not None},
             column_names=self.column_names,
             quoting=self.quoting,

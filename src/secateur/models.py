@@ -25,7 +25,7 @@ from secateur.config import ModelConfig
 from secateur.data.vocabulary import PAD_ID, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
-from secateur.structure.checkpoint import load_tokenizer, transplant, with_fresh_head
+from secateur.structure.checkpoint import load, load_tokenizer, transplant, with_fresh_head
 from secateur.structure.masks import declare, declared, layer_patterns
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
@@ -79,13 +79,21 @@ def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenize
 
 
 def fresh_model(
-    model: ModelConfig, *, auto_class: str, head: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int
+    model: ModelConfig,
+    *,
+    auto_class: str,
+    head: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    keep_head: bool = False,
 ) -> PreTrainedModel:
     """The model before it is trained on the task; what is random in it follows from ``seed``.
 
     Args:
-        auto_class: name of the Auto class that has the task's head, which is drawn anew for every checkpoint.
+        auto_class: name of the Auto class that has the task's head.
         head: settings of the config that the head has, such as ``num_labels``.
+        keep_head: what the checkpoint holds of such a head is kept, as that of a masked language model; otherwise it
+            is drawn anew for every checkpoint.
     """
     pl.seed_everything(seed, verbose=False)
     auto = getattr(transformers, auto_class)
@@ -94,14 +102,17 @@ def fresh_model(
         config.update({**head, "vocab_size": len(tokenizer)})
         return auto.from_config(config)
     if Path(model.checkpoint).is_dir():
-        fresh = with_fresh_head(model.checkpoint, auto_class=auto, **head)
+        make = load if keep_head else with_fresh_head
+        found = make(model.checkpoint, auto_class=auto, **head)
+    elif keep_head:
+        name, revision = model.checkpoint, model.revision
+        found = auto.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True, **head)
     else:
         name, revision = model.checkpoint, model.revision
         config = AutoConfig.from_pretrained(name, revision=revision, **head)
-        fresh = auto.from_config(config, dtype=torch.float32)
         body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
-        fresh = transplant(body, fresh)
-    return with_kept_zeros(fresh, model)
+        found = transplant(body, auto.from_config(config, dtype=torch.float32))
+    return with_kept_zeros(found, model)
 
 
 def with_kept_zeros(found: PreTrainedModel, model: ModelConfig) -> PreTrainedModel:

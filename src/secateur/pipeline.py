@@ -26,6 +26,7 @@ from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
+from secateur.tasks.base import Task
 from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,16 @@ def check_buildable(config: Config) -> dict[str, Step]:
     Raises:
         SecateurError: if a step, the task or the model cannot be as the config says.
     """
-    build(config.dataset.task, key="dataset.task")
-    build(config.distillation.loss, key="distillation.loss")
+    task: Task = build(config.dataset.task, key="dataset.task")
+    if build(config.distillation.loss, key="distillation.loss") is not None:
+        task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = {name: build(config.method["steps"][name], key=f"method.steps.{name}") for name in config.method["order"]}
     check_predecessor(config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
-    heads, units = planned_sizes(config_of(_vocabulary_owner(config)))
+    architecture = config_of(_vocabulary_owner(config))
+    task.check_architecture(architecture)
+    heads, units = planned_sizes(architecture)
     for step in steps.values():
         step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:

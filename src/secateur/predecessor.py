@@ -133,6 +133,7 @@ def pretrained_model(workshop: Workshop, model: ModelConfig, *, seed: int) -> Pr
         head=workshop.task.head_settings(workshop.data.examples["train"]),
         tokenizer=workshop.tokenizer,
         seed=seed,
+        keep_head=workshop.task.keeps_head,
     )
 
 

@@ -98,19 +98,23 @@ class ResumableLoader(DataLoader):
 def train_loader(
     dataset: Dataset[Any],
     *,
-    collate: Callable[[list[Any]], Any],
+    collate: Callable[..., Any],
     lengths: np.ndarray,
     batch_size: int,
     seed: int,
     processes: int = 1,
 ) -> ResumableLoader:
-    """Batches in an order of their own for each epoch; the loader never draws from the global generator."""
+    """Batches in an order of their own for each epoch; the loader never draws from the global generator.
+
+    Args:
+        collate: a batch of items, given ``seed`` and ``epoch`` beside them.
+    """
     sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed, processes=processes)
     return ResumableLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=lambda items: collate(items, seed=seed, epoch=sampler.epoch),
         generator=torch.Generator().manual_seed(seed),
     )
 

@@ -48,3 +48,10 @@ class Examples(TorchDataset[Any], ABC):
     @abstractmethod
     def collate(self, items: list[int]) -> Batch:
         """Lay items out as one padded batch; its ``items`` (B,) are their numbers in this split."""
+
+    def collate_in_training(self, items: list[int], *, seed: int, epoch: int) -> Batch:
+        """Like :meth:`collate`; what is left to chance in training follows from ``seed``, ``epoch`` and the item alone.
+
+        So a resumed run sees what an uninterrupted one sees, whoever shares a batch with whom.
+        """
+        return self.collate(items)

@@ -38,14 +38,29 @@ def load_tables(source: Source) -> dict[str, list[Table]]:
     Raises:
         SecateurError: if the hub cannot be reached, or data set, split or generator do not exist.
     """
+    return {
+        split: [_table(part, name, origin=origin) for name, origin, part in parts]
+        for split, parts in load_splits(source).items()
+    }
+
+
+def load_splits(source: Source) -> dict[str, list[tuple[str, str, datasets.Dataset]]]:
+    """The splits ``train`` and ``test`` of a source without local files, unread.
+
+    Returns:
+        For each split its parts: name, origin (for messages) and rows. ``test`` has none where the hub has none.
+
+    Raises:
+        SecateurError: as :func:`load_tables`.
+    """
     if source.generator is not None:
         splits, origin = _generate(source.generator), source.name
-        names = {"train": "train", "test": "test"}
+        names = {"train": ["train"], "test": ["test"]}
     else:
         splits, origin = _download(source), f"hub data set {source.hub}"
-        names = {"train": "train", "test": source.hub_test_split}
+        names = {"train": ["train"], "test": source.hub_test_split.split("+") if source.hub_test_split else []}
     return {
-        ours: [_from_dataset(splits, part, origin=origin) for part in theirs.split("+")]
+        ours: [(name, f"{origin}, split {name}", _split(splits, name, origin=origin)) for name in theirs]
         for ours, theirs in names.items()
     }
 
@@ -74,14 +89,16 @@ def _download(source: Source) -> Mapping[str, Any]:
         raise SecateurError(f"dataset.hub={source.hub}: {one_line(error)}; {remedy}") from error
 
 
-def _from_dataset(splits: Mapping[str, Any], name: str, *, origin: str) -> Table:
+def _split(splits: Mapping[str, Any], name: str, *, origin: str) -> datasets.Dataset:
     if name not in splits:
         raise SecateurError(
             f"{origin} has no split {name!r}, only {', '.join(splits)}; dataset.hub_test_split names the one to test on"
         )
-    split = splits[name]
-    columns = {column: _values(split, column) for column in split.column_names}
-    return Table(origin=f"{origin}, split {name}", name=name, columns=columns)
+    return splits[name]
+
+
+def _table(split: datasets.Dataset, name: str, *, origin: str) -> Table:
+    return Table(origin=origin, name=name, columns={column: _values(split, column) for column in split.column_names})
 
 
 def _values(split: datasets.Dataset, column: str) -> list[Any]:

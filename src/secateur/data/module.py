@@ -22,7 +22,7 @@ class TaskData:
         examples = self.examples["train"]
         return train_loader(
             examples,
-            collate=examples.collate,
+            collate=examples.collate_in_training,
             lengths=examples.lengths,
             batch_size=batch_size,
             seed=seed,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from datasets import DatasetDict, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 from transformers import PreTrainedTokenizerBase
 
 from secateur.config import DatasetConfig, ModelConfig
@@ -44,14 +44,16 @@ def prepare(
         texts = (text for split in ("train", "val") for text in task.texts(rows[split]))
         tokenizer = tokenizer_of(model, texts)
         tokenizer.save_pretrained(partial / "tokenizer")
-        tokenized = {name: task.tokenize(split, tokenizer, lengths) for name, split in rows.items()}
-        DatasetDict(tokenized).save_to_disk(partial / "rows")
+        for name, split in rows.items():
+            task.write_tokens(split, tokenizer, lengths, partial / "rows" / name)
 
     made_once(folder, make, what=f"the tokens of {dataset.name}")
     tokenizer = load_tokenizer(folder / "tokenizer")
-    tokens = load_from_disk(folder / "rows")
-    assert isinstance(tokens, DatasetDict)
-    examples = {name: task.examples(split, tokenizer, lengths) for name, split in tokens.items()}
+    examples = {}
+    for name in ("train", "val", "test"):
+        tokens = load_from_disk(folder / "rows" / name)
+        assert isinstance(tokens, Dataset)
+        examples[name] = task.examples(tokens, tokenizer, lengths)
     return TaskData(examples, eval_batch_size=eval_batch_size), tokenizer
 
 

@@ -27,13 +27,16 @@ class Source:
         hub: its name on the hub, such as ``rajpurkar/squad``.
         hub_config: configuration of the hub's data set, where it has several.
         revision: branch, tag or commit on the hub; None takes the newest.
-        hub_test_split: the hub's split that serves as ``test``; ``a+b`` joins two.
+        hub_test_split: the hub's split that serves as ``test``; ``a+b`` joins two; None where there is none.
         data_dir: folder with files under one of ``file_names``.
         train_files: training files, joined in this order; they stand in for those in ``data_dir``. A relative
             path is looked up in ``data_dir``, then in the working folder.
         test_files: the same for the test split.
         file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken. A
-            name ``a+b`` stands for two files that are joined.
+            name ``a+b`` stands for two files that are joined, one with ``*`` for all that match it and are not named
+            for the other split, in alphabetical order.
+        test_share: where there is no test split, this share of the training data is parted off as one, in (0, 1);
+            None: there has to be one.
         columns: our column -> the file's, where the names differ, or several of which the first that is there is
             taken; None says that the file has no such column.
         column_names: of CSV and TSV files that have no header row.
@@ -45,11 +48,12 @@ class Source:
     hub: str | None = None
     hub_config: str | None = None
     revision: str | None = None
-    hub_test_split: str = "validation"
+    hub_test_split: str | None = "validation"
     data_dir: str | None = None
     train_files: Sequence[str] | None = None
     test_files: Sequence[str] | None = None
     file_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    test_share: float | None = None
     columns: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
     column_names: Sequence[str] | None = None
     quoting: bool = True
@@ -58,6 +62,8 @@ class Source:
 
 def resolve_files(source: Source) -> dict[str, list[Path]] | None:
     """The local files of each split, or None where a generator or the hub is asked.
+
+    There are none for ``test`` where it is parted off the training data.
 
     Raises:
         SecateurError: if a file or folder is missing, or if ``source`` names no place at all.
@@ -70,6 +76,15 @@ def resolve_files(source: Source) -> dict[str, list[Path]] | None:
             "set dataset.data_dir, dataset.train_files with dataset.test_files, or dataset.hub"
         )
     return None
+
+
+def parts_off_test(source: Source) -> bool:
+    """Whether ``test`` is a share of the training data, for want of a split of its own."""
+    if source.test_share is None:
+        return False
+    if _is_local(source):
+        return all(path is None for _, path in _lookup(source, "test")) and not source.test_files
+    return source.generator is None and source.hub_test_split is None
 
 
 def fingerprint(source: Source) -> str:
@@ -85,7 +100,13 @@ def fingerprint(source: Source) -> str:
         origin = source.generator
     else:
         origin = [source.hub, source.hub_config, source.revision, source.hub_test_split]
-    reading = {"columns": source.columns, "column_names": source.column_names, "quoting": source.quoting}
+    reading: dict[str, Any] = {
+        "columns": source.columns,
+        "column_names": source.column_names,
+        "quoting": source.quoting,
+    }
+    if source.test_share is not None:
+        reading["test_share"] = source.test_share
     text = json.dumps({"origin": origin, **reading}, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -105,10 +126,21 @@ def _lookup(source: Source, split: str) -> list[tuple[str, Path | None]]:
         return [(name, _find(name, source.data_dir)) for name in names]
     candidates = source.file_names.get(split, ())
     for candidate in candidates:
-        found = [(name, _find_in(source.data_dir, name)) for name in candidate.split("+")]
-        if all(path is not None for _, path in found):
+        if "*" in candidate:
+            found = _matching(source, split, candidate)
+        else:
+            found = [(name, _find_in(source.data_dir, name)) for name in candidate.split("+")]
+        if found and all(path is not None for _, path in found):
             return found
     return [(", ".join(candidates), None)]
+
+
+def _matching(source: Source, split: str, pattern: str) -> list[tuple[str, Path | None]]:
+    if source.data_dir is None:
+        return []
+    others = {name for other, names in source.file_names.items() if other != split for name in names}
+    paths = sorted(Path(source.data_dir).expanduser().glob(pattern))
+    return [(path.name, path) for path in paths if path.is_file() and path.name not in others]
 
 
 def _find(name: str, data_dir: str | None) -> Path | None:
@@ -128,6 +160,8 @@ def _existing(source: Source, split: str) -> list[Path]:
         raise SecateurError(
             f"dataset.data_dir={source.data_dir}: no such folder; give the one that holds {source.name}"
         )
+    if split == "test" and parts_off_test(source):
+        return []
     paths = []
     for wanted, path in _lookup(source, split):
         if path is None:

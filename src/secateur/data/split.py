@@ -46,22 +46,33 @@ def with_validation(
     """
     train = _limited(rows["train"], limit_train, key="limit_train")
     test = _limited(rows["test"], limit_test, key="limit_test")
-    groups = _group_rows(train, group_keys)
+    kept, held_out = parted(train, group_keys=group_keys, share=SHARE, purpose="validation")
+    return DatasetDict({"train": kept, "val": held_out, "test": test})
+
+
+def parted(rows: Dataset, *, group_keys: Sequence[str], share: float, purpose: str) -> tuple[Dataset, Dataset]:
+    """Part whole groups off, which add up to as near ``share`` of the rows as groups can.
+
+    Args:
+        group_keys: as for :func:`with_validation`; here a group of more than ``share`` of the rows is parted.
+        purpose: what the rows are held out for, in messages.
+
+    Returns:
+        The rows that stay and those that are held out, in their original order.
+
+    Raises:
+        SecateurError: if there are fewer than two groups.
+    """
+    groups = _group_rows(rows, group_keys, share=share)
     sizes = Counter(groups)
     if len(sizes) < 2:
         raise SecateurError(
-            f"the training data's {len(train)} rows share one {group_keys[-1]}, so none can be held out for "
-            "validation; give rows of at least two, or raise limit_train"
+            f"the training data's {len(rows)} rows share one {group_keys[-1]}, so none can be held out for "
+            f"{purpose}; give rows of at least two, or raise limit_train"
         )
-    chosen = _choose(sizes, target=max(1, round(len(train) * SHARE)))
+    chosen = _choose(sizes, target=max(1, round(len(rows) * share)))
     held_out = np.array([group in chosen for group in groups])
-    return DatasetDict(
-        {
-            "train": train.select(np.flatnonzero(~held_out)),
-            "val": train.select(np.flatnonzero(held_out)),
-            "test": test,
-        }
-    )
+    return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
 
 
 def _limited(rows: Dataset, limit: int | None, *, key: str) -> Dataset:
@@ -74,13 +85,13 @@ def _limited(rows: Dataset, limit: int | None, *, key: str) -> Dataset:
     return rows.select(np.sort(order[:limit]))
 
 
-def _group_rows(rows: Dataset, keys: Sequence[str]) -> list[Group]:
+def _group_rows(rows: Dataset, keys: Sequence[str], *, share: float) -> list[Group]:
     """Each row's group: its value in the first column, and in the next ones where that group is too big."""
     groups: list[Group] = [(str(value),) for value in rows[keys[0]][:]]
     for key in keys[1:]:
         sizes = Counter(groups)
         groups = [
-            (*group, str(value)) if sizes[group] > SHARE * len(rows) else group
+            (*group, str(value)) if sizes[group] > share * len(rows) else group
             for group, value in zip(groups, rows[key][:], strict=True)
         ]
     return groups

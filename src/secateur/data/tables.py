@@ -205,6 +205,8 @@ _READERS: dict[str, Callable[[Path], dict[str, list[Any]]]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }
+TABLE_SUFFIXES = (*_SEPARATORS, *_READERS, ".json")
+"""Of files that hold anything but plain text."""
 
 
 def one_line(error: Exception) -> str:

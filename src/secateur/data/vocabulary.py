@@ -75,8 +75,9 @@ def _count_words(texts: Iterable[str]) -> Counter[str]:
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
-    # Question answering repeats its passages, once for each question.
-    for text, count in Counter(texts).items():
+    # Question answering repeats its passages, once for each question that follows the last.
+    for text, repeated in itertools.groupby(texts):
+        count = sum(1 for _ in repeated)
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
             words[word] += count
     return words

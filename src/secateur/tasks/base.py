@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset, DatasetDict
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from secateur.data.examples import Batch, Examples, Lengths
@@ -67,19 +69,35 @@ class Task(ABC):
 
     Attributes:
         metric: the score that tables rank by and that retention is computed on.
+        auto_class: name of the ``transformers`` Auto class that has the head.
 
     Class attributes:
-        auto_class: name of the ``transformers`` Auto class that has the head.
         group_keys: columns by which ``val`` is split off, the coarse one first.
         row_settings: the settings that shape the rows, and so the tokens made of them.
         answers_by_token: the head reads every token, not the first one alone.
+        keeps_head: whether a checkpoint's own head is gone on with, where it has one of the task's, or drawn anew.
     """
 
     metric: str
-    auto_class: ClassVar[str]
+    auto_class: str
     group_keys: ClassVar[tuple[str, str]]
     row_settings: ClassVar[tuple[str, ...]] = ()
     answers_by_token: ClassVar[bool] = False
+    keeps_head: ClassVar[bool] = False
+
+    def check_architecture(self, config: PretrainedConfig) -> None:  # noqa: B027 - most heads there are for all
+        """Refuse a model by its configuration, before anything is loaded.
+
+        Raises:
+            SecateurError: if the architecture has no such head.
+        """
+
+    def check_distillation(self, *, key: str) -> None:  # noqa: B027 - most outputs can be stored
+        """Refuse the imitation of a teacher whose outputs are stored, which ``key`` asks for.
+
+        Raises:
+            SecateurError: if training shows the model something else each time.
+        """
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
         """Settings of the model's config that the head for these examples has."""
@@ -105,12 +123,16 @@ class Task(ABC):
         """Validated rows of the splits ``train`` and ``test``."""
 
     @abstractmethod
-    def texts(self, rows: Dataset) -> list[str]:
+    def texts(self, rows: Dataset) -> Iterable[str]:
         """Every text of the rows, for a vocabulary trained on the spot."""
 
     @abstractmethod
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
         """Rows with token ids, question and document apart."""
+
+    def write_tokens(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths, folder: Path) -> None:
+        """Tokenise a split into ``folder``; a task whose rows may exceed memory does so piece by piece."""
+        self.tokenize(rows, tokenizer, lengths).save_to_disk(folder)
 
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:

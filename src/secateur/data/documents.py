@@ -1,0 +1,153 @@
+"""Documents of plain text: one paragraph a line, a blank line or a new file between two documents.
+
+Files are indexed, not kept: a row is a document's place in its file, and its text is fetched when it is needed; the
+hub's rows stay in the memory map that they come in. So memory grows with the number of documents (about a kilobyte
+each while they are parted into splits) and with the longest one, not with the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+
+from secateur.data.hub import load_splits
+from secateur.data.sources import Source, parts_off_test, resolve_files
+from secateur.data.split import parted
+from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, find_columns
+from secateur.errors import SecateurError
+
+COLUMNS = ("id", "title", "text")
+GROUP_KEYS = ("title", "id")
+PLACES = Features(
+    {**dict.fromkeys(("id", "title", "file"), Value("string")), **dict.fromkeys(("begin", "end"), Value("int64"))}
+)
+
+_TITLE_LENGTH = 60
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def load_documents(source: Source) -> DatasetDict:
+    """Find the documents of the splits ``train`` and ``test``.
+
+    Files are UTF-8 text; a document is called FILE:NUMBER, and by its beginning where a title is needed. The hub's
+    rows are documents, with the columns ``text`` and perhaps ``id`` and ``title``. Where there is no test split,
+    ``source.test_share`` of the training documents, the same each time, are parted off as one.
+
+    Returns:
+        Rows with id, title and what :func:`paragraphs` reads the text from.
+
+    Raises:
+        SecateurError: if something cannot be read, naming file and line, or if there is no text in it.
+    """
+    check_columns(source.columns, known=COLUMNS)
+    files = resolve_files(source)
+    if files is None:
+        splits = {
+            split: [_renamed(part, source, name=name, origin=origin) for name, origin, part in parts]
+            for split, parts in load_splits(source).items()
+        }
+    else:
+        splits = {split: [_indexed(path) for path in paths] for split, paths in files.items()}
+    rows = {split: concatenate_datasets(parts) for split, parts in splits.items() if parts}
+    if parts_off_test(source):
+        assert source.test_share is not None
+        rows["train"], rows["test"] = parted(
+            rows["train"], group_keys=GROUP_KEYS, share=source.test_share, purpose="test"
+        )
+    return DatasetDict(rows)
+
+
+def paragraphs(rows: Mapping[str, Sequence[Any]]) -> list[list[str]]:
+    """The lines of each document that are not blank, read from its file or its column ``text``."""
+    texts = rows["text"] if "text" in rows else _read(rows)
+    return [[line.strip() for line in (text or "").split("\n") if line.strip()] for text in texts]
+
+
+def all_paragraphs(rows: Dataset) -> Iterator[str]:
+    """The paragraphs of all documents, one after the other, never all of them in memory."""
+    for batch in rows.iter(batch_size=100):
+        for of_document in paragraphs(batch):
+            yield from of_document
+
+
+# --- Files ---
+
+
+def _indexed(path: Path) -> Dataset:
+    """A row for each document of a file."""
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        raise SecateurError(f"{path}: documents are read from plain text, not from {path.suffix}; convert the file")
+    try:
+        with path.open("rb") as file:
+            places = list(_places(file, path))
+    except OSError as error:
+        raise SecateurError(f"{path}: cannot be read ({error.strerror})") from error
+    if not places:
+        raise SecateurError(f"{path}: no text in it; give documents of one paragraph a line")
+    titles, begins, ends = zip(*places, strict=True)
+    columns = {
+        "id": [f"{path.name}:{number}" for number in range(1, len(places) + 1)],
+        "title": titles,
+        "file": [str(path.absolute())] * len(places),
+        "begin": begins,
+        "end": ends,
+    }
+    return Dataset(pa.Table.from_pydict(columns, schema=PLACES.arrow_schema))
+
+
+def _places(file: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
+    """Beginning of the text, first byte and last + 1 of each document."""
+    position = begin = 0
+    title = ""
+    for number, line in enumerate(file, start=1):
+        text = _decoded(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line, path, number).strip()
+        if text and not title:
+            begin, title = position, text[:_TITLE_LENGTH]
+        if title and not text:
+            yield title, begin, position
+            title = ""
+        position += len(line)
+    if title:
+        yield title, begin, position
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        raise SecateurError(f"{path}: line {number}: byte 0x{byte:02x} is not UTF-8; convert the file") from error
+
+
+def _read(rows: Mapping[str, Sequence[Any]]) -> Iterable[str]:
+    files: dict[str, BinaryIO] = {}
+    with ExitStack() as stack:
+        for name, begin, end in zip(rows["file"], rows["begin"], rows["end"], strict=True):
+            if name not in files:
+                files[name] = stack.enter_context(Path(name).open("rb"))
+            files[name].seek(begin)
+            yield files[name].read(end - begin).decode("utf-8-sig")
+
+
+# --- The hub ---
+
+
+def _renamed(part: Dataset, source: Source, *, name: str, origin: str) -> Dataset:
+    """The hub's rows under our names; those without an id are numbered, those without a title called by their id."""
+    # The columns stand for themselves, so that what is found are names and nothing is read.
+    table = Table(origin=origin, name=name, columns={column: [column] for column in part.column_names})
+    found = find_columns(table, source.columns, names=COLUMNS, required=("text",))
+    if len(part) == 0:
+        raise SecateurError(f"{origin}: no rows in it; a split needs at least one")
+    rows = part.select_columns([theirs for (theirs,) in found.values()])
+    rows = rows.rename_columns({theirs: ours for ours, (theirs,) in found.items() if ours != theirs})
+    if "id" not in found:
+        rows = rows.add_column("id", [f"{name}:{number}" for number in range(1, len(part) + 1)])
+    if "title" not in found:
+        rows = rows.add_column("title", rows["id"][:])
+    return rows
