@@ -1,4 +1,6 @@
-"""What claims are decided from: records, and beside each the F1 of every question, in a file that can be kept.
+"""What claims are decided from: records, and beside each the points of every question, in a file that can be kept.
+
+A question's points are its F1 in percent; a classification has 100 where it is right, and 0 elsewhere.
 
 Shapes: S seeds, Q questions.
 """
@@ -29,7 +31,7 @@ TOLERANCE = 0.01  # points by which the mean over questions may miss the record'
 
 
 class Questions(BaseModel):
-    """F1 in percent of every question, in the order of their ids, at each stage that was scored.
+    """Points of every question, in the order of their ids, at each stage that was scored.
 
     Attributes:
         questions: a key of the ids, so that only runs on the same questions are paired.
@@ -38,7 +40,7 @@ class Questions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     questions: str
-    f1: dict[str, list[float]]
+    points: dict[str, list[float]]
 
 
 class Evidence(BaseModel):
@@ -49,7 +51,7 @@ class Evidence(BaseModel):
 
 
 def keep(sweep: Path, folder: Path) -> None:
-    """Copy the finished records of a sweep to ``folder``, each with the F1 of its questions."""
+    """Copy the finished records of a sweep to ``folder``, each with the points of its questions."""
     for path in find_records(sweep):
         record = read_record(path)
         if record.status == "finished":
@@ -71,32 +73,41 @@ def read(folder: Path) -> list[Evidence]:
 
 
 def score_questions(record: Record, run: Path) -> Questions:
-    """The F1 of every question, from the predictions that a run left.
+    """The points of every question, from the predictions that a run left.
 
     Raises:
         SecateurError: if they do not come to the scores in the record: then these are not the questions it saw.
     """
     assert record.compressed is not None
     golds = _golds(json.dumps(record.config["dataset"], sort_keys=True))
-    version_2 = record.config["dataset"]["task"]["version_2_with_negative"]
+    version_2 = record.config["dataset"]["task"].get("version_2_with_negative")
+    metric = "accuracy" if version_2 is None else "f1"
     stages = {FINAL: (run / PREDICTIONS, record.compressed.scores)}
     for number, step in enumerate(record.steps):
         if step.scores is not None:
             stages[step.name] = (run / "steps" / f"{number:02d}-{step.name}" / PREDICTIONS, step.scores)
-    f1 = {}
+    points = {}
     for stage, (path, scores) in stages.items():
         predictions = json.loads(path.read_text(encoding="utf-8"))
-        f1[stage] = f1_of(predictions, golds, version_2=version_2)
-        if abs(float(np.mean(f1[stage])) - scores["f1"]) > TOLERANCE:
+        points[stage] = points_of(predictions, golds, version_2=version_2)
+        if abs(float(np.mean(points[stage])) - scores[metric]) > TOLERANCE:
             raise SecateurError(
-                f"{path}: comes to an F1 of {np.mean(f1[stage]):.2f}, the record says {scores['f1']:.2f}; "
+                f"{path}: comes to {metric} {np.mean(points[stage]):.2f}, the record says {scores[metric]:.2f}; "
                 "start from the folder where it ran, with the same data"
             )
-    return Questions(questions=hashlib.sha256("\n".join(sorted(golds)).encode()).hexdigest()[:16], f1=f1)
+    return Questions(questions=hashlib.sha256("\n".join(sorted(golds)).encode()).hexdigest()[:16], points=points)
 
 
-def f1_of(predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]], *, version_2: bool) -> list[float]:
-    """F1 in percent of every question, in the order of their ids."""
+def points_of(
+    predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]], *, version_2: bool | None
+) -> list[float]:
+    """Points of every question, in the order of their ids.
+
+    Args:
+        version_2: scored as in SQuAD 2.0, or 1.1; None: right or wrong.
+    """
+    if version_2 is None:
+        return [100.0 * (predictions[key] in golds[key]) for key in sorted(golds)]
     score = question_scores_v2 if version_2 else question_scores_v1
     return [round(100 * score(predictions[key], golds[key])[1], 3) for key in sorted(golds)]
 
@@ -150,9 +161,9 @@ def check_pairs(evidence: Sequence[Evidence]) -> None:
 
 
 def values(evidence: Sequence[Evidence], quantity: Quantity, *, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """A quantity of every question in points of F1, (S, Q)."""
+    """A quantity of every question in points, (S, Q)."""
     return sum(
-        term.weight * np.array([by_seed(evidence, term.runs)[seed].questions.f1[term.runs.stage] for seed in seeds])
+        term.weight * np.array([by_seed(evidence, term.runs)[seed].questions.points[term.runs.stage] for seed in seeds])
         for term in quantity.terms
     )
 
@@ -171,9 +182,12 @@ def _dense(record: Record) -> str:
 
 @cache
 def _golds(dataset: str) -> dict[str, list[str]]:
-    """Question id to gold answers of the test split that this ``dataset`` config, as JSON, describes."""
+    """Question id to gold answers, or label, of the test split that this ``dataset`` config, as JSON, describes."""
     from secateur.data.prepared import read_rows
 
     config = DatasetConfig(**json.loads(dataset))
     rows = read_rows(config, build(config.task, key="dataset.task"))["test"]
+    if "label" in rows.features:
+        labels = map(rows.features["label"].int2str, rows["label"])
+        return {key: [label] for key, label in zip(rows["id"], labels, strict=True)}
     return dict(zip(rows["id"], (answers["text"] for answers in rows["answers"]), strict=True))

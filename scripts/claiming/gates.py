@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from claiming.figures import at_batch, at_most, curve_table, layers_table, middle_minus_ends
+from claiming.figures import at_batch, at_most, middle_minus_ends
 from claiming.gates_runs import CENTRE, KINDS, PROFILES, V1, Profile, jobs
 from claiming.plan import Agreement, Claim, Contrast, Quantity, Runs, Section, Term, plain
+from claiming.tables import curve_table, layers_table
 
 MCCARLEY, MICHEL = "McCarley et al.", "Michel et al."
 HALF = f"{100 * CENTRE:.0f} %"

@@ -13,10 +13,11 @@ from claiming.plan import Section
 from secateur.record import Record
 
 RULES = """\
-* **F1** differences are in points. Both sides answer the same questions, from the same dense model and with the
-  same seeds; in brackets the 95 % bootstrap interval over seeds and questions, drawn anew 2,000 times. The claim
-  *holds* where all of it lies above 0, is *contradicted* where all of it lies below, and *undecided* otherwise.
-  With one seed it covers the questions alone: another may come out differently. ± is the deviation over seeds.
+* **Differences** are in points: of F1, or for a classification of accuracy. Both sides answer the same questions, from
+  the same dense model and with the same seeds; in brackets the 95 % bootstrap interval over seeds and questions, drawn
+  anew 2,000 times. The claim *holds* where all of it lies above 0, is *contradicted* where all of it lies below, and
+  *undecided* otherwise. With one seed it covers the questions alone: another may come out differently. ± is the
+  deviation over seeds.
 * **Figures that a run has only once**, such as its shape or its speed, leave nothing to resample: the claim holds,
   or is contradicted, where at least three runs all lie on one side of 0."""
 

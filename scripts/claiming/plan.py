@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from secateur.record import Record
 
 PROFILES = ("cpu", "full")
+# Where data sets that are not in a folder of their own name lie.
+FOLDERS = {"cola": "glue/CoLA", "mrpc": "glue/MRPC", "rte": "glue/RTE", "sst2": "glue/SST-2"}
 FINAL = "final"  # the stage of a run's finished model; others are called after the step that was evaluated
 
 
@@ -35,7 +37,7 @@ class Job:
             data: folder that holds one of each data set, under its name; None asks the hub.
             more: overrides that go over all others.
         """
-        place = [] if data is None else [f"dataset.data_dir={data / self.dataset}"]
+        place = [] if data is None else [f"dataset.data_dir={data / FOLDERS.get(self.dataset, self.dataset)}"]
         chosen = [f"experiment=claims/{self.experiment}", f"dataset={self.dataset}", *self.overrides]
         return ["-m", *chosen, *place, f"sweep={sweep}", f"paths.output={output}", *more]
 

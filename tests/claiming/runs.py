@@ -43,7 +43,7 @@ def run(
     record = make(**settings, config=config, steps=[], **(known | changes))
     (folder / name).mkdir(parents=True)
     write_record(record, folder / name)
-    scored = Questions(questions=ids, f1={"final": list(f1)})
+    scored = Questions(questions=ids, points={"final": list(f1)})
     (folder / name / FILE_NAME).write_text(scored.model_dump_json())
     return record
 

@@ -106,9 +106,9 @@ def test_each_question_is_scored_at_every_stage_and_must_add_up_to_the_record(tm
     right = ModelFigures(folder="model", scores={"f1": 100.0})
     record = make(config=naming.resolved(config), compressed=right, steps=steps)
     kept = score_questions(record, tmp_path)
-    assert kept.f1 == {"final": [100.0] * 6, "surgery": [0.0] * 6}
+    assert kept.points == {"final": [100.0] * 6, "surgery": [0.0] * 6}
     record.compressed = ModelFigures(folder="model", scores={"f1": 90.0})
-    with pytest.raises(SecateurError, match=r"comes to an F1 of 100\.00, the record says 90\.00"):
+    with pytest.raises(SecateurError, match=r"comes to f1 100\.00, the record says 90\.00"):
         score_questions(record, tmp_path)
 
 

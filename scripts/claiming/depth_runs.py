@@ -1,0 +1,119 @@
+"""What the claims on depth run: how much in each profile, and the multiruns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from claiming.plan import Job
+
+SMALL = ("rte", "mrpc", "cola")
+LARGE = ("sst2", "squad_v1")
+DATASETS = (*SMALL, *LARGE)
+HALF, THIRD = 0.5, 0.66  # of the layers gone: 6 to 3, 6 to 2
+SCHEDULES = {"curriculum": "linear", "constant": "constant", "anti-curriculum": "anti"}
+RATES = (0.1, 0.5, 0.7)  # of a constant schedule
+DROP_RATES = (0.0, 0.1, 0.2, 0.5)
+LEFT = (5, 3, 2)  # layers, of 6
+REMOVALS = ("every_other", "last", "first")
+
+NO_RECOVERY = ("method.order=[remove]", "~method.steps.recover")
+DROP_ONLY = ("method.order=[drop,remove]", "~method.steps.recover")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much is run.
+
+    Attributes:
+        seeds: of each data set.
+        overrides: what differs from the experiment; ``of_dataset`` on one data set.
+        mixes: the modules that are replaced alone, where that is asked.
+    """
+
+    seeds: Mapping[str, tuple[int, ...]]
+    overrides: tuple[str, ...] = ()
+    of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mixes: str
+
+
+# CoLA is ranked by Matthews' correlation, which no single row has: rows are counted right or wrong beside it.
+ACCURACY_TOO = ("dataset.task.metrics=[mcc,accuracy]",)
+ALL_SEEDS = (1, 2, 3, 4, 5)
+PROFILES = {
+    "cpu": Profile(
+        seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1,)),
+        of_dataset={
+            "cola": ACCURACY_TOO,
+            "sst2": ("dataset.limit_train=10000",),
+            "squad_v1": ("dataset.limit_train=8000", "dataset.limit_test=1000", "predecessor.epochs=2"),
+        },
+        mixes="[[],[0],[1],[2]]",
+    ),
+    "full": Profile(
+        seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
+        overrides=("model=bert_base",),
+        of_dataset={"cola": ACCURACY_TOO},
+        mixes="[[],[0],[1],[2],[3],[4],[5]]",
+    ),
+}
+
+
+def jobs(profile: Profile) -> Iterator[Job]:
+    """Everything, each in one multirun that can be asked for again."""
+    yield from _ways(profile)
+    yield from _schedules(profile)
+    yield from _modules(profile)
+    yield from _blocks(profile)
+    yield from _dropped(profile)
+
+
+def _ways(profile: Profile) -> Iterator[Job]:
+    """Theseus and its baselines on every task, and on the small ones down to a third of the layers."""
+    for dataset in DATASETS:
+        claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
+        yield _job(profile, dataset, "method=theseus", claims=claims)
+        yield _job(profile, dataset, "method=truncate", "distillation=none,logits,patient", claims=("E1",))
+        if dataset in SMALL:
+            yield _job(profile, dataset, "method=theseus,truncate", f"sparsity={THIRD}", claims=("E1",))
+
+
+def _schedules(profile: Profile) -> Iterator[Job]:
+    for dataset in SMALL:
+        constant = ("method=theseus", "method.schedule=constant", f"method.rate={_listed(RATES)}")
+        yield _job(profile, dataset, *constant, claims=("E2", "E3"))
+        yield _job(profile, dataset, "method=theseus", "method.schedule=anti", claims=("E2",))
+
+
+def _modules(profile: Profile) -> Iterator[Job]:
+    """Modules replaced alone, at a constant rate and without recovery, as in the paper's table 5."""
+    constant = ("method.schedule=constant", "method.rate=0.5", "method.replacing_ratio=1.0")
+    order = ("method.order=[replace]", "~method.steps.recover", f"method.mixes={profile.mixes}")
+    for dataset in SMALL:
+        yield _job(profile, dataset, "method=theseus", *constant, *order, claims=("E4",))
+
+
+def _blocks(profile: Profile) -> Iterator[Job]:
+    """Which layers go, without any training."""
+    for dataset in DATASETS:
+        remove = f"method.remove={','.join(REMOVALS)}"
+        yield _job(profile, dataset, "method=truncate", *NO_RECOVERY, remove, claims=("C1",), seeds=(1,))
+
+
+def _dropped(profile: Profile) -> Iterator[Job]:
+    """With LayerDrop and without, layers removed and nothing trained afterwards."""
+    for dataset in ("rte", "sst2"):
+        asked = (f"method.p={_listed(DROP_RATES)}", "sparsity=null", f"method.layers={_listed(LEFT)}")
+        yield _job(profile, dataset, "method=layerdrop", *DROP_ONLY, *asked, claims=("C2", "C3"))
+
+
+def _job(
+    profile: Profile, dataset: str, *overrides: str, claims: tuple[str, ...], seeds: tuple[int, ...] | None = None
+) -> Job:
+    listed = f"seed={_listed(seeds or profile.seeds[dataset])}"
+    own = (*profile.overrides, *profile.of_dataset.get(dataset, ()))
+    return Job(experiment="depth", dataset=dataset, overrides=(*overrides, listed, *own), claims=claims)
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)

@@ -1,0 +1,120 @@
+"""Tables of a section's page, made from its records."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from claiming.figures import gain_at, shares_kept
+from secateur.record import Record
+
+
+class Scored(NamedTuple):
+    """What one run scores, what its reference scores, and how much faster it is; None where that was not timed."""
+
+    score: float
+    dense: float
+    gain: float | None
+
+
+Row = tuple[str, int]  # what a method is called, and how many layers it leaves
+
+
+def tasks_table(records: Sequence[Record]) -> str:
+    """Methods against tasks in the papers' shape: each task's own metric, their mean, what is kept, and how fast.
+
+    A method has a mean only if it has every task that the table has.
+    """
+    rows = _rows([record for record in records if "recover" in record.config["method"]["order"]])
+    tasks = sorted({task for found in rows.values() for task in found})
+    if not tasks:
+        return ""
+    lines = [
+        "## Tasks",
+        "",
+        "| method | layers | " + " | ".join(tasks) + " | mean | kept % | times as fast |",
+        "|---" * (len(tasks) + 5) + "|",
+    ]
+    for (name, layers), found in sorted(rows.items(), key=lambda row: (-row[0][1], row[0][0])):
+        cells = [_mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
+        ends = _ends(found) if set(tasks) == set(found) else ["", "", ""]
+        lines.append("| " + " | ".join([name, str(layers), *cells, *ends]) + " |")
+    return "\n".join(lines)
+
+
+def curve_table(records: Sequence[Record]) -> str:
+    """What is scored as heads go, for each order; empty without a curve."""
+    curves = {
+        (record.config["method"]["ranking"], record.seed): step.details["curve"]
+        for record in records
+        for step in record.steps
+        if "curve" in step.details
+    }
+    if not curves:
+        return ""
+    shares = [point["heads_removed"] for point in next(iter(curves.values()))]
+    lines = [
+        "## F1 as heads go",
+        "",
+        "| heads removed | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |",
+        "|---" * (len(shares) + 1) + "|",
+    ]
+    for (ranking, seed), points in sorted(curves.items()):
+        scores = " | ".join(f"{point['scores']['f1']:.1f}" for point in points)
+        lines.append(f"| {ranking}, seed {seed} | {scores} |")
+    return "\n".join(lines)
+
+
+def layers_table(records: Sequence[Record]) -> str:
+    """Which share of its heads or units every layer keeps in L0's runs on one of them alone; empty without any."""
+    lines = []
+    for record in records:
+        for kind in ("heads", "units"):
+            asked = record.config["method"].get(kind)
+            if record.method == "l0" and asked is not None:
+                kept = ", ".join(f"{share:.2f}" for share in shares_kept(record, kind))
+                lines.append(f"| {record.dataset} | {kind} | {asked:g} | {record.seed} | {kept} |")
+    if not lines:
+        return ""
+    head = [
+        "| data set | of | removed | seed | share kept, from the first layer to the last |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join(["## What L0 keeps in each layer", "", *head, *sorted(lines)])
+
+
+def _rows(records: Sequence[Record]) -> dict[Row, dict[str, list[Scored]]]:
+    """The runs of each row, by task."""
+    rows: dict[Row, dict[str, list[Scored]]] = {}
+    for record in records:
+        if record.compressed is None or record.reference is None or record.compressed.structure is None:
+            continue
+        score, dense = (model.scores[record.metric] for model in (record.compressed, record.reference))
+        row = (_called(record), len(record.compressed.structure.heads))
+        rows.setdefault(row, {}).setdefault(record.dataset, []).append(Scored(score, dense, gain_at(record, 32)))
+    return rows
+
+
+def _called(record: Record) -> str:
+    """The method, with its schedule and what it imitates."""
+    method = record.config["method"]
+    schedule = f", {method['schedule']} from {method['rate']:g}" if "schedule" in method else ""
+    return record.method + schedule + ("" if record.distillation == "none" else f" + {record.distillation}")
+
+
+def _ends(found: dict[str, list[Scored]]) -> list[str]:
+    """The mean over tasks of each task's mean, that as a share of the dense model's, and how many times as fast."""
+    score, dense = (
+        statistics.mean(statistics.mean(getattr(run, name) for run in runs) for runs in found.values())
+        for name in ("score", "dense")
+    )
+    gains = [run.gain for runs in found.values() for run in runs if run.gain is not None]
+    return [f"{score:.1f}", f"{100 * score / dense:.1f}", f"{1 + statistics.mean(gains):.2f}" if gains else ""]
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"

@@ -1,0 +1,74 @@
+"""Tables and figures of a page say what the records say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from secateur import naming
+from secateur.record import ModelFigures, Record, StepRecord, Structure
+from tests.claiming.test_commands import compose_one
+from tests.claiming.test_evidence import toy_rows
+from tests.test_record import make, pair
+
+
+def finished(method: str, dataset: str, score: float, **changes: Any) -> Record:
+    config = {"method": {"name": method, "order": changes.pop("order", ["remove", "recover"])}}
+    reference = ModelFigures(folder="dense", scores={"accuracy": 80.0}, structure=Structure(heads=[4] * 6))
+    compressed = ModelFigures(folder="model", scores={"accuracy": score}, structure=Structure(heads=[4] * 3))
+    known = {"method": method, "dataset": dataset, "metric": "accuracy", "config": config, "distillation": "none"}
+    return make(**(known | {"reference": reference, "compressed": compressed, "steps": [], "latency": None} | changes))
+
+
+def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> None:
+    from claiming.tables import tasks_table
+
+    records = [
+        finished("theseus", "rte", 70.0, seed=1),
+        finished("theseus", "rte", 74.0, seed=2),
+        finished("theseus", "mrpc", 60.0, seed=1),
+        finished("truncate", "rte", 64.0, distillation="patient"),
+        finished("truncate", "rte", 1.0, order=["remove"]),
+    ]
+    lines = tasks_table(records).splitlines()
+    assert lines[2] == "| method | layers | mrpc | rte | mean | kept % | times as fast |"
+    assert lines[4] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 | 66.0 | 82.5 |  |"
+    assert lines[5] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
+    assert len(lines) == 6
+
+
+def test_speed_is_told_where_it_was_timed() -> None:
+    from claiming.tables import tasks_table
+
+    at_32 = pair(reference=30.0, compressed=15.0).model_copy(update={"batch_size": 32})
+    latency = make().latency
+    assert latency is not None
+    timed = latency.model_copy(update={"pairs": [at_32]})
+    line = tasks_table([finished("theseus", "rte", 70.0, latency=timed)]).splitlines()[4]
+    assert line == "| theseus | 3 | 70.0 | 70.0 | 87.5 | 2.00 |"
+
+
+def test_the_first_modules_cost_is_held_against_the_lasts() -> None:
+    from claiming.figures import first_module_costs
+
+    scores = {(): 80.0, (0,): 70.0, (1,): 76.0, (2,): 79.0}
+    mixes = [{"replaced": list(each), "scores": {"accuracy": score}} for each, score in scores.items()]
+    step = StepRecord(name="replace", seconds=1.0, details={"mixes": mixes})
+    assert first_module_costs(finished("theseus", "rte", 70.0, steps=[step])) == 9.0
+    assert first_module_costs(finished("theseus", "rte", 70.0)) is None
+
+
+def test_a_classification_has_100_points_where_it_is_right(tmp_path: Path) -> None:
+    from claiming.evidence import score_questions
+
+    config = compose_one("dataset=toy_pairs", "dataset.generator.test=6", "dataset.generator.train=40")
+    rows = toy_rows(config)
+    names = rows.features["label"].names
+    said = {key: names[label] for key, label in zip(rows["id"], rows["label"], strict=True)}
+    wrong = sorted(said)[0]
+    said[wrong] = next(name for name in names if name != said[wrong])
+    (tmp_path / "predictions.json").write_text(json.dumps(said))
+    found = ModelFigures(folder="model", scores={"accuracy": 100 * 5 / 6})
+    kept = score_questions(make(config=naming.resolved(config), compressed=found, steps=[]), tmp_path)
+    assert kept.points == {"final": [0.0] + [100.0] * 5}
