@@ -153,6 +153,7 @@ def _run_step(
         name=name,
         # Steps must not share random numbers: each has a seed of its own, derived from the run's.
         seed=int(key_of([seed, folder.name])[:8], 16) % 2**31,
+        data_seed=seed,
         folder=partial,
         origins=origins,
     )

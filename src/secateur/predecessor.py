@@ -115,7 +115,7 @@ def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int,
     if is_leader():
         work.mkdir(exist_ok=True)
     start = pretrained_model(workshop, model, seed=seed)
-    context = workshop.context(name="predecessor", seed=seed, folder=work, origins=NO_ORIGINS)
+    context = workshop.context(name="predecessor", seed=seed, data_seed=seed, folder=work, origins=NO_ORIGINS)
     trained = phase.run(State(model=start), context).model
     if not is_leader():
         return

@@ -60,7 +60,7 @@ class Workshop:
     arithmetic: dict[str, Any]
     store: Path
 
-    def context(self, *, name: str, seed: int, folder: Path, origins: Origins) -> Context:
+    def context(self, *, name: str, seed: int, data_seed: int, folder: Path, origins: Origins) -> Context:
         """What a step called ``name`` may use."""
         return Context(
             name=name,
@@ -72,6 +72,7 @@ class Workshop:
             teacher_outputs=origins.teacher_outputs,
             make_trainer=self.make_trainer,
             seed=seed,
+            data_seed=data_seed,
             folder=folder,
         )
 

@@ -46,7 +46,9 @@ def make_context(workshop: Workshop, tmp_path: Path) -> MakeContext:
     def make(*, seed: int = 1, name: str = "step", **origins: Callable[[], Any]) -> Context:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return workshop.context(name=name, seed=seed, folder=folder, origins=dataclasses.replace(NO_ORIGINS, **origins))
+        return workshop.context(
+            name=name, seed=seed, data_seed=seed, folder=folder, origins=dataclasses.replace(NO_ORIGINS, **origins)
+        )
 
     return make
 

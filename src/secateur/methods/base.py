@@ -55,7 +55,8 @@ class Context:
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
-        seed: of this step; everything random in it follows from this number.
+        seed: of this step; everything random in it follows from this number, but for the order of the data.
+        data_seed: the run's; phases of all methods read the training data in the order that follows from it.
         folder: the step's own, for checkpoints; gone once the step is finished.
     """
 
@@ -68,6 +69,7 @@ class Context:
     teacher_outputs: Callable[[], TeacherOutputs]
     make_trainer: Callable[..., pl.Trainer]
     seed: int
+    data_seed: int
     folder: Path
 
 
@@ -137,7 +139,7 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
     """
     processes = context.make_trainer(folder=context.folder).world_size
-    loader = context.data.train_loader(batch_size=passes.batch_size, seed=context.seed, processes=processes)
+    loader = context.data.train_loader(batch_size=passes.batch_size, seed=context.data_seed, processes=processes)
     if len(loader) == 0:
         raise SecateurError(
             f"phase {module.name}: the training data does not fill one batch of {passes.batch_size} for each of "
