@@ -181,3 +181,22 @@ def _own(kind: str, files: Path, task: str = "classification") -> list[str]:
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
     lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_fewer_layers_of_a_narrower_model_go_on_to_another_task(
+    single: tuple[Record, Path], files: Path, output: Path
+) -> None:
+    """Theseus on a pruned model, and the result fine-tuned elsewhere: what compressing once for many tasks takes."""
+    parent, folder = single
+    given = (f"predecessor.checkpoint={folder / 'model'}", "sparsity=0.33", *_own("single", files))
+    smaller, below = run("method=theseus", *given, output=output)
+    assert smaller.parents == [parent.name]
+    assert smaller.compressed is not None
+    assert parent.compressed is not None
+    assert smaller.compressed.structure.heads == parent.compressed.structure.heads[:2]
+    body = f"model.checkpoint={below / 'model'}"
+    elsewhere, _ = run("method=finetune", body, *_own("pair", files), output=output)
+    assert elsewhere.parents == [smaller.name]
+    assert elsewhere.compressed is not None
+    assert elsewhere.compressed.structure.layers_removed == pytest.approx(1 / 3)
+    assert elsewhere.compressed.structure.heads == smaller.compressed.structure.heads
