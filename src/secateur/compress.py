@@ -25,6 +25,7 @@ from secateur.launch import config_path, print_tree
 from secateur.machine import machine, versions
 
 if TYPE_CHECKING:
+    from secateur.loggers import RunLog
     from secateur.record import Record
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     steps = check_buildable(config)
+    run_log = _checked_log(config)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_leader():
         record = new_record(config, folder, asked=asked)
@@ -88,13 +90,18 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         record = new_record(config, folder, asked=asked)
         write_record(record, folder)
         begin = time.monotonic()
+        if run_log is not None:
+            run_log.open(folder, config=asked)
         try:
-            run(config, steps, record, folder)
+            run(config, steps, record, folder, run_log=run_log)
+            record.status, record.seconds = "finished", time.monotonic() - begin
+            write_record(record, folder)
         except Exception as error:
             _record_failure(record, error, folder)
             raise
-        record.status, record.seconds = "finished", time.monotonic() - begin
-        write_record(record, folder)
+        finally:
+            if run_log is not None:
+                run_log.close(record, failed=record.status != "finished")
     return record
 
 
@@ -123,6 +130,16 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
         versions=versions(),
         machine={**machine(), "precision": with_precision(config.trainer)["precision"]},
     )
+
+
+def _checked_log(config: Config) -> RunLog | None:
+    """The logger that was chosen, if any; what it lacks is told before anything is loaded."""
+    from secateur.checks import build
+
+    run_log: RunLog | None = build(config.logger.log, key="logger.log")
+    if run_log is not None:
+        run_log.check()
+    return run_log
 
 
 def _check_launch(config: Config) -> None:

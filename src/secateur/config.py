@@ -125,6 +125,15 @@ class ExportConfig:
 
 
 @dataclass(kw_only=True)
+class LoggerConfig:
+    """``conf/logger``: where curves and figures go beside the record."""
+
+    name: str
+    log: dict[str, Any] | None
+    offline: bool = False
+
+
+@dataclass(kw_only=True)
 class PathsConfig:
     """Where things are written."""
 
@@ -148,6 +157,7 @@ class Config:
     export: ExportConfig
     trainer: dict[str, Any]
     callbacks: dict[str, Any]
+    logger: LoggerConfig
     paths: PathsConfig
     sparsity: float | None
     seed: int

@@ -18,6 +18,7 @@ from secateur.config import Config, ModelConfig
 from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
+from secateur.loggers import RunLog
 from secateur.methods.base import State, Step
 from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, start_folder
@@ -60,10 +61,12 @@ def check_buildable(config: Config) -> dict[str, Step]:
     return steps
 
 
-def run(config: Config, steps: Mapping[str, Step], record: Record, folder: Path) -> None:
-    """Do what is left to do of a run, filling in ``record`` on the way."""
+def run(
+    config: Config, steps: Mapping[str, Step], record: Record, folder: Path, *, run_log: RunLog | None = None
+) -> None:
+    """Do what is left to do of a run, filling in ``record`` on the way; curves go to ``run_log``."""
     record.parents += [parent for step in steps.values() for parent in step.parents]
-    workshop = open_workshop(config, _vocabulary_owner(config))
+    workshop = open_workshop(config, _vocabulary_owner(config), run_log=run_log)
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

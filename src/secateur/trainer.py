@@ -12,16 +12,20 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 
 from secateur.checks import build
+from secateur.loggers import RunLog
 
 TrainerFactory = Callable[..., pl.Trainer]
 
 
-def trainer_factory(trainer: dict[str, Any], callbacks: dict[str, Any]) -> TrainerFactory:
-    """A function of ``folder``, ``alone`` and Lightning's own options that makes a trainer.
+def trainer_factory(
+    trainer: dict[str, Any], callbacks: dict[str, Any], run_log: RunLog | None = None
+) -> TrainerFactory:
+    """A function of ``folder``, ``phase``, ``alone`` and Lightning's own options that makes a trainer.
 
-    ``alone=True`` is for what the leading process of a distributed job does by itself: it gets one device.
+    The curves of a ``phase``, given by name, go to ``run_log`` where there is one. ``alone=True`` is for what the
+    leading process of a distributed job does by itself: it gets one device.
     """
-    return partial(_make_trainer, trainer, callbacks)
+    return partial(_make_trainer, trainer, callbacks, run_log)
 
 
 def fast_precision(accelerator: str) -> str:
@@ -46,7 +50,14 @@ def is_distributed(trainer: dict[str, Any]) -> bool:
 
 
 def _make_trainer(
-    trainer: dict[str, Any], callbacks: dict[str, Any], *, folder: Path, alone: bool = False, **options: Any
+    trainer: dict[str, Any],
+    callbacks: dict[str, Any],
+    run_log: RunLog | None,
+    *,
+    folder: Path,
+    phase: str | None = None,
+    alone: bool = False,
+    **options: Any,
 ) -> pl.Trainer:
     if alone and is_distributed(trainer):
         options |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
@@ -58,7 +69,7 @@ def _make_trainer(
         key="trainer",
         default_root_dir=folder,
         callbacks=built,
-        logger=False,
+        logger=run_log.phase(phase) if run_log is not None and phase is not None else False,
         enable_checkpointing=False,  # Lightning's own; ResumeCheckpoint takes its place
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -19,6 +19,7 @@ from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
 from secateur.data.sources import fingerprint
 from secateur.evaluation import evaluate, read_scores
+from secateur.loggers import RunLog
 from secateur.methods.base import Context
 from secateur.models import checkpoint_fingerprint
 from secateur.store import key_of, made_once
@@ -133,7 +134,7 @@ class Workshop:
         return {**self.dataset.lengths(), "task": self.dataset.task}
 
 
-def open_workshop(config: Config | EvaluateConfig, model: ModelConfig) -> Workshop:
+def open_workshop(config: Config | EvaluateConfig, model: ModelConfig, *, run_log: RunLog | None = None) -> Workshop:
     """Read the data, tokenised with ``model``'s vocabulary, and put together what a run's stages share.
 
     Raises:
@@ -148,7 +149,7 @@ def open_workshop(config: Config | EvaluateConfig, model: ModelConfig) -> Worksh
         dataset=dataset,
         data=data,
         tokenizer=tokenizer,
-        make_trainer=trainer_factory(trainer, config.callbacks),
+        make_trainer=trainer_factory(trainer, config.callbacks, run_log),
         arithmetic={name: value for name, value in trainer.items() if name not in DISPLAY},
         store=store,
     )

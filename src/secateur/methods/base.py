@@ -148,6 +148,7 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
     pl.seed_everything(context.seed, verbose=False)
     trainer = context.make_trainer(
         folder=context.folder,
+        phase=module.name,
         max_epochs=math.ceil(passes.epochs),
         max_steps=math.ceil(passes.epochs * math.ceil(len(loader) / passes.accumulate_grad_batches) - 1e-6),
         accumulate_grad_batches=passes.accumulate_grad_batches,

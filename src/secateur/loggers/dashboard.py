@@ -1,0 +1,126 @@
+"""A run on Weights & Biases: one for each job, whose id stays the same when the job is interrupted and goes on."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from secateur.errors import SecateurError
+from secateur.loggers.base import RunLog
+from secateur.record import ModelFigures, Record
+
+ID_FILE = "wandb_id"
+STEP = "optimizer_step"
+
+
+class Wandb(RunLog):
+    """One run of a project.
+
+    Args:
+        project, entity: where it goes; None takes the account's default entity.
+        group: runs that belong together, the sweep.
+        job_type: the method.
+        tags: to filter by.
+        offline: write to ``<run>/wandb`` alone, for ``wandb sync`` later.
+    """
+
+    def __init__(
+        self, *, project: str, entity: str | None, group: str, job_type: str, tags: Sequence[str], offline: bool
+    ) -> None:
+        self.settings: dict[str, Any] = {
+            "project": project,
+            "entity": entity,
+            "group": group,
+            "job_type": job_type,
+            "tags": list(tags),
+        }
+        self.offline = offline
+        self.run: Any = None
+
+    def check(self) -> None:
+        """Online, there has to be a key; nothing is sent to find out whether it is right."""
+        import wandb
+
+        disabled = os.environ.get("WANDB_MODE") in {"offline", "disabled", "dryrun"}
+        if not self.offline and not disabled and wandb.api.api_key is None:
+            raise SecateurError("logger=wandb: there is no key; run wandb login, or set logger.offline=true")
+
+    def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
+        """Start the run with its whole config: what is told later has been lost by runs without network."""
+        super().open(folder, config=config)
+        import wandb
+
+        self.run = wandb.init(
+            **self.settings,
+            name=folder.name,
+            id=_kept_id(folder / ID_FILE),
+            dir=folder,
+            config=dict(config),
+            mode="offline" if self.offline else None,
+            resume="allow",
+            reinit="create_new",  # jobs of one process each have a run of their own
+        )
+
+    def phase(self, name: str) -> Logger:
+        """Curves called ``<phase>/train/loss`` and so on, against ``<phase>/optimizer_step``."""
+        # Steps begin anew with each phase, and runs that go on take some again: charts have an axis of their own.
+        self.run.define_metric(f"{name}/*", step_metric=f"{name}/{STEP}")
+        return _PhaseLogger(experiment=self.run, prefix=name)
+
+    def close(self, record: Record, *, failed: bool) -> None:
+        """The record's figures as the run's summary, its pictures, and how it ended."""
+        import wandb
+
+        if not failed:
+            self.run.summary.update(dict(figures(record)))
+            pictures = sorted((self.folder / "figures").glob("*.png"))
+            self.run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
+        self.run.finish(exit_code=int(failed))
+        self.run = None
+
+
+class _PhaseLogger(WandbLogger):
+    """Lightning's, with a phase's metrics in a section of their own, against the phase's own optimizer steps."""
+
+    LOGGER_JOIN_CHAR = "/"
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add the step as a metric of the phase."""
+        super().log_metrics({**metrics, STEP: step} if step is not None else metrics)
+
+
+def figures(record: Record) -> Iterator[tuple[str, float]]:
+    """What a finished run came to, by name: scores, what is kept, what is gone, costs, speed-ups."""
+    for name, model in (("reference", record.reference), ("compressed", record.compressed)):
+        if model is not None:
+            yield from _of_model(name, model)
+    if record.retention is not None:
+        yield "retention", record.retention
+    for pair in record.latency.pairs if record.latency else []:
+        place = f"{pair.runtime}/{pair.dtype}/{pair.batch_size}x{pair.length}"
+        yield f"speedup/{place}", pair.speedup
+        yield f"latency_p50/{place}", pair.compressed.p50
+    yield "seconds", record.seconds
+
+
+def _of_model(name: str, model: ModelFigures) -> Iterator[tuple[str, float]]:
+    yield from ((f"{name}/{score}", value) for score, value in model.scores.items())
+    structure = model.structure.model_dump() if model.structure else {}
+    yield from ((f"{name}/{key}", value) for key, value in structure.items() if isinstance(value, float))
+    if model.cost:
+        yield f"{name}/parameters", model.cost.parameters
+        yield from ((f"{name}/flops/{length}", flops) for length, flops in model.cost.flops.items())
+
+
+def _kept_id(path: Path) -> str:
+    """The id of this run folder, made on first use."""
+    if not path.is_file():
+        path.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()

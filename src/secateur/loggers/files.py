@@ -1,0 +1,35 @@
+"""Curves as files in ``<run>/logs``: a folder for each phase, and a new version in it whenever the phase is resumed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from secateur.errors import SecateurError
+from secateur.loggers.base import RunLog
+
+LOGS = "logs"
+
+
+class Csv(RunLog):
+    """``logs/<phase>/version_<n>/metrics.csv``."""
+
+    def phase(self, name: str) -> Logger:
+        """A table that grows as the phase trains."""
+        return CSVLogger(self.folder / LOGS, name=name)
+
+
+class TensorBoard(RunLog):
+    """Event files, for ``tensorboard --logdir <run>/logs`` or the folder of a whole sweep."""
+
+    def check(self) -> None:
+        """The package is an extra."""
+        if find_spec("tensorboard") is None:
+            raise SecateurError(
+                'logger=tensorboard: needs tensorboard; install with: pip install "secateur[tensorboard]"'
+            )
+
+    def phase(self, name: str) -> Logger:
+        """An event file for each process that trained the phase."""
+        return TensorBoardLogger(self.folder / LOGS, name=name)
