@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from secateur.record import ModelFigures, Record, Runtime
+from secateur.record import FEW_ZEROS, ModelFigures, Record, Runtime
 
 DENSE = "dense"
 FRACTIONS = (
@@ -98,7 +98,7 @@ class Row:
     @property
     def is_sparse(self) -> bool:
         """Whether so much of the encoder is zero that a table shows it; a few zeros any model has."""
-        return "zeroed" in self.figures and self.figures["zeroed"].mean >= 0.005
+        return "zeroed" in self.figures and self.figures["zeroed"].mean >= FEW_ZEROS
 
     @property
     def headline(self) -> Setting | None:
