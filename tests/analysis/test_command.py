@@ -13,7 +13,7 @@ from secateur.record import Record, read_record, write_record
 from tests.runs import run
 
 SMALL = ("model.epochs=1", "model.architecture.num_hidden_layers=2")
-ZEROS = ["masks.png", "sparsity.png", "spread.png"]
+ZEROS = ["masks.png", "spread.png", "zeros.png"]
 
 
 @pytest.fixture(scope="module")

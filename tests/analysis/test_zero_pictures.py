@@ -62,7 +62,7 @@ def test_spread_is_a_line_for_each_projection_beside_the_random_mask() -> None:
 def test_the_middle_layer_is_shown_unless_said_otherwise() -> None:
     model = random_model("bert")
     shown = dict(pictures_of_zeros(model, title="t"))
-    assert sorted(shown) == ["masks", "sparsity", "spread"]
+    assert sorted(shown) == ["masks", "spread", "zeros"]
     assert shown["masks"].get_suptitle() == "layer 1 - t"
     last = dict(pictures_of_zeros(model, layer=2, title="t"))["masks"]
     assert last.get_suptitle() == "layer 2 - t"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
 each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
-projections and writes pictures to RUN/figures: sparsity.png, masks.png, spread.png and embeddings.png."""
+projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png."""
 _EPILOG = """\
 Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) stand beside those of a
 random mask with as many zeros; `times` is their ratio, and all are means over layers."""

@@ -33,7 +33,7 @@ def pictures_of_zeros(model: PreTrainedModel, *, layer: int | None = None, title
     zeros = zeros_by_projection(model)
     layer = len(zeros["Q"]) // 2 if layer is None else layer
     yield "masks", draw_masks(matrices_of(model, layer), layer=layer, title=title)
-    yield "sparsity", draw_sparsity(zeros, title=title)
+    yield "zeros", draw_sparsity(zeros, title=title)
     yield "spread", draw_spread(zeros, title=title)
 
 
