@@ -1,9 +1,14 @@
 """Benchmarks keep what they have measured, and say whether they reach their aims."""
 
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from secateur.methods.ranking import Matrices
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -49,3 +54,45 @@ def test_what_is_missing_is_said(tmp_path) -> None:
     Benchmark("x", setting={}, output=tmp_path / "x.json").skip(reason)
     kept = BenchmarkRecord.model_validate_json((tmp_path / "x.json").read_bytes())
     assert (kept.status, kept.reason) == ("skipped", reason)
+
+
+@pytest.fixture
+def bench_sparse(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, on a machine without a GPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = str(SCRIPTS / "bench_sparse")
+    loader = SourceFileLoader("bench_sparse", path)
+    module = module_from_spec(spec_from_file_location("bench_sparse", path, loader=loader))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader.exec_module(module)
+    return module
+
+
+def test_sparse_kernels_are_skipped_with_a_reason_where_there_is_no_gpu(bench_sparse: ModuleType, tmp_path) -> None:
+    from benchmarking import BenchmarkRecord
+
+    output = tmp_path / "sparse.json"
+    bench_sparse.main(bench_sparse.parsed(["--output", str(output)]))
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert (kept.status, kept.reason) == ("skipped", "no CUDA device: 2:4 zeros gain speed on NVIDIA GPUs alone")
+
+
+def test_what_sparse_kernels_run_on_is_sparse_as_they_take_it(bench_sparse: ModuleType) -> None:
+    """Two of every four inputs of a row, in all matrices: dense ones among them would hide the gain."""
+    model = bench_sparse.pruned("minilm")
+    weights = Matrices(model).weights[0]
+    assert len(weights) == 36
+    for weight in weights:
+        assert (weight.view(-1, 4).count_nonzero(dim=1) == 2).all()
+
+
+def test_every_matrix_is_stored_sparse_and_nothing_else(
+    bench_sparse: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = []
+    monkeypatch.setattr("torch.sparse.to_sparse_semi_structured", lambda weight: packed.append(weight) or weight)
+    model = bench_sparse.pruned("minilm")
+    expected = {weight.data_ptr() for weight in Matrices(model).weights[0]}
+    bench_sparse.stored_sparse(model)
+    assert {weight.data_ptr() for weight in packed} == expected
+    assert len(packed) == len(expected) == 36

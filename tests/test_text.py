@@ -15,6 +15,7 @@ from secateur.errors import SecateurError
 from secateur.evaluate import evaluate_checkpoint
 from secateur.launch import config_path
 from secateur.record import Record
+from secateur.report.stages import stage_rows
 from secateur.structure.checkpoint import load
 from tests.contract.test_resume import EVERY_STEP, assert_same
 from tests.runs import Killed, kill_at, run
@@ -158,6 +159,11 @@ def test_the_body_goes_under_another_head(
         torch.testing.assert_close(
             model.bert.pooler.dense.weight, load(gain[1] / "model").bert.pooler.dense.weight, atol=1e-5, rtol=0
         )
+        dense, ours = stage_rows([gain[0], record])
+        assert (ours.method, ours.sparsity, ours.text) == ("gain", 0.5, "custom_text")
+        assert ours.text_scores["nsp_accuracy"].mean == gain[0].compressed.scores["nsp_accuracy"]
+        assert ours.tasks[record.dataset].score.mean == record.compressed.scores[record.metric]
+        assert dense.tasks[record.dataset].score.mean == record.reference.scores[record.metric]
 
 
 def test_a_language_model_goes_on_with_its_own_heads(

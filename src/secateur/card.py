@@ -40,7 +40,7 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
     if record.retention is not None:
         rows.append((f"{record.metric} kept", "100 %", f"{100 * record.retention:.1f} %"))
     rows.append(("removed from the encoder", "0 %", f"{100 * ours.structure.removed:.1f} %"))
-    if ours.structure.zeroed >= 0.005:  # a few zeros any model has
+    if ours.structure.is_sparse:
         for name, place in (("zeroed", "in the encoder's matrices"), ("zeroed_total", "of all parameters")):
             before, after = (f"{100 * getattr(model.structure, name):.1f} %" for model in (dense, ours))
             rows.append((f"zeros {place}", before, after))

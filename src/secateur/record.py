@@ -13,6 +13,7 @@ Runtime = Literal["pytorch", "onnxruntime"]
 
 SCHEMA = 1
 FILE_NAME = "record.json"
+FEW_ZEROS = 0.005  # so many, as a fraction of the encoder's weights, any model may have by chance
 
 
 class _Typed(BaseModel):
@@ -37,6 +38,11 @@ class Structure(_Typed):
     layers_decomposed: float = 0.0
     heads: list[int] = Field(default_factory=list)
     units: list[int] = Field(default_factory=list)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether there are more zeros than a model has by chance."""
+        return self.zeroed >= FEW_ZEROS
 
 
 class Cost(_Typed):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from secateur.analysis.curve import draw_best_head, draw_curve
 from secateur.analysis.structure import draw_structure, layers_from
+from secateur.analysis.zero_pictures import pictures_of_zeros
 from secateur.drawing import save
 from secateur.record import Record, method_label
+from secateur.structure.checkpoint import load
 from secateur.structure.gates import PerGate
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
     if gates := sorted(folder.glob("steps/*/gates.safetensors")):
         layers = layers_from(PerGate.load(gates[-1]), units=record.compressed.structure.units)
         yield "structure", draw_structure(layers, title=title)
+    if record.compressed.structure.is_sparse:
+        yield from pictures_of_zeros(load(folder / record.compressed.folder), title=title)
     scored: dict[str, Any] = {"metric": record.metric, "dense": record.reference.scores[record.metric], "title": title}
     if points := _detail(record, "curve"):
         yield "curve", draw_curve(points, **scored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ from rich.text import Text
 
 from secateur.errors import SecateurError
 from secateur.record import Record, find_records, read_record
-from secateur.report import frontier, sparsity, table
-from secateur.report.rows import FRACTIONS, SIZES, Row, Stat, group
+from secateur.report import frontier, sparsity, stages, stages_table, table
+from secateur.report.rows import FRACTIONS, SIZES, Row, group
+from secateur.report.sheet import mean_and_std, save_lines, write_lines
 
 _WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
 _DESCRIPTION = """\
@@ -28,8 +28,11 @@ examples:
   secateur-report outputs/sweeps/NAME
   secateur-report outputs/runs outputs/sweeps --csv all.csv --frontier all.png
 
-Runs that differ in nothing but their seed make one row. Runs that are not finished are
-listed below the table. Exit code: 0, or 1 where there was no record or no place to write."""
+Runs that differ in nothing but their seed make one row. Where models that another run compressed
+were fine-tuned (method=finetune model.checkpoint=<run>/model), a second table has the tasks side by
+side in one row for each way of compressing, with the other run's scores if it is read too.
+Runs that are not finished are listed below the tables. Exit code: 0, or 1 where there was no record
+or no place to write."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,11 +68,7 @@ def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> list[Record
 
 def write_csv(rows: Sequence[Row], file: TextIO) -> None:
     """Write one line for each row, with every score and every latency setting in columns of their own."""
-    lines = [_csv_line(row) for row in rows]
-    header = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([_harmless(name) for name in header])
-    writer.writerows([_harmless(line.get(name, "")) for name in header] for line in lines)
+    write_lines(map(_csv_line, rows), file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="a sweep's folder, or a single run's")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="default: report.csv in the first FOLDER")
+    parser.add_argument("--stages", metavar="FILE", type=Path, help="default: stages.csv in the first FOLDER")
     parser.add_argument("--frontier", metavar="FILE", type=Path, help="default: frontier.png in the first FOLDER")
     parser.add_argument("--sparsity", metavar="FILE", type=Path, help="default: sparsity.png in the first FOLDER")
     return parser
@@ -90,17 +90,23 @@ def _report(options: argparse.Namespace) -> None:
     records = read(options.folders, warn=lambda line: _complain(f"warning: {line}"))
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
-    rows = group(records)
+    rows, two_stages = group(records), stages.stage_rows(records)
     if rows:
         console.print(table.render_rows(rows))
+    if two_stages:
+        console.print(stages_table.render_stages(two_stages))
     _list_unfinished(records, console)
     if not rows:
         _say(console, "no finished run yet: no table and no picture were written")
         return
     first = options.folders[0]
     csv_file = options.csv or first / "report.csv"
-    _write(csv_file, _save_csv, rows, csv_file)
+    _write(csv_file, save_lines, map(_csv_line, rows), csv_file)
     _say(console, f"table: {csv_file}")
+    if two_stages:
+        stages_file = options.stages or first / "stages.csv"
+        _write(stages_file, save_lines, stages_table.stage_lines(two_stages), stages_file)
+        _say(console, f"stages: {stages_file}")
     for name, file, draw, lacking in (
         ("frontier", options.frontier, frontier.draw, "no run has both score and speed-up"),
         ("sparsity", options.sparsity, sparsity.draw, "no run with a score has lost weights of its encoder"),
@@ -156,41 +162,25 @@ def _write(file: Path, write: Callable[..., Any], *arguments: Any) -> Any:
         raise SecateurError(f"{file}: cannot be written ({error.strerror}); name another file") from error
 
 
-def _save_csv(rows: Sequence[Row], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        write_csv(rows, file)
-    partial.replace(path)
-
-
 def _csv_line(row: Row) -> dict[str, Any]:
     names = ("method", "model", "dataset", "distillation", "sparsity")
     line: dict[str, Any] = {name: getattr(row, name) for name in names}
     seed = "as the run's" if row.predecessor_seed is None else row.predecessor_seed
     line |= {"predecessor_seed": seed, "differs_in": "; ".join(row.differs), "n": row.n, "metric": row.metric}
-    line |= _mean_and_std("score", row.score) | _mean_and_std("speedup", row.speedup)
+    line |= mean_and_std("score", row.score) | mean_and_std("speedup", row.speedup)
     line |= {"speedup_setting": str(row.headline or ""), "device": "; ".join(row.devices)}
     line["beside_others"] = row.beside_others
     for name in ("retention", *FRACTIONS, *SIZES):
-        line |= _mean_and_std(name, row.figures.get(name))
+        line |= mean_and_std(name, row.figures.get(name))
     line["flops_length"] = row.flops_length
     for name, stat in row.scores.items():
-        line |= _mean_and_std(f"score:{name}", stat)
+        line |= mean_and_std(f"score:{name}", stat)
     for setting, timing in row.timings.items():
         place = "" if setting.runtime == "pytorch" else f"{setting.runtime}_"
         where = f"{place}{setting.dtype}_batch{setting.batch_size}_length{setting.length}"
         for name, stat in zip(("speedup", "p50_ms", "p90_ms"), timing, strict=True):
-            line |= _mean_and_std(f"{name}:{where}", stat)
+            line |= mean_and_std(f"{name}:{where}", stat)
     return line
-
-
-def _mean_and_std(name: str, stat: Stat | None) -> dict[str, float | None]:
-    return {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
-
-
-def _harmless(cell: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets an apostrophe before it; numbers stay numbers."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _complain(line: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from secateur.record import ModelFigures, Record, Runtime
+from secateur.record import FEW_ZEROS, ModelFigures, Record, Runtime
 
 DENSE = "dense"
 FRACTIONS = (
@@ -98,7 +98,7 @@ class Row:
     @property
     def is_sparse(self) -> bool:
         """Whether so much of the encoder is zero that a table shows it; a few zeros any model has."""
-        return "zeroed" in self.figures and self.figures["zeroed"].mean >= 0.005
+        return "zeroed" in self.figures and self.figures["zeroed"].mean >= FEW_ZEROS
 
     @property
     def headline(self) -> Setting | None:
@@ -149,7 +149,8 @@ def differences(settings: Sequence[Mapping[str, Any]], *, prefix: str = "") -> l
     return [tuple(label) for label in labels]
 
 
-def _stat(readings: Sequence[float]) -> Stat | None:
+def stat_of(readings: Sequence[float]) -> Stat | None:
+    """Mean and spread of readings; None where there are none."""
     n = len(readings)
     if n < 2:
         return _one(readings)
@@ -166,7 +167,7 @@ def _compressed_rows(records: Sequence[Record]) -> Iterable[Row]:
     alike: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         names = (record.method, record.model, record.dataset, record.distillation, record.sparsity)
-        alike[json.dumps([names, _settings(record)], sort_keys=True, default=str)].append(record)
+        alike[json.dumps([names, settings_of(record)], sort_keys=True, default=str)].append(record)
     for members in alike.values():
         for seed, same in _by_predecessor_seed(members).items():
             yield _compressed_row(same, seed)
@@ -181,7 +182,7 @@ def _by_predecessor_seed(records: Sequence[Record]) -> dict[int | None, list[Rec
     return by_seed
 
 
-def _settings(record: Record) -> dict[str, Any]:
+def settings_of(record: Record) -> dict[str, Any]:
     """The config that makes a run what it is, without seeds, and with the data's fingerprint."""
     config = {key: value for key, value in record.config.items() if key not in _IGNORED}
     predecessor = {key: value for key, value in (config.get("predecessor") or {}).items() if key != "seed"}
@@ -190,11 +191,11 @@ def _settings(record: Record) -> dict[str, Any]:
 
 def _compressed_row(records: Sequence[Record], predecessor_seed: int | None) -> Row:
     first = records[0]
-    settings = _settings(first)
+    settings = settings_of(first)
     settings["predecessor"]["seed"] = "${seed}" if predecessor_seed is None else predecessor_seed
     asked = {key: getattr(first, key) for key in ("method", "distillation", "sparsity")}
-    row = _row(records, "compressed", _stat, predecessor_seed=predecessor_seed, settings=settings, asked=asked)
-    retention = _stat([record.retention for record in records if record.retention is not None])
+    row = _row(records, "compressed", stat_of, predecessor_seed=predecessor_seed, settings=settings, asked=asked)
+    retention = stat_of([record.retention for record in records if record.retention is not None])
     return replace(row, figures=_measured({"retention": retention}) | row.figures)
 
 
@@ -202,7 +203,7 @@ def _dense_rows(records: Sequence[Record]) -> Iterable[Row]:
     alike: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.reference is not None:
-            alike[_model_name(record.reference), record.dataset, record.fingerprint].append(record)
+            alike[model_name(record.reference), record.dataset, record.fingerprint].append(record)
     for (name, _, fingerprint), same in alike.items():
         seed = same[0].predecessor_seed
         settings: dict[str, Any] = {
@@ -215,7 +216,7 @@ def _dense_rows(records: Sequence[Record]) -> Iterable[Row]:
         yield replace(row, figures={"retention": Stat(1.0, None, 1)} | row.figures)
 
 
-def _model_name(model: ModelFigures) -> str:
+def model_name(model: ModelFigures) -> str:
     """The end of its path: how deep the record lies that points there does not matter."""
     return "/".join(Path(model.folder).parts[-2:])
 

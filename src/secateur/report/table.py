@@ -12,7 +12,7 @@ from rich.text import Text
 from secateur.record import Record, method_label
 from secateur.report.rows import Row, Stat, group
 
-_NOTHING = "-"
+NOTHING = "-"
 
 
 def render(records: Iterable[Record]) -> Table:
@@ -45,19 +45,19 @@ def render_rows(rows: Sequence[Row]) -> Table:
 
 
 _ASKED: dict[str, Callable[[Row], str]] = {
-    "sparsity": lambda row: _NOTHING if row.sparsity is None else f"{row.sparsity:g}",
+    "sparsity": lambda row: NOTHING if row.sparsity is None else f"{row.sparsity:g}",
     "n": lambda row: str(row.n),
 }
 _RUNTIMES: dict[str, Callable[[Row], str]] = {
     **_ASKED,
-    "  PyTorch ms": lambda row: _plus_minus(row.timings[row.headline].p50 if row.headline else None, decimals=1),
-    "  ONNX Runtime ms": lambda row: _plus_minus(row.onnx.p50 if row.onnx else None, decimals=1),
-    "  ONNX speed-up": lambda row: _plus_minus(row.onnx.speedup if row.onnx else None, decimals=2),
+    "  PyTorch ms": lambda row: plus_minus(row.timings[row.headline].p50 if row.headline else None, decimals=1),
+    "  ONNX Runtime ms": lambda row: plus_minus(row.onnx.p50 if row.onnx else None, decimals=1),
+    "  ONNX speed-up": lambda row: plus_minus(row.onnx.speedup if row.onnx else None, decimals=2),
 }
 _ZEROS: dict[str, Callable[[Row], str]] = {
     **_ASKED,
-    "  zeroed in the encoder": lambda row: _steady(row.figures.get("zeroed"), decimals=3),
-    "  of all parameters": lambda row: _steady(row.figures.get("zeroed_total"), decimals=3),
+    "  zeroed in the encoder": lambda row: steady(row.figures.get("zeroed"), decimals=3),
+    "  of all parameters": lambda row: steady(row.figures.get("zeroed_total"), decimals=3),
     "  bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
     "  stored sparse": lambda row: _scaled(row.figures.get("sparse_bytes")),
 }
@@ -82,14 +82,14 @@ def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
     # The leading spaces set the wide columns apart, where one space between all is what 100 columns allow.
     columns: dict[str, Callable[[Row], str]] = {
         **_ASKED,
-        f" {rows[0].metric}": lambda row: f" {_score(row.score)}",
-        " kept %": lambda row: f" {_plus_minus(row.figures.get('retention'), scale=100, decimals=1)}",
-        "removed": lambda row: _steady(row.figures.get("removed"), decimals=2),
-        "zeroed": lambda row: _steady(row.figures.get("zeroed"), decimals=2),
+        f" {rows[0].metric}": lambda row: f" {score_text(row.score)}",
+        " kept %": lambda row: f" {plus_minus(row.figures.get('retention'), scale=100, decimals=1)}",
+        "removed": lambda row: steady(row.figures.get("removed"), decimals=2),
+        "zeroed": lambda row: steady(row.figures.get("zeroed"), decimals=2),
         "params": lambda row: _scaled(row.figures.get("parameters")),
         "FLOPs": lambda row: _scaled(row.figures.get("flops")),
         "bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
-        " speed-up": lambda row: f" {_plus_minus(row.speedup, decimals=2)}",
+        " speed-up": lambda row: f" {plus_minus(row.speedup, decimals=2)}",
     }
     if not any(row.is_sparse for row in rows):
         del columns["zeroed"]
@@ -129,27 +129,29 @@ def _by_dataset(texts: Mapping[str, str]) -> str:
     return "; ".join(f"{text} ({dataset})" for dataset, text in texts.items())
 
 
-def _score(stat: Stat | None) -> str:
+def score_text(stat: Stat | None) -> str:
+    """A score with its spread."""
     # Scores come as percentages (F1 of SQuAD) or as fractions (a correlation): both get three digits or four.
-    return _plus_minus(stat, decimals=1 if stat and abs(stat.mean) > 1 else 3)
+    return plus_minus(stat, decimals=1 if stat and abs(stat.mean) > 1 else 3)
 
 
-def _plus_minus(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
+def plus_minus(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
+    """A mean with its spread where there is one, or what stands for nothing."""
     if stat is None:
-        return _NOTHING
+        return NOTHING
     spread = "" if stat.std is None else f" ± {stat.std * scale:.{decimals}f}"
     return f"{stat.mean * scale:.{decimals}f}{spread}"
 
 
-def _steady(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
+def steady(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
     """Without the spread where it would read 0: sizes are mostly the same for every seed."""
     still = stat and stat.std is not None and stat.std * scale < 0.5 * 10**-decimals
-    return _plus_minus(stat._replace(std=None) if stat and still else stat, decimals=decimals, scale=scale)
+    return plus_minus(stat._replace(std=None) if stat and still else stat, decimals=decimals, scale=scale)
 
 
 def _scaled(stat: Stat | None) -> str:
     if stat is None:
-        return _NOTHING
+        return NOTHING
     power, unit = next(((p, u) for p, u in ((12, "T"), (9, "G"), (6, "M"), (3, "k")) if stat.mean >= 10**p), (0, ""))
     digits_before = len(str(int(stat.mean / 10**power)))
-    return _steady(stat, decimals=max(0, 3 - digits_before) if unit else 0, scale=10**-power) + unit
+    return steady(stat, decimals=max(0, 3 - digits_before) if unit else 0, scale=10**-power) + unit

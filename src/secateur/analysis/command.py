@@ -1,0 +1,142 @@
+"""``secateur-analyze``: what the pattern of zeros of a sparse run looks like."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from secateur.errors import SecateurError
+from secateur.record import Record, read_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from transformers import PreTrainedModel
+
+    from secateur.analysis.zeros import Spread, Zeros
+
+_DESCRIPTION = """\
+Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
+each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
+projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png."""
+_EPILOG = """\
+Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) stand beside those of a
+random mask with as many zeros; `times` is their ratio, and all are means over layers."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ``arguments`` are those of the process unless given."""
+    options = _parser().parse_args(arguments)
+    try:
+        analyze(options.run, layer=options.layer, embeddings=options.embeddings, seed=options.seed)
+    except SecateurError as error:
+        sys.exit(str(error))
+
+
+def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None:
+    """Print the table of a run, and draw its pictures.
+
+    Args:
+        run: its folder.
+        layer: the one whose matrices are shown, from 0; None: the middle one.
+        embeddings: how many of the most frequent words are mapped; 0: none.
+        seed: of their map.
+
+    Raises:
+        SecateurError: if the run is unfinished or its model has no fixed zeros, there is no such layer, or
+            scikit-learn is missing.
+    """
+    record = read_record(run)
+    if record.status != "finished":
+        raise SecateurError(f"{run}: the run is {record.status}; finish it first, by the same command")
+    from secateur.analysis.embeddings import check_analysis_installed
+    from secateur.analysis.pictures import title_of
+    from secateur.analysis.zero_pictures import pictures_of_zeros
+    from secateur.analysis.zeros import check_sparse, zeros_by_projection
+    from secateur.drawing import save
+    from secateur.launch import quiet_libraries
+    from secateur.structure.checkpoint import load
+
+    quiet_libraries()
+    model = load(run / "model")
+    check_sparse(model, name=str(run))
+    if embeddings:
+        check_analysis_installed(f"embeddings={embeddings}")
+    console = Console(highlight=False)
+    pictures = dict(pictures_of_zeros(model, layer=layer, title=title_of(record)))
+    console.print(Text(title_of(record), "bold"), table_of(zeros_by_projection(model)))
+    if embeddings:
+        pictures |= _words(record, run, model, count=embeddings, seed=seed, console=console)
+    (run / "figures").mkdir(exist_ok=True)
+    for name, figure in pictures.items():
+        path = run / "figures" / f"{name}.png"
+        save(figure, path)
+        console.print(Text(f"{name}: {path}"), soft_wrap=True)
+
+
+def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
+    """A line for each projection: its zeros, and their spread over columns and rows beside a random mask's."""
+    from secateur.analysis.zeros import over_layers
+
+    table = Table(box=None, pad_edge=False)
+    for header in ("projection", "zeros", "over columns", "random", "times", "over rows", "random", "times"):
+        table.add_column(header, justify="left" if header == "projection" else "right", no_wrap=True)
+    for name, layers in zeros.items():
+        mean = over_layers(layers)
+        table.add_row(name, _number(mean.fraction, 3), *_cells(mean.columns), *_cells(mean.rows))
+    return table
+
+
+def _cells(spread: Spread) -> Iterator[str]:
+    yield _number(spread.found, 4)
+    yield _number(spread.random, 4)
+    yield _number(spread.ratio, 1)
+
+
+def _number(value: float, decimals: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _words(
+    record: Record, run: Path, model: PreTrainedModel, *, count: int, seed: int, console: Console
+) -> dict[str, Figure]:
+    """The map of the words before and after, and a line on how many neighbours they keep."""
+    from secateur.analysis.embeddings import draw_embeddings, embeddings_of, frequent_words, maps_of, neighbours_kept
+    from secateur.analysis.pictures import title_of
+    from secateur.structure.checkpoint import load, load_tokenizer
+
+    assert record.reference is not None
+    words = frequent_words(load_tokenizer(run / "model"), count)
+    before, after = (embeddings_of(each, words) for each in (load(run / record.reference.folder), model))
+    kept = neighbours_kept(before, after)
+    console.print(Text(f"words: {len(words.ids)}; of the 10 nearest of each {100 * kept:.1f} % are the same"))
+    maps = maps_of(before, after, seed=seed)
+    return {"embeddings": draw_embeddings(*maps, words=words.texts, kept=kept, title=title_of(record))}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="secateur-analyze",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a finished run")
+    parser.add_argument("--layer", type=int, help="whose matrices masks.png shows, from 0; default: the middle one")
+    parser.add_argument(
+        "--embeddings",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="map the N most frequent words by t-SNE, before and after; needs scikit-learn (the extra analysis); "
+        "0: none; default: 1000",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of that map; default: 1")
+    return parser

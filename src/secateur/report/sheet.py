@@ -1,0 +1,37 @@
+"""CSV files: lines of any columns under one header, whole or not at all, harmless to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from secateur.report.rows import Stat
+
+
+def write_lines(lines: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+    """Write ``lines``; what one of them lacks of the others' columns is empty there."""
+    lines = list(lines)
+    header = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_harmless(name) for name in header])
+    writer.writerows([_harmless(line.get(name, "")) for name in header] for line in lines)
+
+
+def save_lines(lines: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write ``lines`` to a file: beside it first, then renamed."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        write_lines(lines, file)
+    partial.replace(path)
+
+
+def mean_and_std(name: str, stat: Stat | None) -> dict[str, float | None]:
+    """The two columns of a figure."""
+    return {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
+
+
+def _harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe before it; numbers stay numbers."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
