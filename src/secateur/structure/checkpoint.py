@@ -29,7 +29,7 @@ from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.masks import hand_on
-from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, SEGMENTED, auto_class_of, stock_name
+from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, SEGMENTED_PREFIX, auto_class_of, stock_name
 from secateur.structure.surgery import describe_structure, segments_of, structure_sizes
 
 _MODELLING_FILE = Path(modeling_secateur.__file__)
@@ -183,7 +183,7 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
         raise SecateurError(
             f"{base_name} cannot be saved in an uneven shape: its task has none of {', '.join(AUTO_CLASSES)}"
         )
-    own_name = PREFIX + (SEGMENTED if is_segmented else "") + base_name
+    own_name = (SEGMENTED_PREFIX if is_segmented else PREFIX) + base_name
     config.architectures = [own_name]
     config.auto_map = {auto_class: f"{_MODELLING_FILE.stem}.{own_name}"}
     config.secateur = describe_structure(model)
@@ -249,7 +249,7 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     shape = config.get("secateur")
     if shape is None:
         return base
-    return getattr(modeling_secateur, PREFIX + (SEGMENTED if "segments" in shape else "") + base.__name__)
+    return getattr(modeling_secateur, (SEGMENTED_PREFIX if "segments" in shape else PREFIX) + base.__name__)
 
 
 def _builds(model_class: type[PreTrainedModel], model_type: str | None) -> bool:

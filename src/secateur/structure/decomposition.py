@@ -19,10 +19,10 @@ from transformers.utils import ModelOutput
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of, takes_token_types
-from secateur.structure.modeling_secateur import PREFIX, SEGMENTED, SegmentedMixin, stock_name
+from secateur.structure.modeling_secateur import SEGMENTED_PREFIX, SegmentedMixin, stock_name
 from secateur.structure.surgery import describe_structure, segments_of
 
-PACKED, SEGMENTS = "packed", "segmented"
+PACKED, SEGMENTED = "packed", "segmented"
 
 
 def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) -> PreTrainedModel:
@@ -48,7 +48,7 @@ def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) 
         "has_token_types": takes_token_types(config),
     }
     config.secateur = {**describe_structure(model), "segments": segments}
-    model.__class__ = getattr(modeling_secateur, PREFIX + SEGMENTED + stock_name(type(model).__name__))
+    model.__class__ = getattr(modeling_secateur, SEGMENTED_PREFIX + stock_name(type(model).__name__))
     return model
 
 
@@ -64,7 +64,7 @@ def check_lower_layers(lower_layers: int, *, count: int) -> None:
 
 def layout_of(config: PretrainedConfig) -> str:
     """How a model's inputs are laid out: ``packed`` or ``segmented``."""
-    return PACKED if segments_of(config) is None else SEGMENTS
+    return PACKED if segments_of(config) is None else SEGMENTED
 
 
 def lower_layers_of(config: PretrainedConfig) -> int:

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 PREFIX = "Secateur"
-SEGMENTED = "Segmented"
+SEGMENTED_PREFIX = PREFIX + "Segmented"
 
 # Auto class -> the class it stands for, by model_type.
 AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
@@ -220,7 +220,7 @@ def auto_class_of(class_name: str) -> str | None:
 
 def stock_name(class_name: str) -> str:
     """The class of transformers that one of ours is built on; any other name as it is."""
-    return class_name.removeprefix(PREFIX).removeprefix(SEGMENTED)
+    return class_name.removeprefix(SEGMENTED_PREFIX).removeprefix(PREFIX)
 
 
 def __getattr__(name: str) -> type[PreTrainedModel]:
@@ -230,7 +230,7 @@ def __getattr__(name: str) -> type[PreTrainedModel]:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # With _auto_class set, save_pretrained puts this file and auto_map into the folder it writes.
     members = {"__module__": __name__, "_auto_class": auto_class_of(base.__name__)}
-    mixin = SegmentedMixin if name.startswith(PREFIX + SEGMENTED) else SecateurMixin
+    mixin = SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin
     made = type(name, (mixin, base), members)
     globals()[name] = made
     return made
