@@ -29,8 +29,6 @@ def weights(model):
 
 
 def in_slots(context):
-    import dataclasses
-
     return dataclasses.replace(context, data=context.data.laid_out("segmented"))
 
 
