@@ -15,8 +15,10 @@ from transformers import BertConfig
 from secateur.checks import checked
 from secateur.compress import new_record
 from secateur.config import Config
+from secateur.distillation import RepresentationDistillation
 from secateur.launch import config_path
 from secateur.methods.base import Step
+from secateur.methods.deformer import Decomposition
 from secateur.methods.finetune import FineTuning
 from secateur.methods.l0 import GatePhase
 from secateur.methods.layerdrop import LayerDrop
@@ -115,6 +117,32 @@ def test_rows_on_depth_train_for_as_long_as_each_other(built: Built) -> None:
     }
     assert set(passes.values()) == {15}
     assert {config.method["layers"] for config, _ in asked.values()} == {6}
+
+
+@pytest.mark.parametrize(
+    ("row", "lengths", "document"),
+    [
+        ("squad_v1", (320, 25), None),
+        ("boolq", (320, 15), "text_pair"),
+        ("race", (512, 30), None),
+        ("mnli", (120, 32), "text"),
+        ("qqp", (100, 40), "text_pair"),
+    ],
+)
+def test_the_deformer_rows_are_those_of_the_released_code(
+    row: str, lengths: tuple[int, int], document: str | None, built: Built
+) -> None:
+    """9 layers apart, three epochs at 5e-5 for the dense model of the layout and for the decomposed one."""
+    config, steps = built(f"cao_{row}")
+    phase = steps["decompose"]
+    assert isinstance(phase, Decomposition)
+    assert phase.needs_pretrained
+    assert (phase.amount.lower_layers, phase.passes.epochs, phase.passes.batch_size) == (9, 3, 32)
+    assert (phase.optimization.learning_rate, phase.optimization.warmup_ratio) == (5e-5, 0.15)
+    assert (config.predecessor.epochs, config.predecessor.learning_rate) == (3, 5e-5)
+    assert (config.dataset.max_seq_length, config.dataset.max_question_length) == lengths
+    assert config.dataset.task.get("document") == document
+    assert isinstance(phase.distillation, RepresentationDistillation)
 
 
 def test_the_theseus_rows_are_those_of_the_released_code(built: Built) -> None:

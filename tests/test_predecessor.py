@@ -16,7 +16,14 @@ from secateur.config import Config, ModelConfig
 from secateur.errors import SecateurError
 from secateur.methods.finetune import FineTuning
 from secateur.models import fresh_model
-from secateur.predecessor import check_predecessor, parent_of, predecessor_folder, reference_folder, start_folder
+from secateur.predecessor import (
+    check_predecessor,
+    parent_of,
+    predecessor_folder,
+    reference_folder,
+    segmented_folder,
+    start_folder,
+)
 from secateur.record import ModelFigures, Record, write_record
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from secateur.workshop import Workshop, open_workshop
@@ -105,6 +112,22 @@ def test_what_shapes_the_model_is_in_its_key(workshop, config, monkeypatch, key,
 )
 def test_what_does_not_shape_the_model_is_not(workshop, config, monkeypatch, key, value):
     assert _key(workshop, _changed(config, key, value), monkeypatch) == _key(workshop, config, monkeypatch)
+
+
+def test_the_layout_is_in_its_key_and_a_given_start_in_that_of_its_twin(workshop, config, monkeypatch, tmp_path):
+    """What is fine-tuned in slots of its own is never taken for the packed model, nor one start for another."""
+    asked = []
+    monkeypatch.setattr(predecessor, "made_once", lambda folder, *_, **__: asked.append(folder.name) or folder)
+    predecessor_folder(workshop, config.model, config.predecessor)
+    segmented_folder(workshop, config.model, config.predecessor)
+    for seed in (1, 2):
+        start = fresh_model(
+            config.model, auto_class=workshop.task.auto_class, head={}, tokenizer=workshop.tokenizer, seed=seed
+        )
+        save_model(start, workshop.tokenizer, tmp_path / str(seed))
+        given = dataclasses.replace(config.predecessor, checkpoint=str(tmp_path / str(seed)))
+        segmented_folder(workshop, config.model, given)
+    assert len(set(asked)) == 4
 
 
 def test_another_version_of_a_library_trains_another_model(workshop, config, monkeypatch):

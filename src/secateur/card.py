@@ -39,6 +39,10 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
     rows = [(name, f"{value:.2f}", f"{ours.scores[name]:.2f}") for name, value in dense.scores.items()]
     if record.retention is not None:
         rows.append((f"{record.metric} kept", "100 %", f"{100 * record.retention:.1f} %"))
+    if ours.structure.layers_decomposed:
+        rows.append(
+            ("layers that read question and document apart", "0 %", f"{100 * ours.structure.layers_decomposed:.0f} %")
+        )
     rows.append(("removed from the encoder", "0 %", f"{100 * ours.structure.removed:.1f} %"))
     if ours.structure.is_sparse:
         for name, place in (("zeroed", "in the encoder's matrices"), ("zeroed_total", "of all parameters")):
@@ -48,6 +52,9 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
         rows.append(("parameters", f"{dense.cost.parameters:,}", f"{ours.cost.parameters:,}"))
         for length, flops in dense.cost.flops.items():
             rows.append((f"GFLOPs at {length} tokens", f"{flops / 1e9:.2f}", f"{ours.cost.flops[length] / 1e9:.2f}"))
+        for length, flops in ours.cost.cached_flops.items():
+            dense_flops = f"{dense.cost.flops[length] / 1e9:.2f}"
+            rows.append((f"GFLOPs at {length} tokens, document kept", dense_flops, f"{flops / 1e9:.2f}"))
     return rows
 
 
@@ -66,5 +73,6 @@ def _speed(record: Record) -> list[str]:
         f"* {'' if pair.runtime == 'pytorch' else 'ONNX Runtime, '}"
         f"{pair.dtype}, {pair.batch_size} × {pair.length} tokens: {pair.speedup:.2f} times as fast "
         f"({pair.compressed.p50:.1f} ms instead of {pair.reference.p50:.1f} ms)"
+        f"{'' if pair.cached_speedup is None else f'; with the document kept {pair.cached_speedup:.2f} times'}"
         for pair in record.latency.pairs
     ]

@@ -15,16 +15,18 @@ from transformers import PreTrainedModel
 from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
+from secateur.data.prepared import check_segmented
 from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.loggers import RunLog
 from secateur.methods.base import State, Step
 from secateur.models import check_model, config_of, with_kept_zeros
-from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, start_folder
+from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
+from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
 from secateur.tasks.base import Task
@@ -58,6 +60,10 @@ def check_buildable(config: Config) -> dict[str, Step]:
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
                 "init=predecessor"
             )
+    if any(step.segments for step in steps.values()):
+        check_segmented(config.dataset, task)
+        if config.export.name != "none":
+            raise SecateurError(f"export={config.export.name}: takes no model that reads question and document apart")
     return steps
 
 
@@ -70,10 +76,16 @@ def run(
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
+
+    def segmented() -> Path:
+        return segmented_folder(workshop, config.model, config.predecessor)
+
     origins = Origins(
         pretrained=lambda: pretrained_model(workshop, config.model, seed=config.predecessor.seed),
         teacher=lambda: load(start),
         teacher_outputs=lambda: workshop.teacher_outputs(start),
+        segmented=lambda: load(segmented()),
+        segmented_outputs=lambda: workshop.teacher_outputs(segmented()),
     )
 
     def opened(model_folder: Path) -> PreTrainedModel:
@@ -159,6 +171,7 @@ def _run_step(
         data_seed=seed,
         folder=partial,
         origins=origins,
+        layout=layout_of(state.model.config),
     )
     state = step.run(state, context)
     if not is_leader():

@@ -19,10 +19,11 @@ from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.finetune import FineTuning
-from secateur.models import checkpoint_fingerprint, fresh_model
+from secateur.models import checkpoint_fingerprint, fresh_model, with_kept_zeros
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
-from secateur.structure.checkpoint import save_model
+from secateur.structure.checkpoint import load, save_model
+from secateur.structure.decomposition import PACKED, SEGMENTED, decompose, layout_of
 from secateur.workshop import Origins, Workshop, library_versions
 
 log = logging.getLogger(__name__)
@@ -76,12 +77,25 @@ def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None
             raise SecateurError(f"{key}={folder}: no model's folder; give one that holds config.json")
 
 
-def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
+def segmented_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
+    """The folder of the predecessor's twin that reads question and document in slots of their own.
+
+    It is trained with the predecessor's settings: from what the predecessor was made of, or where one is given, from
+    that, which may have been compressed.
+    """
+    return predecessor_folder(workshop, model, predecessor, layout=SEGMENTED)
+
+
+def predecessor_folder(
+    workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, layout: str = PACKED
+) -> Path:
     """The dense model's folder in the store, where it is trained on first use."""
     settings = {key: value for key, value in dataclasses.asdict(predecessor).items() if key != "checkpoint"}
     shape: dict[str, Any] = {"architecture": model.architecture, "vocabulary_size": model.vocabulary_size}
     if model.checkpoint is not None:
         shape = {"checkpoint": checkpoint_fingerprint(model.checkpoint, revision=model.revision)}
+    if predecessor.checkpoint is not None:
+        shape = {"start": checkpoint_fingerprint(predecessor.checkpoint)}
     if model.keep_zeros:
         shape["keep_zeros"] = True
     key = key_of(
@@ -90,7 +104,7 @@ def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: Pred
             "rows": fingerprint(workshop.dataset.source()),
             "limit_train": workshop.dataset.limit_train,
             "task": workshop.task_settings(),
-            "layout": "packed",
+            "layout": layout,
             "training": settings,
             "arithmetic": workshop.arithmetic,
             "versions": library_versions(),
@@ -100,22 +114,38 @@ def predecessor_folder(workshop: Workshop, model: ModelConfig, predecessor: Pred
     phase = FineTuning(**{name: value for name, value in settings.items() if name != "seed"})
     folder = made_once(
         workshop.store / "predecessors" / name,
-        lambda partial: _train(workshop, model, phase, predecessor.seed, partial),
+        lambda partial: _train(
+            workshop, phase, partial, start=_untrained(workshop, model, predecessor, layout), seed=predecessor.seed
+        ),
         what=f"the predecessor {name}",
         by_all=True,
     )
     return folder / "model"
 
 
-def _train(workshop: Workshop, model: ModelConfig, phase: FineTuning, seed: int, folder: Path) -> None:
+def _untrained(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, layout: str) -> PreTrainedModel:
+    """What is fine-tuned: a given predecessor, or the model of the config under a fresh head."""
+    if predecessor.checkpoint is None:
+        start = pretrained_model(workshop, model, seed=predecessor.seed)
+    else:
+        given = dataclasses.replace(model, checkpoint=predecessor.checkpoint)
+        start = with_kept_zeros(load(predecessor.checkpoint), given)
+    if layout == SEGMENTED:
+        decompose(start, lower_layers=0, question_slot=workshop.question_slot)
+    return start
+
+
+def _train(workshop: Workshop, phase: FineTuning, folder: Path, *, start: PreTrainedModel, seed: int) -> None:
     """Fine-tune into ``folder``, which may hold the checkpoint of a process that died."""
     log.info("training the predecessor in %s", folder)
     begin = time.monotonic()
     work = folder / "predecessor"
     if is_leader():
         work.mkdir(exist_ok=True)
-    start = pretrained_model(workshop, model, seed=seed)
-    context = workshop.context(name="predecessor", seed=seed, data_seed=seed, folder=work, origins=NO_ORIGINS)
+    layout = layout_of(start.config)
+    context = workshop.context(
+        name="predecessor", seed=seed, data_seed=seed, folder=work, origins=NO_ORIGINS, layout=layout
+    )
     trained = phase.run(State(model=start), context).model
     if not is_leader():
         return
@@ -141,7 +171,7 @@ def _no_origin() -> Any:
     raise AssertionError("nothing came before a predecessor")
 
 
-NO_ORIGINS = Origins(pretrained=_no_origin, teacher=_no_origin, teacher_outputs=_no_origin)
+NO_ORIGINS = Origins(**dict.fromkeys((field.name for field in dataclasses.fields(Origins)), _no_origin))
 
 
 def _reference_of(checkpoint: str, parent: Record) -> str:

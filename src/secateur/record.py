@@ -48,6 +48,7 @@ class Structure(_Typed):
 class Cost(_Typed):
     """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
 
+    ``cached_flops`` are those of a question to a document whose states are kept; empty where a model can keep none.
     ``sparse_bytes`` is what ``disk_bytes`` would be with zeros left out: each parameter as a bitmask and float32 for
     what is not 0, where that is smaller than float32 throughout; None where it nowhere is.
     """
@@ -55,6 +56,7 @@ class Cost(_Typed):
     parameters: int
     encoder_parameters: int
     flops: dict[int, int] = Field(default_factory=dict)
+    cached_flops: dict[int, int] = Field(default_factory=dict)
     peak_memory_bytes: dict[int, int] = Field(default_factory=dict)
     disk_bytes: int = 0
     sparse_bytes: int | None = None
@@ -77,7 +79,10 @@ class Percentiles(_Typed):
 
 
 class LatencyPair(_Typed):
-    """The reference and the compressed model timed in turn, in one process and one runtime, at one setting."""
+    """The reference and the compressed model timed in turn, in one process and one runtime, at one setting.
+
+    ``cached`` is the compressed model where the documents' states are kept; None where it can keep none.
+    """
 
     runtime: Runtime = "pytorch"
     batch_size: int
@@ -85,12 +90,18 @@ class LatencyPair(_Typed):
     dtype: Literal["float32", "bfloat16"]
     reference: Percentiles
     compressed: Percentiles
+    cached: Percentiles | None = None
     repeats: int
 
     @property
     def speedup(self) -> float:
         """How many times as fast the compressed model is, by the medians."""
         return self.reference.p50 / self.compressed.p50
+
+    @property
+    def cached_speedup(self) -> float | None:
+        """How many times as fast it is where the documents' states are kept."""
+        return None if self.cached is None else self.reference.p50 / self.cached.p50
 
 
 class Latency(_Typed):

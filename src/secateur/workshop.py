@@ -17,6 +17,7 @@ from secateur.checks import build
 from secateur.config import Config, DatasetConfig, EvaluateConfig, ModelConfig
 from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
+from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
 from secateur.evaluation import evaluate, read_scores
 from secateur.loggers import RunLog
@@ -24,6 +25,7 @@ from secateur.methods.base import Context
 from secateur.models import checkpoint_fingerprint
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
+from secateur.structure.decomposition import PACKED, layout_of
 from secateur.tasks.base import Task
 from secateur.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.trainer import TrainerFactory, trainer_factory, with_precision
@@ -43,6 +45,8 @@ class Origins:
     pretrained: Callable[[], PreTrainedModel]
     teacher: Callable[[], PreTrainedModel]
     teacher_outputs: Callable[[], TeacherOutputs]
+    segmented: Callable[[], PreTrainedModel]
+    segmented_outputs: Callable[[], TeacherOutputs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,25 @@ class Workshop:
     arithmetic: dict[str, Any]
     store: Path
 
-    def context(self, *, name: str, seed: int, data_seed: int, folder: Path, origins: Origins) -> Context:
-        """What a step called ``name`` may use."""
+    @property
+    def question_slot(self) -> int:
+        """Tokens of the longest question, special tokens included, where it has a slot of its own."""
+        return SlotTemplate.of(self.tokenizer).question_slot(self.dataset.lengths()["max_question_length"])
+
+    def context(
+        self, *, name: str, seed: int, data_seed: int, folder: Path, origins: Origins, layout: str = PACKED
+    ) -> Context:
+        """What a step called ``name`` may use, that begins with a model of inputs in ``layout``."""
         return Context(
             name=name,
             task=self.task,
-            data=self.data,
+            data=self.data.laid_out(layout),
             scores=lambda model, *, split="test": self.evaluate(model, folder / SCRATCH, split=split),
             pretrained=origins.pretrained,
             teacher=origins.teacher,
             teacher_outputs=origins.teacher_outputs,
+            segmented=origins.segmented,
+            segmented_outputs=origins.segmented_outputs,
             make_trainer=self.make_trainer,
             seed=seed,
             data_seed=data_seed,
@@ -86,9 +99,10 @@ class Workshop:
         self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
 
     def evaluate(self, model: PreTrainedModel, folder: Path, *, split: str = "test") -> dict[str, float]:
-        """Scores on a split, written to ``folder`` with the predictions."""
+        """Scores on a split, in the layout that the model reads, written to ``folder`` with the predictions."""
         trainer = self.make_trainer(folder=folder, alone=True)
-        return evaluate(model, self.task, self.data, split=split, trainer=trainer, folder=folder)
+        data = self.data.laid_out(layout_of(model.config))
+        return evaluate(model, self.task, data, split=split, trainer=trainer, folder=folder)
 
     def stored_scores(self, model_folder: Path) -> dict[str, float]:
         """Scores on ``test`` of a model that many runs share: taken once and kept in the store."""
@@ -166,10 +180,11 @@ def _evaluate_folder(workshop: Workshop, model_folder: Path, folder: Path) -> No
 
 def _teach(workshop: Workshop, teacher_folder: Path, folder: Path) -> None:
     log.info("computing the outputs of the teacher %s over the training split", teacher_folder)
+    teacher = load(teacher_folder)
     write_teacher_outputs(
-        load(teacher_folder),
+        teacher,
         workshop.task,
-        workshop.data,
+        workshop.data.laid_out(layout_of(teacher.config)),
         trainer=workshop.make_trainer(folder=folder, alone=True),
         folder=folder,
     )

@@ -77,6 +77,13 @@ _RPP = Row(
     phases=("prune", "recover"),
 )
 
+_DEFORMER = Row(
+    name="deformer",
+    own_overrides=("sparsity=0.66", "distillation=representation", "method.steps.decompose.epochs=1"),
+    reached={"layers_decomposed": 2 / 3, "removed": 0.0},
+    phases=("decompose",),
+)
+
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
@@ -115,4 +122,5 @@ METHODS = [
     *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_THESEUS, architecture=architecture) for architecture in sorted(ANATOMIES)),
     *(replace(_RPP, architecture=architecture) for architecture in sorted(ANATOMIES)),
+    *(replace(_DEFORMER, architecture=architecture) for architecture in ("bert", "distilbert", "roberta")),
 ]

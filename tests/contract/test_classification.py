@@ -18,7 +18,7 @@ from secateur.structure.checkpoint import load
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from tests.contract.methods import Row
-from tests.contract.test_methods import INPUTS
+from tests.contract.test_methods import INPUTS, inputs_for
 from tests.contract.test_resume import EVERY_STEP, assert_same
 from tests.runs import Killed, kill_at, run
 
@@ -33,7 +33,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         lines = [f"is door {n} {asked}?,it is {said},{asked == said}" for n, asked, said in rows]
         (folder / f"{split}.csv").write_text("\n".join(["text,text_pair,label", *lines]), encoding="utf-8")
     files = [f"dataset.{split}_files={folder / split}.csv" for split in ("train", "test")]
-    return ("dataset=custom_classification", *files, "dataset.max_seq_length=24", "model.vocabulary_size=120")
+    return (
+        "dataset=custom_classification",
+        *files,
+        "dataset.max_seq_length=24",
+        "dataset.max_question_length=12",
+        "model.vocabulary_size=120",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +79,7 @@ def test_reloads_with_the_names_of_its_labels(classified: tuple[Record, Path]) -
     assert type(model).__name__.endswith("ForSequenceClassification")
     assert model.config.id2label == {0: "False", 1: "True"}
     with torch.inference_mode():
-        assert model(**INPUTS).logits.shape == (1, 2)
+        assert model(**inputs_for(model)).logits.shape == (1, 2)
 
 
 def test_every_phase_resumes_to_the_bit(

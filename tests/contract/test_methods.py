@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 import secateur
 from secateur.checks import checked
@@ -16,12 +18,20 @@ from secateur.errors import SecateurError
 from secateur.pipeline import check_buildable
 from secateur.record import Record, read_record
 from secateur.structure.checkpoint import load
+from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from tests.contract.methods import Row
 from tests.runs import composed
 
+# Of how many tokens the question is; asked of a model that reads question and document apart.
+QUESTION_LENGTH = 8
 INPUTS = {"input_ids": torch.arange(5, 25)[None], "attention_mask": torch.ones(1, 20, dtype=torch.long)}
+
+
+def inputs_for(model: PreTrainedModel) -> dict[str, Any]:
+    """What a run's model is asked, in the layout that it reads."""
+    return INPUTS if layout_of(model.config) == "packed" else {**INPUTS, "question_length": QUESTION_LENGTH}
 
 
 def test_composes_and_builds_every_step_in_order(row: Row, tmp_path: Path) -> None:
@@ -105,12 +115,12 @@ FOREIGN = """
 import json, sys, torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 assert not any(name.partition(".")[0] == "secateur" for name in sys.modules)
-folder = sys.argv[1]
+folder, extra = sys.argv[1], json.loads(sys.argv[2])
 model = AutoModelForQuestionAnswering.from_pretrained(folder, trust_remote_code=True).eval()
 AutoTokenizer.from_pretrained(folder)
 ids = torch.arange(5, 25)[None]
 with torch.inference_mode():
-    outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids), **extra)
 assert not any(name == "secateur" or name.startswith("secateur.") for name in sys.modules)
 print(json.dumps([outputs.start_logits.tolist(), outputs.end_logits.tolist()]))
 """
@@ -119,8 +129,10 @@ print(json.dumps([outputs.start_logits.tolist(), outputs.end_logits.tolist()]))
 def test_model_loads_in_a_fresh_process_without_us(finished: tuple[Record, Path], tmp_path: Path) -> None:
     """Plain transformers gives the same logits as ``secateur.load``."""
     _, folder = finished
+    ours = secateur.load(folder / "model")
+    extra = inputs_for(ours).keys() - INPUTS.keys()
     foreign = subprocess.run(
-        [sys.executable, "-c", FOREIGN, str(folder / "model")],
+        [sys.executable, "-c", FOREIGN, str(folder / "model"), json.dumps(dict.fromkeys(extra, QUESTION_LENGTH))],
         capture_output=True,
         text=True,
         check=True,
@@ -129,6 +141,6 @@ def test_model_loads_in_a_fresh_process_without_us(finished: tuple[Record, Path]
     )
     start, end = json.loads(foreign.stdout.splitlines()[-1])
     with torch.inference_mode():
-        ours = secateur.load(folder / "model")(**INPUTS)
-    torch.testing.assert_close(ours.start_logits, torch.tensor(start), atol=1e-6, rtol=0)
-    torch.testing.assert_close(ours.end_logits, torch.tensor(end), atol=1e-6, rtol=0)
+        outputs = ours(**inputs_for(ours))
+    torch.testing.assert_close(outputs.start_logits, torch.tensor(start), atol=1e-6, rtol=0)
+    torch.testing.assert_close(outputs.end_logits, torch.tensor(end), atol=1e-6, rtol=0)

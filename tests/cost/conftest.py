@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertForQuestionAnswering, PreTrainedModel
+from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer, PreTrainedModel
 
 HIDDEN = 32
 HEAD_SIZE = 8
@@ -58,3 +59,10 @@ def _keep(linear: nn.Linear, *, rows: int | None = None, columns: int | None = N
     linear.bias = nn.Parameter(linear.bias.detach()[:rows].clone())
     linear.out_features, linear.in_features = linear.weight.shape
     return linear
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> BertTokenizer:
+    """A vocabulary of seven words."""
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "is"]))
+    return BertTokenizer.from_pretrained(tmp_path)

@@ -24,7 +24,7 @@ def _inputs(
         {"id": str(n), "title": article, "article": article, "question": q, "options": options, "label": 1, "part": ""}
         for n, (article, q, options) in enumerate(questions)
     ]
-    tokens = tokenize_choices(Dataset.from_list(rows, features=FEATURES), tokenizer, lengths)
+    tokens = tokenize_choices(Dataset.from_list(rows, features=FEATURES), tokenizer)
     return ChoiceInputs(tokens, Template.of(tokenizer), lengths)
 
 

@@ -53,7 +53,7 @@ def test_the_document_mask_covers_the_documents_own_tokens(tokenizer):
     for row, (question, document) in enumerate(PAIRS):
         ids = _ids(tokenizer, document)
         assert packed["input_ids"][row][packed["document_mask"][row]].tolist() == ids.tolist()
-        start = template.document_start(len(_ids(tokenizer, question)))
+        start = template.document_starts(np.array([len(_ids(tokenizer, question))]))[0]
         assert packed["document_mask"][row].nonzero()[[0, -1], 0].tolist() == [start, start + len(ids) - 1]
 
 

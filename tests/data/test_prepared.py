@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from secateur.data.prepared import prepare
 from secateur.data.question_windows import QuestionWindows
 from secateur.data.sources import Source
 from secateur.data.vocabulary import train_wordpiece
+from secateur.errors import SecateurError
 from secateur.structure.checkpoint import save_model
 from secateur.tasks.question_answering import QuestionAnswering
 
@@ -128,13 +130,39 @@ def test_a_vocabulary_is_not_learnt_from_the_test_split(dataset, store):
     assert tokenizer.tokenize("London") != ["[UNK]"]
 
 
-def test_other_rows_or_questions_make_other_tokens(dataset, store):
+def test_other_rows_make_other_tokens_and_lengths_do_not(dataset, store):
     _prepare(dataset, store)
-    for number, changes in enumerate(({"limit_train": 30, "limit_test": 5}, {"max_question_length": 6}), start=2):
+    for number, changes in ((2, {"limit_train": 30, "limit_test": 5}), (2, {"max_question_length": 6})):
         data, _ = _prepare(dataclasses.replace(dataset, **changes), store)
         assert len(_entries(store)) == number
         assert len(data.examples["test"].rows) == changes.get("limit_test", 12)
-        assert max(data.examples["train"].questions.sizes) <= changes.get("max_question_length", 16)
+        assert max(data.examples["train"].question_sizes) <= changes.get("max_question_length", 16)
+
+
+def test_the_layout_is_that_which_is_asked_for_made_once(dataset, store):
+    """From the same tokens, and handed out to whoever asks next."""
+    data, _ = _prepare(dataset, store)
+    segmented = data.laid_out("segmented")
+    assert "question_length" in next(iter(segmented.eval_loader("val")))
+    assert "question_length" not in next(iter(data.eval_loader("val")))
+    assert data.laid_out("segmented") is segmented
+    assert data.laid_out("packed") is data
+    assert len(_entries(store)) == 1
+
+
+def test_questions_that_are_cut_are_counted(dataset, store, caplog):
+    _prepare(dataclasses.replace(dataset, max_question_length=3), store)
+    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert re.fullmatch(r"dataset\.max_question_length=3: \d+ training questions are longer and cut", warning)
+
+
+def test_refuses_to_lay_out_apart_what_has_no_slot(dataset, store):
+    data, _ = _prepare(dataset, store)
+    dataset.max_question_length = None
+    with pytest.raises(
+        SecateurError, match=r"^dataset\.max_question_length=null: [^\n]+; say how many tokens, such as 32$"
+    ):
+        data.laid_out("segmented")
 
 
 def test_another_vocabulary_makes_other_tokens(dataset, store):

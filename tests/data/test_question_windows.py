@@ -36,7 +36,7 @@ def _rows(*questions: tuple[str, str, str | None]) -> Dataset:
 
 
 def _windows(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths = LENGTHS) -> QuestionWindows:
-    return QuestionWindows(tokenize_questions(rows, tokenizer, lengths), Template.of(tokenizer), lengths)
+    return QuestionWindows(tokenize_questions(rows, tokenizer), Template.of(tokenizer), lengths)
 
 
 def _spans(windows: QuestionWindows) -> list[tuple[int, int]]:
@@ -44,10 +44,15 @@ def _spans(windows: QuestionWindows) -> list[tuple[int, int]]:
     return list(zip(batch["start_positions"].tolist(), batch["end_positions"].tolist(), strict=True))
 
 
+def _start(windows: QuestionWindows, item: int) -> int:
+    """Position of a window's first document token."""
+    return int(windows.collate([item])["document_start"][0])
+
+
 def _labelled(windows: QuestionWindows, item: int = 0) -> str:
     """The characters of the context that the labels of a window cover."""
     start, end = _spans(windows)[item]
-    shift = windows.windows[item].first_token - windows.document_start(item)
+    shift = windows.windows[item].first_token - _start(windows, item)
     offsets = windows.offsets[windows.windows[item].example].reshape(-1, 2)
     context = windows.rows["context"][windows.windows[item].example]
     return context[offsets[start + shift, 0] : offsets[end + shift, 1]]
@@ -110,7 +115,7 @@ def test_windows_without_the_whole_answer_point_at_cls(bert):
     holding = []
     for item, (window, span) in enumerate(zip(windows.windows, _spans(windows), strict=True)):
         if window.first_token <= first and last < window.first_token + window.size:
-            shift = windows.document_start(item) - window.first_token
+            shift = _start(windows, item) - window.first_token
             assert span == (first + shift, last + shift)
             holding.append(item)
         else:
@@ -141,8 +146,10 @@ def test_long_questions_are_cut(bert):
     whole = bert(question, add_special_tokens=False)["input_ids"]
     assert len(whole) > LENGTHS.max_question_length
     windows = _windows(_rows((question, "It was opened in 1912.", "1912")), bert)
-    assert windows.questions[0].tolist() == whole[: LENGTHS.max_question_length]
-    assert windows.document_start(0) == LENGTHS.max_question_length + 2
+    ids = windows.collate([0])["input_ids"][0].tolist()
+    assert ids[1 : LENGTHS.max_question_length + 2] == [*whole[: LENGTHS.max_question_length], bert.sep_token_id]
+    assert windows.questions_cut == 1
+    assert _start(windows, 0) == LENGTHS.max_question_length + 2
     assert _labelled(windows) == "1912"
 
 

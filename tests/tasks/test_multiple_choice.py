@@ -17,7 +17,7 @@ from secateur.data.choices import FEATURES
 from secateur.data.examples import Batch, Lengths
 from secateur.data.module import TaskData
 from secateur.data.vocabulary import train_wordpiece
-from secateur.distillation import kl_divergence
+from secateur.distillation.logits import kl_divergence
 from secateur.errors import SecateurError
 from secateur.methods.gain import batch_gain
 from secateur.speed import accelerate_training

@@ -12,6 +12,7 @@ from secateur.cost.latency import measure_latency
 from secateur.cost.memory import disk_bytes, peak_memory
 from secateur.cost.parameters import bitmask_saving, encoder_matrices, parameter_counts, structure_of
 from secateur.record import Cost
+from secateur.structure.surgery import segments_of
 
 __all__ = [
     "bitmask_saving",
@@ -36,12 +37,16 @@ def cost_of(model: PreTrainedModel, folder: Path, *, lengths: Iterable[int]) -> 
     """
     total, encoder = parameter_counts(model)
     lengths = sorted(set(lengths))
+    is_segmented = segments_of(model.config) is not None
     size, saving = disk_bytes(folder), bitmask_saving(model)
     return Cost(
         parameters=total,
         encoder_parameters=encoder,
         flops={length: count_flops(model, length=length) for length in lengths},
         peak_memory_bytes={length: peak_memory(model, length=length) for length in lengths},
+        cached_flops={length: count_flops(model, length=length, cached=True) for length in lengths}
+        if is_segmented
+        else {},
         disk_bytes=size,
         sparse_bytes=size - saving if saving else None,
     )

@@ -9,17 +9,17 @@ from transformers import PreTrainedModel
 from secateur.cost.inputs import eager_attention, evaluating, random_inputs
 
 
-def count_flops(model: PreTrainedModel, *, length: int, batch_size: int = 1) -> int:
+def count_flops(model: PreTrainedModel, *, length: int, batch_size: int = 1, cached: bool = False) -> int:
     """FLOPs of one forward pass over ``batch_size`` sequences of ``length`` tokens, its task head included.
 
     Counted are matrix products, a multiplication and an addition being two FLOPs. Look-ups, LayerNorm,
     softmax, activations and biases are not. Zeroed weights count in full: a dense kernel multiplies by them
-    all the same.
+    all the same. With ``cached`` the states of the document are there, and only what a question costs is counted.
 
     Raises:
         SecateurError: if ``length`` exceeds the model's positions.
     """
-    inputs = random_inputs(model, length=length, batch_size=batch_size)
+    inputs = random_inputs(model, length=length, batch_size=batch_size, cached=cached)
     counter = FlopCounterMode(display=False)
     # Eager, because the counter has no formula for the fused attention kernel of the CPU.
     with evaluating(model), eager_attention(model), torch.no_grad(), counter:

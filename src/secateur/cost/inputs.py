@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import max_positions_of
+from secateur.structure.decomposition import encode
+from secateur.structure.surgery import segments_of
 
 SEED = 0
 
 
-def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int) -> dict[str, Tensor]:
+def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cached: bool = False) -> dict[str, Any]:
     """Random tokens without padding, (B, L), on the model's device; equal for equal vocabularies and shapes.
+
+    Of a model that reads question and document apart, the first half at most is the question, of the longest that it
+    was made for. With ``cached`` the states of the document take its place: they lie in the processor's memory, so that
+    bringing them to the model's device is part of what is measured.
 
     A multiple-choice model gets (B, 1, L), so that ``batch_size`` is the number of sequences for every task.
 
@@ -32,7 +39,16 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int) -> di
     # Special tokens stand in the first half of a vocabulary, and a padding id would move RoBERTa's positions.
     generator = torch.Generator().manual_seed(SEED)
     ids_BL = torch.randint(vocabulary // 2, vocabulary, shape, generator=generator).to(model.device)
-    return {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+    inputs = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+    segments = segments_of(model.config)
+    if segments is None:
+        return inputs
+    question_length = min(segments["question_slot"], -(-length // 2))
+    if not cached:
+        return {**inputs, "question_length": question_length}
+    with evaluating(model):
+        states = encode(model, ids_BL[..., question_length:].flatten(0, -2))
+    return {**inputs, "input_ids": ids_BL[..., :question_length], "document_states": states.cpu()}
 
 
 def check_length(model: PreTrainedModel, length: int) -> None:

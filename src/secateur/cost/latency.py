@@ -23,6 +23,7 @@ from secateur.cost.load import gpu_is_shared, load_now, ran_beside_others
 from secateur.cost.runtimes import Pass, Runner, onnx_runner, pytorch_runner
 from secateur.errors import SecateurError
 from secateur.record import Latency, LatencyPair, Percentiles, Runtime
+from secateur.structure.surgery import segments_of
 
 DTypeName = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -58,7 +59,7 @@ def measure_latency(
         batch_sizes: sequences in a batch.
         lengths: tokens in a sequence.
         dtypes: ``float32``, ``bfloat16``.
-        seconds: for both models together at one setting, after a warm-up of a tenth of that; each gets 5
+        seconds: for all passes together at one setting, after a warm-up of a tenth of that; each gets 5
             repeats at least, however long they take.
         threads: processor threads for one operation; None leaves PyTorch's setting.
         onnx: the exported files of the reference and of the compressed model.
@@ -99,9 +100,15 @@ def _check(dtypes: Sequence[str], lengths: Sequence[int], models: Sequence[PreTr
 def _runners(
     models: Sequence[PreTrainedModel], *, dtypes: Sequence[DTypeName], onnx: Sequence[Path] | None
 ) -> Iterator[tuple[Runtime, DTypeName, list[Runner]]]:
-    """The runners of both models in each runtime and dtype, made when their turn comes: casts and sessions are big."""
+    """The runners of both models in each runtime and dtype, made when their turn comes: casts and sessions are big.
+
+    A third is that of the compressed model with the documents' states, where it can keep them.
+    """
     for dtype in dtypes:
-        yield "pytorch", dtype, [pytorch_runner(_cast(model, DTYPES[dtype])) for model in models]
+        cast = [_cast(model, DTYPES[dtype]) for model in models]
+        is_segmented = segments_of(cast[1].config) is not None
+        kept = [pytorch_runner(cast[1], cached=True)] if is_segmented else []
+        yield "pytorch", dtype, [*map(pytorch_runner, cast), *kept]
     if onnx is not None:
         yield "onnxruntime", "float32", [onnx_runner(file, model) for file, model in zip(onnx, models, strict=True)]
 
@@ -123,6 +130,7 @@ def _time_pairs(
             dtype=dtype,
             reference=_percentiles(times[0]),
             compressed=_percentiles(times[1]),
+            cached=_percentiles(times[2]) if len(times) > 2 else None,
             repeats=len(times[0]),
         )
 

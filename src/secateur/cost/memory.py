@@ -26,7 +26,7 @@ def peak_memory(model: PreTrainedModel, *, length: int, batch_size: int = 1) -> 
     return peak_bytes(model, random_inputs(model, length=length, batch_size=batch_size))
 
 
-def peak_bytes(module: nn.Module, inputs: Mapping[str, Tensor]) -> int:
+def peak_bytes(module: nn.Module, inputs: Mapping[str, Any]) -> int:
     """Parameters, buffers and inputs, plus the most that the pass's own tensors take at any one time.
 
     On CUDA, the caching allocator tells the latter (it rounds to blocks of 512 bytes). Elsewhere, each
@@ -34,8 +34,9 @@ def peak_bytes(module: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     every thread count. It leaves out the scratch space that a kernel takes and frees within one operation,
     such as the blocks of the fused attention. Python, libraries and the allocator's reserve are in neither.
     """
-    resident = _storages([*module.parameters(), *module.buffers(), *inputs.values()])
-    on_cuda = any(tensor.is_cuda for tensor in inputs.values())
+    tensors = [each for each in inputs.values() if isinstance(each, Tensor)]
+    resident = _storages([*module.parameters(), *module.buffers(), *tensors])
+    on_cuda = any(tensor.is_cuda for tensor in tensors)
     # no_grad, not inference_mode: there, composite operations are seen whole, and what they allocate is not.
     with evaluating(module), torch.no_grad():
         transient = _cuda_peak if on_cuda else observed_peak

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from secateur.record import Structure
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.decomposition import lower_layers_of
 
 
 def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
@@ -45,6 +46,7 @@ def structure_of(model: PreTrainedModel, *, reference: PreTrainedModel) -> Struc
         heads_removed=1 - sum(heads) / sum(reference_heads),
         units_removed=1 - sum(units) / sum(reference_units),
         layers_removed=1 - len(heads) / len(reference_heads),
+        layers_decomposed=lower_layers_of(model.config) / len(heads),
         heads=heads,
         units=units,
     )

@@ -24,11 +24,11 @@ Pass = Callable[[], object]
 Runner = Callable[[int, int], Pass]
 
 
-def pytorch_runner(model: PreTrainedModel) -> Runner:
-    """Passes of ``model`` in PyTorch, on its device, in the mode it is in."""
+def pytorch_runner(model: PreTrainedModel, *, cached: bool = False) -> Runner:
+    """Passes of ``model`` in PyTorch, on its device, in the mode it is in; ``cached``: given the documents' states."""
 
     def prepare(batch_size: int, length: int) -> Pass:
-        inputs = random_inputs(model, length=length, batch_size=batch_size)
+        inputs = random_inputs(model, length=length, batch_size=batch_size, cached=cached)
         _finish_work(model.device)
         return partial(_forward, model, inputs)
 

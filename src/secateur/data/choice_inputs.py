@@ -1,4 +1,4 @@
-"""Questions with their options beside articles: tokenised apart, cut and packed batch by batch.
+"""Questions with their options beside articles: tokenised apart, cut and laid out batch by batch.
 
 An option's statement is the question with the option in its blank, or after it. Shapes: B questions of a batch,
 C options of the one that has most, L tokens of the longest input.
@@ -15,22 +15,26 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Batch, Examples, Lengths, tokenized
-from secateur.data.packing import Template, pack
+from secateur.data.packing import Template
+from secateur.data.slots import check_documents
 from secateur.data.windows import ragged
 
 
-def tokenize_choices(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+def tokenize_choices(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Add token columns to rows of :mod:`secateur.data.choices`.
 
     Returns:
         The rows with article_ids, statement_ids (of all options, one after the other) and statement_sizes (tokens
-        of each). Of a statement beyond ``max_question_length`` the last tokens are kept: there options differ.
+        of each).
     """
-    return tokenized(rows, _tokenize, tokenizer=tokenizer, max_question_length=lengths.max_question_length)
+    return tokenized(rows, _tokenize, tokenizer=tokenizer)
 
 
 class ChoiceInputs(Examples):
-    """One input for each option of a question; an item is a row's number, the collator cuts the article and packs."""
+    """One input for each option of a question; an item is a row's number, the collator cuts and lays out.
+
+    Of a statement beyond ``max_question_length`` the last tokens are kept: there options differ.
+    """
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
         self.rows = tokens
@@ -39,15 +43,19 @@ class ChoiceInputs(Examples):
         self.statements = ragged(tokens, "statement_ids")
         self.statement_sizes = ragged(tokens, "statement_sizes")
         self.labels = torch.from_numpy(tokens.with_format("numpy")["label"][:])
-        self.room = lengths.max_seq_length - template.added()
+        self.max_lengths = lengths
+        check_documents(template, self.articles.sizes, tokens["id"])
         longest = np.array([self.statement_sizes[row].max() for row in range(len(tokens))])
-        self.lengths = template.added() + np.minimum(longest + self.articles.sizes, self.room)
+        self.questions_cut = int((longest > lengths.max_question_length).sum())
+        longest = np.minimum(longest, lengths.max_question_length)
+        rooms = template.document_rooms(longest, lengths)
+        self.lengths = template.added() + longest + np.minimum(self.articles.sizes, rooms)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def collate(self, items: list[int]) -> Batch:
-        """Packed inputs (B, C, L), labels (B,) and the rows' numbers, as items (B,).
+        """Inputs (B, C, L), labels (B,) and the rows' numbers, as items (B,).
 
         ``option_mask``, bool (B, C), is false where a question has fewer options than another of the batch: there
         the input holds special tokens alone.
@@ -55,9 +63,12 @@ class ChoiceInputs(Examples):
         counts = torch.tensor([len(self.statement_sizes[item]) for item in items])
         most = int(counts.max())
         pairs = [pair for item in items for pair in self._pairs(item, most)]
-        packed = pack([statement for statement, _ in pairs], [article for _, article in pairs], self.template)
+        laid_out = self.template.lay_out([statement for statement, _ in pairs], [article for _, article in pairs])
         return {
-            **{name: values.unflatten(0, (len(items), most)) for name, values in packed.items()},
+            **{
+                name: values.unflatten(0, (len(items), most)) if isinstance(values, torch.Tensor) else values
+                for name, values in laid_out.items()
+            },
             "option_mask": torch.arange(most) < counts[:, None],
             "labels": self.labels[items],
             "items": torch.tensor(items),
@@ -66,8 +77,10 @@ class ChoiceInputs(Examples):
     def _pairs(self, item: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Statement and article of each option of a row, and empty ones up to ``count``."""
         article, sizes = self.articles[item], self.statement_sizes[item]
-        statements = np.split(self.statements[item], sizes.cumsum()[:-1])
-        pairs = [(statement, article[: self.room - len(statement)]) for statement in statements]
+        whole = np.split(self.statements[item], sizes.cumsum()[:-1])
+        statements = [statement[-self.max_lengths.max_question_length :] for statement in whole]
+        rooms = self.template.document_rooms(np.array([len(each) for each in statements]), self.max_lengths)
+        pairs = [(statement, article[:room]) for statement, room in zip(statements, rooms, strict=True)]
         return pairs + [(article[:0], article[:0])] * (count - len(sizes))
 
 
@@ -77,9 +90,7 @@ def statement_of(question: str, option: str) -> str:
     return filled if blanks else f"{question} {option}"
 
 
-def _tokenize(
-    rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, max_question_length: int
-) -> dict[str, list[Any]]:
+def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[Any]]:
     # Several questions are asked of one article: each distinct article is tokenised once.
     articles = list(dict.fromkeys(rows["article"]))
     encoded = tokenizer(articles, add_special_tokens=False, verbose=False)["input_ids"]
@@ -90,7 +101,7 @@ def _tokenize(
         for option in options
     ]
     ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
-    statements = [[next(ids)[-max_question_length:] for _ in options] for options in rows["options"]]
+    statements = [[next(ids) for _ in options] for options in rows["options"]]
     return {
         "article_ids": [ids_of[article] for article in rows["article"]],
         "statement_ids": [np.concatenate(each).astype(np.int32) for each in statements],

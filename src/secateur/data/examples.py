@@ -11,6 +11,8 @@ import numpy as np
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
+from secateur.structure.decomposition import PACKED
+
 Batch = Mapping[str, Any]
 
 
@@ -22,11 +24,13 @@ class Lengths:
         max_seq_length: of a whole input, special tokens included.
         max_question_length: of the question; longer ones are cut. 0 where a task asks none.
         doc_stride: tokens that two neighbouring windows of one document share. 0 where there are no windows.
+        layout: ``packed``, question and document in one row of tokens, or ``segmented``, each in a slot of its own.
     """
 
     max_seq_length: int
     max_question_length: int = 0
     doc_stride: int = 0
+    layout: str = PACKED
 
 
 def tokenized(rows: Dataset, tokenize: Callable[..., dict[str, list[Any]]], **settings: Any) -> Dataset:
@@ -38,6 +42,8 @@ class Examples(TorchDataset[Any], ABC):
     """Model inputs of one split: lengths known beforehand, a collator that is given the items' numbers."""
 
     lengths: np.ndarray
+    questions_cut: int = 0
+    """How many questions are longer than ``max_question_length``, whatever the layout."""
 
     @abstractmethod
     def __len__(self) -> int: ...

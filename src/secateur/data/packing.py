@@ -1,15 +1,20 @@
-"""Laying texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP]."""
+"""Laying texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP].
+
+Shapes: B inputs of a batch, L tokens of the longest, E examples of a data set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+from secateur.data.examples import Lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class Template:
     has_types: bool
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Self:
         """Read the template off an encoded pair of texts, whatever the tokenizer's class."""
         encoded = tokenizer("a", "a")
         ids, owners = encoded["input_ids"], encoded.sequence_ids(0)  # None at special tokens
@@ -50,9 +55,17 @@ class Template:
         """How many special tokens a pair gets, or a single text."""
         return len(self.prefix) + (len(self.middle) if pair else 0) + len(self.suffix)
 
-    def document_start(self, question_length: int) -> int:
-        """Position of the document's first token."""
-        return len(self.prefix) + question_length + len(self.middle)
+    def document_rooms(self, question_sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
+        """How many tokens of a document fit beside questions of so many tokens, (E,)."""
+        return lengths.max_seq_length - self.added() - question_sizes
+
+    def document_starts(self, question_sizes: np.ndarray) -> np.ndarray:
+        """Positions of the documents' first tokens in a batch with questions of so many tokens, (B,)."""
+        return len(self.prefix) + question_sizes + len(self.middle)
+
+    def lay_out(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None) -> dict[str, Any]:
+        """One batch; see :func:`pack`."""
+        return pack(firsts, seconds, self)
 
 
 def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, template: Template) -> dict[str, Tensor]:
@@ -75,7 +88,7 @@ def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, tem
     types_BL = np.zeros_like(ids_BL)
     batch = {"input_ids": ids_BL, "attention_mask": attention_BL.astype(np.int64)}
     if seconds is not None:
-        starts = np.array([template.document_start(len(first)) for first in firsts])
+        starts = template.document_starts(np.array([len(first) for first in firsts]))
         ends = starts + [len(second) for second in seconds]
         after_BL = positions_L >= starts[:, None]
         types_BL[after_BL & attention_BL] = template.second_type

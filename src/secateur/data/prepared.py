@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tokenizers
 from datasets import Dataset, DatasetDict, load_from_disk
 from transformers import PreTrainedTokenizerBase
 
 from secateur.config import DatasetConfig, ModelConfig
-from secateur.data.examples import Lengths
+from secateur.data.examples import Examples, Lengths
 from secateur.data.module import TaskData
 from secateur.data.sources import fingerprint
 from secateur.data.split import with_validation
+from secateur.errors import SecateurError
 from secateur.models import config_of, tokenizer_of
 from secateur.store import key_of, made_once
 from secateur.structure.anatomy import takes_token_types
 from secateur.structure.checkpoint import load_tokenizer
+from secateur.structure.decomposition import PACKED, SEGMENTED
 from secateur.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ def prepare(
     Raises:
         SecateurError: if a file is missing or malformed; it names the file and the row.
     """
-    lengths = Lengths(**dataset.lengths())
+    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are the lengths alone
     folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
@@ -49,12 +52,39 @@ def prepare(
 
     made_once(folder, make, what=f"the tokens of {dataset.name}")
     tokenizer = load_tokenizer(folder / "tokenizer")
-    examples = {}
-    for name in ("train", "val", "test"):
-        tokens = load_from_disk(folder / "rows" / name)
-        assert isinstance(tokens, Dataset)
-        examples[name] = task.examples(tokens, tokenizer, lengths)
-    return TaskData(examples, eval_batch_size=eval_batch_size), tokenizer
+    tokens = {name: cast(Dataset, load_from_disk(folder / "rows" / name)) for name in ("train", "val", "test")}
+
+    def examples_in(layout: str) -> dict[str, Examples]:
+        if layout == SEGMENTED:
+            check_segmented(dataset, task)
+        laid_out = dataclasses.replace(lengths, layout=layout)
+        return {name: task.examples(split, tokenizer, laid_out) for name, split in tokens.items()}
+
+    examples = examples_in(PACKED)
+    if examples["train"].questions_cut:
+        log.warning(
+            "dataset.max_question_length=%d: %d training questions are longer and cut",
+            *(dataset.max_question_length, examples["train"].questions_cut),
+        )
+    return TaskData(examples, eval_batch_size=eval_batch_size, examples_in=examples_in), tokenizer
+
+
+def check_segmented(dataset: DatasetConfig, task: Task) -> None:
+    """Refuse to lay a data set's questions and documents out apart where it has none, or no room is set for questions.
+
+    Raises:
+        SecateurError: for either.
+    """
+    if not task.asks_of_documents:
+        raise SecateurError(
+            f"dataset={dataset.name}: has no questions beside documents, which alone can be read apart; take question "
+            "answering, multiple choice or pairs of texts"
+        )
+    if dataset.max_question_length is None:
+        raise SecateurError(
+            "dataset.max_question_length=null: where question and document are read apart, the question has a slot of "
+            "its own; say how many tokens, such as 32"
+        )
 
 
 def read_rows(dataset: DatasetConfig, task: Task) -> DatasetDict:
@@ -76,7 +106,6 @@ def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
         {
             "rows": fingerprint(dataset.source()),
             "limits": [dataset.limit_train, dataset.limit_test],
-            "max_question_length": dataset.max_question_length,
             "vocabulary": _vocabulary(model),
             "token_types": takes_token_types(config_of(model)),
             "task": [dataset.task["_target_"], {name: dataset.task.get(name) for name in task.row_settings}],

@@ -1,4 +1,4 @@
-"""Questions beside windows of their documents: tokenised apart, cut and packed batch by batch."""
+"""Questions beside windows of their documents: tokenised apart, cut and laid out batch by batch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Batch, Examples, Lengths, tokenized
-from secateur.data.packing import Template, pack
+from secateur.data.packing import Template
+from secateur.data.slots import check_documents
 from secateur.data.windows import ragged, slide
 
 # Position of [CLS], where a window without the answer points (SQuAD 2.0's null span).
 NULL = 0
 
 
-def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
+def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Add token columns to rows of SQuAD's schema.
 
     Returns:
         The rows with question_ids, document_ids, document_offsets (characters start, end, start, end ... of the
         document's tokens) and answer_span (first and last document token of the first answer, or -1, -1).
     """
-    return tokenized(rows, _tokenize, tokenizer=tokenizer, max_question_length=lengths.max_question_length)
+    return tokenized(rows, _tokenize, tokenizer=tokenizer)
 
 
 class QuestionWindows(Examples):
-    """Windows over tokenised rows; an item is a window's number, the collator cuts and packs."""
+    """Windows over tokenised rows; an item is a window's number, the collator cuts and lays out."""
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
         self.rows = tokens
@@ -37,48 +38,51 @@ class QuestionWindows(Examples):
         self.documents = ragged(tokens, "document_ids")
         self.offsets = ragged(tokens, "document_offsets")
         self.answer_spans = tokens.with_format("numpy")["answer_span"][:]
-        rooms = lengths.max_seq_length - template.added() - self.questions.sizes
+        check_documents(template, self.documents.sizes, tokens["id"])
+        self.question_sizes = np.minimum(self.questions.sizes, lengths.max_question_length)
+        self.questions_cut = int((self.question_sizes < self.questions.sizes).sum())
+        rooms = template.document_rooms(self.question_sizes, lengths)
         self.windows = slide(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
         self.lengths = np.array(
-            [template.added() + self.questions.sizes[window.example] + window.size for window in self.windows]
+            [template.added() + self.question_sizes[window.example] + window.size for window in self.windows]
         )
 
     def __len__(self) -> int:
         return len(self.windows)
 
     def collate(self, items: list[int]) -> Batch:
-        """Packed inputs, labels start_positions and end_positions (B,), and the windows' numbers."""
+        """Inputs, labels start_positions and end_positions (B,), document_start (B,) and the windows' numbers.
+
+        ``document_start`` is the position of the first document token.
+        """
         windows = [self.windows[item] for item in items]
-        questions = [self.questions[window.example] for window in windows]
+        sizes = self.question_sizes[[window.example for window in windows]]
+        questions = [self.questions[window.example][:size] for window, size in zip(windows, sizes, strict=True)]
         documents = [
             self.documents[window.example][window.first_token : window.first_token + window.size] for window in windows
         ]
+        starts = torch.from_numpy(self.template.document_starts(sizes))
         spans = torch.tensor([self._span(item) for item in items])
+        spans = torch.where(spans < 0, NULL, spans + starts[:, None])
         return {
-            **pack(questions, documents, self.template),
+            **self.template.lay_out(questions, documents),
             "start_positions": spans[:, 0],
             "end_positions": spans[:, 1],
+            "document_start": starts,
             "items": torch.tensor(items),
         }
 
-    def document_start(self, item: int) -> int:
-        """Position of the first document token in window ``item``."""
-        return self.template.document_start(int(self.questions.sizes[self.windows[item].example]))
-
     def _span(self, item: int) -> tuple[int, int]:
-        """Where the answer stands in the window, or the null span if it is not wholly inside."""
+        """Where the answer stands among the window's document tokens, or -1, -1 if it is not wholly inside."""
         window = self.windows[item]
         start, end = self.answer_spans[window.example].tolist()
         inside = window.first_token <= start and end < window.first_token + window.size
         if start < 0 or not inside:
-            return NULL, NULL
-        shift = self.document_start(item) - window.first_token
-        return start + shift, end + shift
+            return -1, -1
+        return start - window.first_token, end - window.first_token
 
 
-def _tokenize(
-    rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, max_question_length: int
-) -> dict[str, list[Any]]:
+def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[Any]]:
     questions = tokenizer(rows["question"], add_special_tokens=False, verbose=False)["input_ids"]
     # Several questions are asked of one passage: each distinct passage is tokenised once.
     contexts = list(dict.fromkeys(rows["context"]))
@@ -87,7 +91,7 @@ def _tokenize(
     offsets = [np.asarray(pairs, dtype=np.int32).reshape(-1, 2) for pairs in encoded["offset_mapping"]]
     numbers = [place[context] for context in rows["context"]]
     return {
-        "question_ids": [np.asarray(ids[:max_question_length], dtype=np.int32) for ids in questions],
+        "question_ids": [np.asarray(ids, dtype=np.int32) for ids in questions],
         "document_ids": [np.asarray(encoded["input_ids"][number], dtype=np.int32) for number in numbers],
         "document_offsets": [offsets[number].reshape(-1) for number in numbers],
         "answer_span": [

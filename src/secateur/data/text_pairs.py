@@ -1,4 +1,7 @@
-"""Single texts and pairs of texts as model inputs: tokenised apart, cut and packed batch by batch."""
+"""Single texts and pairs of texts as model inputs: tokenised apart, cut and laid out batch by batch.
+
+Shapes: E examples, B of a batch.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,12 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Batch, Examples, Lengths, tokenized
-from secateur.data.packing import Template, pack
+from secateur.data.packing import Template
+from secateur.data.slots import SlotTemplate, check_documents
 from secateur.data.windows import ragged
+from secateur.errors import SecateurError
+
+TEXTS = ("text", "text_pair")
 
 
 def tokenize_pairs(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -20,29 +27,50 @@ def tokenize_pairs(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset
 
 
 class TextPairs(Examples):
-    """Packed texts with their labels; an item is a row's number."""
+    """Texts with their labels; an item is a row's number.
 
-    def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
+    Args:
+        document: which text of a pair is the document, ``text`` or ``text_pair``; the other is the question. Where each
+            has a slot of its own, the question comes first.
+
+    Raises:
+        SecateurError: if slots are asked for, and the texts are no pairs or a document is empty.
+    """
+
+    def __init__(self, tokens: Dataset, template: Template, lengths: Lengths, *, document: str = "text_pair") -> None:
         self.rows = tokens
         self.template = template
-        self.firsts = ragged(tokens, "text_ids")
-        self.seconds = ragged(tokens, "text_pair_ids")
+        columns = {name: ragged(tokens, f"{name}_ids") for name in TEXTS}
         self.labels = torch.from_numpy(tokens.with_format("numpy")["label"][:])
-        self.is_pair = bool(self.seconds.sizes.any())
-        self.first_sizes, self.second_sizes = cut_longest_first(
-            self.firsts.sizes, self.seconds.sizes, room=lengths.max_seq_length - template.added(pair=self.is_pair)
-        )
+        self.is_pair = bool(columns["text_pair"].sizes.any())
+        sizes = {name: column.sizes for name, column in columns.items()}
+        (question,) = set(TEXTS) - {document}
+        if self.is_pair and lengths.max_question_length:
+            whole, sizes[question] = sizes[question], np.minimum(sizes[question], lengths.max_question_length)
+            self.questions_cut = int((sizes[question] < whole).sum())
+        if isinstance(template, SlotTemplate):
+            if not self.is_pair:
+                raise SecateurError("dataset: its rows are single texts; only pairs can be read apart")
+            check_documents(template, sizes[document], tokens["id"])
+            first, second = question, document
+            kept = sizes[question], np.minimum(sizes[document], template.document_rooms(sizes[question], lengths))
+        else:
+            first, second = TEXTS
+            room = lengths.max_seq_length - template.added(pair=self.is_pair)
+            kept = cut_longest_first(sizes[first], sizes[second], room=room)
+        self.firsts, self.seconds = columns[first], columns[second]
+        self.first_sizes, self.second_sizes = kept
         self.lengths = template.added(pair=self.is_pair) + self.first_sizes + self.second_sizes
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def collate(self, items: list[int]) -> Batch:
-        """Packed inputs, labels (B,) and the rows' numbers, as items (B,)."""
+        """Inputs, labels (B,) and the rows' numbers, as items (B,)."""
         firsts = [self.firsts[item][: self.first_sizes[item]] for item in items]
         seconds = [self.seconds[item][: self.second_sizes[item]] for item in items] if self.is_pair else None
         return {
-            **pack(firsts, seconds, self.template),
+            **self.template.lay_out(firsts, seconds),
             "labels": self.labels[items],
             "items": torch.tensor(items),
         }

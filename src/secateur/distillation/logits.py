@@ -49,17 +49,21 @@ class LogitsDistillation(Distillation):
         return mean_loss
 
     def loss(self, task_loss: Tensor, student: Sequence[Distilled], teacher: Sequence[Distilled]) -> Tensor:
-        """(1 - alpha) · task loss + alpha · T² · KL, averaged over the distributions (start and end for QA).
+        """(1 - alpha) · task loss + alpha · T² · KL; see :func:`imitation_of`."""
+        imitation = imitation_of(student, teacher, temperature=self.temperature)
+        return (1 - self.alpha) * task_loss + self.alpha * imitation
 
-        For the values of a regression, which have no temperature, the mean squared error stands in for T² · KL.
-        """
-        imitation = [
-            mean_squared_error(mine, theirs)
-            if mine.is_value
-            else kl_divergence(mine, theirs, temperature=self.temperature)
-            for mine, theirs in zip(student, teacher, strict=True)
-        ]
-        return (1 - self.alpha) * task_loss + self.alpha * torch.stack(imitation).mean()
+
+def imitation_of(student: Sequence[Distilled], teacher: Sequence[Distilled], *, temperature: float) -> Tensor:
+    """T² · KL, averaged over the distributions (start and end for QA).
+
+    For the values of a regression, which have no temperature, the mean squared error stands in for it.
+    """
+    imitation = [
+        mean_squared_error(mine, theirs) if mine.is_value else kl_divergence(mine, theirs, temperature=temperature)
+        for mine, theirs in zip(student, teacher, strict=True)
+    ]
+    return torch.stack(imitation).mean()
 
 
 def kl_divergence(student: Distilled, teacher: Distilled, *, temperature: float) -> Tensor:

@@ -53,6 +53,10 @@ class Context:
         pretrained: loads the model that the predecessor was before it was fine-tuned, under a fresh head.
         teacher: loads the model that distillation imitates: the start.
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
+        segmented: loads the predecessor's twin that reads question and document in slots of their own; trained by the
+            first run that asks.
+        segmented_outputs: what that says of every training example.
+        data: in the layout that the step's model reads.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
         seed: of this step; everything random in it follows from this number, but for the order of the data.
@@ -67,6 +71,8 @@ class Context:
     pretrained: Callable[[], PreTrainedModel]
     teacher: Callable[[], PreTrainedModel]
     teacher_outputs: Callable[[], TeacherOutputs]
+    segmented: Callable[[], PreTrainedModel]
+    segmented_outputs: Callable[[], TeacherOutputs]
     make_trainer: Callable[..., pl.Trainer]
     seed: int
     data_seed: int
@@ -80,11 +86,13 @@ class Step(ABC):
         changes_model: whether weights or shapes differ afterwards, so that they have to be saved.
         parents: names of the runs that the step draws upon.
         needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
+        segments: whether it needs data whose questions and documents can be laid out apart.
     """
 
     changes_model: bool = True
     parents: tuple[str, ...] = ()
     needs_pretrained: bool = False
+    segments: bool = False
 
     def __init__(self, *, evaluate: bool = False) -> None:
         self.evaluate = evaluate

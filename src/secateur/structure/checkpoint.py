@@ -29,8 +29,8 @@ from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.masks import hand_on
-from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, auto_class_of
-from secateur.structure.surgery import describe_structure, structure_sizes
+from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, SEGMENTED_PREFIX, auto_class_of, stock_name
+from secateur.structure.surgery import describe_structure, segments_of, structure_sizes
 
 _MODELLING_FILE = Path(modeling_secateur.__file__)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -151,7 +151,7 @@ def stock_config(model: PreTrainedModel) -> PretrainedConfig:
         if hasattr(config, name):
             delattr(config, name)
     config.dtype = "float32"
-    config.architectures = [type(model).__name__.removeprefix(PREFIX)]
+    config.architectures = [stock_name(type(model).__name__)]
     config.num_hidden_layers = len(layers_of(model))
     return config
 
@@ -172,18 +172,20 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
     """The model's configuration, made to describe the shape that its modules have."""
     heads, units = structure_sizes(model)
     config = stock_config(model)
-    if set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
+    is_segmented = segments_of(model.config) is not None
+    if not is_segmented and set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
         names = anatomy_of(config).config_names
         setattr(config, names.get("intermediate_size", "intermediate_size"), units[0])
         return config
-    base_name = type(model).__name__.removeprefix(PREFIX)
+    base_name = stock_name(type(model).__name__)
     auto_class = auto_class_of(base_name)
     if auto_class is None:
         raise SecateurError(
             f"{base_name} cannot be saved in an uneven shape: its task has none of {', '.join(AUTO_CLASSES)}"
         )
-    config.architectures = [PREFIX + base_name]
-    config.auto_map = {auto_class: f"{_MODELLING_FILE.stem}.{PREFIX}{base_name}"}
+    own_name = (SEGMENTED_PREFIX if is_segmented else PREFIX) + base_name
+    config.architectures = [own_name]
+    config.auto_map = {auto_class: f"{_MODELLING_FILE.stem}.{own_name}"}
     config.secateur = describe_structure(model)
     return config
 
@@ -238,13 +240,16 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     else:
         asked = f"architectures={listed!r}"
         name = listed[0] if isinstance(listed, list) and len(listed) == 1 else None
-    base = getattr(transformers, name.removeprefix(PREFIX), None) if isinstance(name, str) else None
+    base = getattr(transformers, stock_name(name), None) if isinstance(name, str) else None
     if not (isinstance(base, type) and issubclass(base, PreTrainedModel) and _builds(base, model_type)):
         raise SecateurError(
             f"{folder}/config.json: {asked} with model_type={model_type!r} names no model class of "
             "transformers; name the class that the weights belong to"
         )
-    return getattr(modeling_secateur, PREFIX + base.__name__) if "secateur" in config else base
+    shape = config.get("secateur")
+    if shape is None:
+        return base
+    return getattr(modeling_secateur, (SEGMENTED_PREFIX if "segments" in shape else PREFIX) + base.__name__)
 
 
 def _builds(model_class: type[PreTrainedModel], model_type: str | None) -> bool:

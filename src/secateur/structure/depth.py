@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.masks import keep_declared
-from secateur.structure.surgery import describe_structure, remove_heads, remove_units, structure_sizes
+from secateur.structure.surgery import describe_structure, remove_heads, remove_units, segments_of, structure_sizes
 
 UNITS = ("layer", "attention", "ffn")
 
@@ -40,7 +40,9 @@ def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> None:
     """Leave only the layers ``keep`` (numbers from 0, ascending), in place."""
-    layers = layers_of(model)
+    layers, segments = layers_of(model), segments_of(model.config)
+    if segments is not None:  # of the layers that read question and document apart, those that stay go on to
+        segments["lower_layers"] = sum(number < segments["lower_layers"] for number in keep)
     set_layers(model, [layers[number] for number in keep])
 
 

@@ -1,17 +1,24 @@
-"""Transformers whose layers differ in width: any architecture, any of its tasks, shaped by ``config.json``.
+"""Transformers that transformers by itself does not build: any architecture, any of its tasks, as ``config.json`` says.
 
-This file is copied as it is into exported folders, so it imports torch and transformers alone. A class such
-as ``SecateurBertForQuestionAnswering`` is made when its name is first asked for. ``config.secateur`` holds
+This file is copied as it is into exported folders, so it imports torch and transformers alone. A class such as
+``SecateurBertForQuestionAnswering``, whose layers differ in width, or ``SecateurSegmentedBertForQuestionAnswering``,
+which reads question and document apart as well, is made when its name is first asked for. ``config.secateur`` holds
 
 * ``heads``, ``units``: heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
 * ``paths``: where the architecture keeps its layers (from the base model), its attention and projections (from
-  one layer), and the names under which its attention keeps ``head_count`` and ``heads_width``.
+  one layer), and the names under which its attention keeps ``head_count`` and ``heads_width``;
+* ``segments``, where question and document are read apart: ``lower_layers``, the number of layers in which they do not
+  see each other; ``question_slot``, the longest question in tokens, special tokens included; ``first_position``, the
+  number of a segment's first position; ``has_token_types``, whether a document's tokens are of type 1.
+
+Shapes: B sequences, Q tokens of the question's slot, D of the document's, L = Q + D, E features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +28,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 PREFIX = "Secateur"
+SEGMENTED_PREFIX = PREFIX + "Segmented"
 
 # Auto class -> the class it stands for, by model_type.
 AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
@@ -48,6 +56,143 @@ class SecateurMixin:
             keep_units(layer, torch.arange(units), paths=shape["paths"])
 
 
+class SegmentedMixin(SecateurMixin):
+    """Reads question and document apart in its lower layers, together in the others (arXiv 2005.00697).
+
+    Inputs stand in two slots, each padded at its end: ``[CLS] question [SEP]`` and ``document [SEP]``. Positions of
+    the document count anew, so that what the lower layers make of it does not depend on the question.
+    """
+
+    config: Any
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        question_length: int | None = None,
+        document_states: Tensor | None = None,
+        **inputs: Any,
+    ) -> Any:
+        """What the stock model answers, given the two slots, or the question's and the document's states.
+
+        Args:
+            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q).
+            attention_mask: 1 at tokens, 0 at padding, of both slots (..., Q + D); None: no padding.
+            question_length: Q.
+            document_states: what :meth:`encode` gave, (B, D, E), or (1, D, E) for one document and many questions.
+            inputs: others that the stock model takes, such as labels.
+
+        Raises:
+            ValueError: unless either ``question_length`` or ``document_states`` is given.
+        """
+        if (question_length is None) == (document_states is None):
+            raise ValueError(
+                "this model reads question and document apart: lay them out as '[CLS] question [SEP]' and 'document "
+                "[SEP]', and give question_length, the tokens of the first, or the document_states of encode()"
+            )
+        if document_states is not None:
+            question_length = input_ids.shape[-1]
+            behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that nothing reads
+            input_ids = torch.cat([input_ids, behind], dim=-1)
+        assert question_length is not None
+        lengths = (question_length, input_ids.shape[-1] - question_length)
+        segments, layers = self.config.secateur["segments"], list(self._layers())
+        lower = layers[: segments["lower_layers"]]
+        if lower or document_states is not None:
+            layers = [_Apart(lower, question_length, document_states), *layers[len(lower) :]]
+        where = segment_inputs(input_ids, lengths, segments)
+        with self._running(layers):
+            return super().forward(  # type: ignore[misc]  # the architecture's own
+                input_ids=input_ids, attention_mask=attention_mask, **{**where, **inputs}
+            )
+
+    @torch.no_grad()
+    def encode(self, document_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What the lower layers make of documents, once and for all questions.
+
+        Args:
+            document_ids: ``document [SEP]``, (B, D).
+            attention_mask: 1 at tokens, 0 at padding, (B, D); None: no padding.
+
+        Returns:
+            the states (B, D, E), of which padding's mean nothing.
+
+        Raises:
+            ValueError: if there is no token.
+        """
+        if document_ids.shape[-1] == 0:
+            raise ValueError("a document without tokens cannot be encoded: it ends in [SEP] at least")
+        segments = self.config.secateur["segments"]
+        where = segment_inputs(document_ids, (0, document_ids.shape[-1]), segments)
+        with self._running(list(self._layers())[: segments["lower_layers"]]):
+            return self.base_model(input_ids=document_ids, attention_mask=attention_mask, **where).last_hidden_state
+
+    def _layers(self) -> Iterable[nn.Module]:
+        layers: Any = self.base_model.get_submodule(self.config.secateur["paths"]["layers"])
+        return layers
+
+    @contextmanager
+    def _running(self, layers: Iterable[nn.Module]) -> Iterator[None]:
+        """Within the context the encoder runs ``layers`` instead of its own."""
+        path, own = self.config.secateur["paths"]["layers"], self._layers()
+        self.base_model.set_submodule(path, nn.ModuleList(layers))
+        try:
+            yield
+        finally:
+            self.base_model.set_submodule(path, own)  # type: ignore[arg-type]
+
+
+class _Apart(nn.Module):
+    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before."""
+
+    def __init__(self, layers: Iterable[nn.Module], question_length: int, document_BDE: Tensor | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.question_length = question_length
+        self.document_BDE = document_BDE
+
+    def forward(self, x_BLE: Tensor, attention_mask: Tensor | None = None, *arguments: Any, **options: Any) -> Tensor:
+        def alone(part: slice) -> Tensor:
+            states, mask = x_BLE[:, part], _part_of(attention_mask, part)
+            for layer in self.layers:
+                states = layer(states, mask, *arguments, **options)
+            return states
+
+        question_BQE = alone(slice(None, self.question_length))
+        if self.document_BDE is None:
+            document_BDE = alone(slice(self.question_length, None))
+        else:
+            document_BDE = self.document_BDE.to(question_BQE).expand(len(question_BQE), -1, -1)
+        return torch.cat([question_BQE, document_BDE], dim=1)
+
+
+def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Positions and, where the architecture has them, token types of a question's and a document's slot.
+
+    Args:
+        ids: (..., Q + D), for its shape and device; choices are sequences like others here.
+        lengths: Q and D, tokens of the slots.
+        segments: of ``config.secateur``.
+    """
+    positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
+    shape = ids.flatten(0, -2).shape
+    found = {"position_ids": (positions + segments["first_position"]).expand(shape)}
+    if segments["has_token_types"]:
+        types = torch.arange(len(positions), device=ids.device) >= lengths[0]
+        found["token_type_ids"] = types.long().expand(shape)
+    return found
+
+
+def _part_of(mask: Tensor | None, part: slice) -> Tensor | None:
+    """A segment's share of what the model made of its attention mask: None, (B, 1, L or 1, L), or (B, L)."""
+    if mask is None:
+        return None
+    if mask.ndim == 4 and mask.shape[-2] > 1:
+        mask = mask[:, :, part]
+    return mask[..., part]
+
+
 def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head_size: int) -> None:
     """Leave only the heads ``keep`` (indices) in ``layer``, in place; the output bias stays.
 
@@ -73,14 +218,20 @@ def auto_class_of(class_name: str) -> str | None:
     return next((auto for auto, names in AUTO_CLASSES.items() if class_name in names.values()), None)
 
 
+def stock_name(class_name: str) -> str:
+    """The class of transformers that one of ours is built on; any other name as it is."""
+    return class_name.removeprefix(SEGMENTED_PREFIX).removeprefix(PREFIX)
+
+
 def __getattr__(name: str) -> type[PreTrainedModel]:
-    """Make ``Secateur<class>`` for a model class of transformers."""
-    base = getattr(transformers, name.removeprefix(PREFIX), None) if name.startswith(PREFIX) else None
+    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers."""
+    base = getattr(transformers, stock_name(name), None) if name.startswith(PREFIX) else None
     if not (isinstance(base, type) and issubclass(base, PreTrainedModel)):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # With _auto_class set, save_pretrained puts this file and auto_map into the folder it writes.
     members = {"__module__": __name__, "_auto_class": auto_class_of(base.__name__)}
-    made = type(name, (SecateurMixin, base), members)
+    mixin = SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin
+    made = type(name, (mixin, base), members)
     globals()[name] = made
     return made
 

@@ -116,12 +116,19 @@ def planned_sizes(config: PretrainedConfig) -> tuple[list[int], list[int]]:
 def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
     """What ``config.secateur`` holds: all that the modelling file needs to build the model's layers again."""
     heads, units = structure_sizes(model)
+    segments = segments_of(model.config)
     return {
         "heads": heads,
         "units": units,
         "head_size": head_size_of(model.config),
         "paths": _paths(model),
+        **({} if segments is None else {"segments": segments}),
     }
+
+
+def segments_of(config: PretrainedConfig) -> dict[str, Any] | None:
+    """How a model reads question and document apart, as ``config.secateur`` says it; None: it reads them packed."""
+    return (getattr(config, "secateur", None) or {}).get("segments")
 
 
 def check_fit(model: PreTrainedModel, gates: PerGate) -> None:

@@ -64,6 +64,12 @@ class Distilled:
         return logits_BC.log_softmax(-1)
 
 
+def model_inputs(batch: Batch, *labels: str) -> dict[str, Any]:
+    """What of a batch, in whatever layout, a model takes; ``labels`` beside."""
+    names = ("input_ids", "attention_mask", "token_type_ids", "question_length", *labels)
+    return {name: batch[name] for name in names if name in batch}
+
+
 class Task(ABC):
     """One per kind of question that a model answers. Built from settings alone.
 
@@ -76,6 +82,7 @@ class Task(ABC):
         row_settings: the settings that shape the rows, and so the tokens made of them.
         answers_by_token: the head reads every token, not the first one alone.
         keeps_head: whether a checkpoint's own head is gone on with, where it has one of the task's, or drawn anew.
+        asks_of_documents: inputs have a question and a document, which can be laid out apart.
     """
 
     metric: str
@@ -84,6 +91,7 @@ class Task(ABC):
     row_settings: ClassVar[tuple[str, ...]] = ()
     answers_by_token: ClassVar[bool] = False
     keeps_head: ClassVar[bool] = False
+    asks_of_documents: ClassVar[bool] = False
 
     def check_architecture(self, config: PretrainedConfig) -> None:  # noqa: B027 - most heads there are for all
         """Refuse a model by its configuration, before anything is loaded.
@@ -136,7 +144,7 @@ class Task(ABC):
 
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Model inputs over tokenised rows."""
+        """Model inputs over tokenised rows, in the layout that ``lengths`` says."""
 
     @abstractmethod
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:

@@ -15,11 +15,11 @@ from transformers.utils import ModelOutput
 from secateur.data.choice_inputs import ChoiceInputs
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.labelled import load_classes
-from secateur.data.packing import Template
+from secateur.data.slots import template_of
 from secateur.data.sources import Source
-from secateur.data.text_pairs import TextPairs, tokenize_pairs
+from secateur.data.text_pairs import TEXTS, TextPairs, tokenize_pairs
 from secateur.errors import SecateurError
-from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.metrics import AVERAGE, CLASSIFICATION, scores_of
 
 
@@ -31,14 +31,25 @@ class Classification(Task):
             those of the training data.
         metrics: scores to take, of ``accuracy``, ``f1`` and ``mcc`` (Matthews' correlation).
         metric: the one that tables rank by; ``average`` is the mean of several.
+        document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
     """
 
     auto_class = "AutoModelForSequenceClassification"
     group_keys = ("title", "text")
+    asks_of_documents = True
     row_settings: ClassVar[tuple[str, ...]] = ("labels",)
 
-    def __init__(self, *, metrics: Sequence[str], metric: str, labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        metrics: Sequence[str],
+        metric: str,
+        labels: Sequence[str] | None = None,
+        document: str = "text_pair",
+    ) -> None:
         check_metrics(metrics, metric, known=tuple(CLASSIFICATION))
+        check_document(document)
+        self.document = document
         self.labels = None if labels is None else _names(labels)
         self.metrics = tuple(metrics)
         self.metric = metric
@@ -57,7 +68,7 @@ class Classification(Task):
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """One input for each row, cut to ``max_seq_length``."""
-        return TextPairs(tokens, Template.of(tokenizer), lengths)
+        return TextPairs(tokens, template_of(tokenizer, lengths), lengths, document=self.document)
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
         """As many outputs as there are classes, called by their names."""
@@ -83,8 +94,7 @@ class Classification(Task):
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Logits (B, C) and the mean cross-entropy."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "labels")
-        return model(**{name: batch[name] for name in names if name in batch})
+        return model(**model_inputs(batch, "labels"))
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """The distribution over classes."""
@@ -144,6 +154,16 @@ def check_metrics(metrics: Sequence[str], metric: str, *, known: Sequence[str]) 
     choices = [*metrics, *([AVERAGE] if len(metrics) > 1 else [])]
     if metric not in choices:
         raise SecateurError(f"metric={metric}: must be of metrics; here that is {' or '.join(choices)}")
+
+
+def check_document(document: str) -> None:
+    """Refuse what is no text of a pair.
+
+    Raises:
+        SecateurError: naming the two.
+    """
+    if document not in TEXTS:
+        raise SecateurError(f"document={document}: must be {' or '.join(TEXTS)}")
 
 
 def _names(labels: Sequence[str]) -> list[str]:

@@ -14,9 +14,9 @@ from transformers.utils import ModelOutput
 from secateur.data.choice_inputs import ChoiceInputs, tokenize_choices
 from secateur.data.choices import LETTERS, load_choices
 from secateur.data.examples import Batch, Examples, Lengths
-from secateur.data.packing import Template
+from secateur.data.slots import template_of
 from secateur.data.sources import Source
-from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.classification import LabelEvaluator
 from secateur.tasks.metrics import CLASSIFICATION, scores_of
 
@@ -27,6 +27,7 @@ class MultipleChoice(Task):
     auto_class = "AutoModelForMultipleChoice"
     metric = "accuracy"
     group_keys = ("title", "article")
+    asks_of_documents = True
 
     def load_rows(self, source: Source) -> DatasetDict:
         """Rows with options and the right one's index; see :mod:`secateur.data.choices`."""
@@ -38,16 +39,15 @@ class MultipleChoice(Task):
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
         """Articles apart from questions with options; see :func:`secateur.data.choice_inputs.tokenize_choices`."""
-        return tokenize_choices(rows, tokenizer, lengths)
+        return tokenize_choices(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """One input for each option, the article cut to ``max_seq_length``."""
-        return ChoiceInputs(tokens, Template.of(tokenizer), lengths)
+        return ChoiceInputs(tokens, template_of(tokenizer, lengths), lengths)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Logits (B, C), lowest where there is no option, and the mean cross-entropy."""
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        outputs = model(**{name: batch[name] for name in names if name in batch})
+        outputs = model(**model_inputs(batch))
         # Not by the model's own loss, in which options that are none would count. In float32, also under autocast.
         logits_BC = outputs["logits"].float()
         outputs["logits"] = logits_BC.masked_fill(~batch["option_mask"], torch.finfo(torch.float32).min)

@@ -13,12 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from secateur.data.examples import Batch, Examples, Lengths
-from secateur.data.packing import Template
 from secateur.data.question_windows import QuestionWindows, tokenize_questions
+from secateur.data.slots import template_of
 from secateur.data.sources import Source
 from secateur.data.squad import load_rows
 from secateur.errors import SecateurError
-from secateur.tasks.base import Distilled, Evaluator, Task
+from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
 from secateur.tasks.squad_scores import squad_v1_scores, squad_v2_scores
 
@@ -37,6 +37,7 @@ class QuestionAnswering(Task):
     metric = "f1"
     group_keys = ("title", "context")
     answers_by_token = True
+    asks_of_documents = True
 
     def __init__(
         self,
@@ -68,16 +69,15 @@ class QuestionAnswering(Task):
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
         """Question and document apart; see :func:`secateur.data.question_windows.tokenize_questions`."""
-        return tokenize_questions(rows, tokenizer, lengths)
+        return tokenize_questions(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """Sliding windows over the documents."""
-        return QuestionWindows(tokens, Template.of(tokenizer), lengths)
+        return QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Start and end logits (B, L), and the mean of the two cross-entropies."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "start_positions", "end_positions")
-        return model(**{name: batch[name] for name in names if name in batch})
+        return model(**model_inputs(batch, "start_positions", "end_positions"))
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """Start and end distributions over the real tokens of each window."""
@@ -100,11 +100,13 @@ class SpanEvaluator(Evaluator):
         self.task = task
         self.examples = examples
         self.items: list[int] = []
+        self.document_starts: list[int] = []
         self.spans: list[Spans] = []
 
     def update(self, outputs: ModelOutput, batch: Batch) -> None:
         """Keep the best spans of each window, not its logits."""
         self.items += batch["items"].tolist()
+        self.document_starts += batch["document_start"].tolist()
         self.spans.append(
             best_spans(
                 outputs["start_logits"].float().cpu(),
@@ -145,7 +147,7 @@ class SpanEvaluator(Evaluator):
             self.spans,
             Windows(
                 example=[window.example for window in taken],
-                document_start=[examples.document_start(item) for item in self.items],
+                document_start=self.document_starts,
                 first_token=[window.first_token for window in taken],
             ),
             questions,

@@ -13,7 +13,7 @@ from secateur.data.labelled import load_values
 from secateur.data.sources import Source
 from secateur.data.text_pairs import TextPairs
 from secateur.tasks.base import Distilled, Evaluator
-from secateur.tasks.classification import Classification, LabelEvaluator, check_metrics
+from secateur.tasks.classification import Classification, LabelEvaluator, check_document, check_metrics
 from secateur.tasks.metrics import REGRESSION
 
 
@@ -23,12 +23,15 @@ class Regression(Classification):
     Args:
         metrics: scores to take, of ``pearson`` and ``spearman``.
         metric: the one that tables rank by; ``average`` is the mean of several.
+        document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
     """
 
     row_settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, *, metrics: Sequence[str], metric: str) -> None:
+    def __init__(self, *, metrics: Sequence[str], metric: str, document: str = "text_pair") -> None:
         check_metrics(metrics, metric, known=tuple(REGRESSION))
+        check_document(document)
+        self.document = document
         self.metrics = tuple(metrics)
         self.metric = metric
 

@@ -1,0 +1,86 @@
+"""Laying question and document out apart: ``[CLS] question [SEP]`` in one slot, ``document [SEP]`` in another.
+
+What a model that reads them apart takes; see :mod:`secateur.structure.decomposition`. How much of a document fits does
+not depend on the question, so that what is kept of it serves any. Within a batch each slot is as wide as its longest.
+
+Shapes: B inputs of a batch, Q tokens of the question's slot, D of the document's, L = Q + D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from secateur.data.examples import Lengths
+from secateur.data.packing import Template
+from secateur.errors import SecateurError
+from secateur.structure.decomposition import PACKED, SEGMENTED
+
+
+def template_of(tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Template:
+    """The special tokens of ``tokenizer``, and how they lay texts out."""
+    return {PACKED: Template, SEGMENTED: SlotTemplate}[lengths.layout].of(tokenizer)
+
+
+class SlotTemplate(Template):
+    """The special tokens of an architecture where question and document have slots of their own."""
+
+    def question_slot(self, max_question_length: int) -> int:
+        """Tokens of the longest question, special tokens included."""
+        return len(self.prefix) + max_question_length + len(self.suffix)
+
+    def added(self, *, pair: bool = True) -> int:
+        """How many special tokens the two slots get."""
+        return self.question_slot(0) + len(self.suffix)
+
+    def document_rooms(self, question_sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
+        """As many as beside the longest question, (E,)."""
+        room = lengths.max_seq_length - self.question_slot(lengths.max_question_length) - len(self.suffix)
+        return np.full_like(question_sizes, room)
+
+    def document_starts(self, question_sizes: np.ndarray) -> np.ndarray:
+        """Where the batch's second slot begins, (B,)."""
+        return np.full_like(question_sizes, self.question_slot(int(question_sizes.max())))
+
+    def lay_out(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None) -> dict[str, Any]:
+        """Pad B questions and B documents to their slots.
+
+        Returns:
+            input_ids and attention_mask, int64 (B, L); document_mask, bool (B, L), true at the document's own tokens;
+            question_length, Q. The model counts positions and tells token types by itself.
+        """
+        assert seconds is not None
+        questions = [np.concatenate([self.prefix, first, self.suffix]) for first in firsts]
+        documents = [np.concatenate([second, self.suffix]) for second in seconds]
+        question_length = max(map(len, questions))
+        lengths = (question_length, max(map(len, documents)))
+        ids_BL = np.full((len(questions), sum(lengths)), self.pad, dtype=np.int64)
+        mask_BL, document_BL = np.zeros_like(ids_BL), np.zeros(ids_BL.shape, dtype=bool)
+        for row, (question, document) in enumerate(zip(questions, documents, strict=True)):
+            for begin, tokens in ((0, question), (question_length, document)):
+                ids_BL[row, begin : begin + len(tokens)] = tokens
+                mask_BL[row, begin : begin + len(tokens)] = 1
+            document_BL[row, question_length : question_length + len(document) - len(self.suffix)] = True
+        batch = {"input_ids": ids_BL, "attention_mask": mask_BL, "document_mask": document_BL}
+        return {**{name: torch.from_numpy(each) for name, each in batch.items()}, "question_length": question_length}
+
+
+def check_documents(template: Template, sizes: np.ndarray, ids: Sequence[str]) -> None:
+    """Refuse documents without tokens where they are read apart from questions: there would be nothing to keep.
+
+    Args:
+        sizes: tokens of each document, (E,).
+        ids: of the rows.
+
+    Raises:
+        SecateurError: naming the first row.
+    """
+    if isinstance(template, SlotTemplate) and len(sizes) and not sizes.all():
+        row = int(np.argmin(sizes != 0))
+        raise SecateurError(
+            f"row {ids[row]}: its document is empty, which cannot be read apart from its question; take the row out"
+        )

@@ -1,0 +1,134 @@
+"""DeFormer: question and document go through the lower layers apart (Cao et al., ACL 2020, arXiv 2005.00697)."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from secateur.distillation import Distillation
+from secateur.errors import SecateurError
+from secateur.methods.base import Context, State, Step
+from secateur.methods.finetune import FineTuning
+from secateur.methods.layer_choice import TOLERANCE
+from secateur.methods.threshold import whole
+from secateur.structure.anatomy import layers_of
+from secateur.structure.decomposition import check_lower_layers, decompose
+from secateur.structure.surgery import segments_of
+
+log = logging.getLogger(__name__)
+
+INITS = ("segmented", "pretrained")
+
+
+class LowerLayers:
+    """In how many layers, from the first, question and document do not see each other, said in one of two ways.
+
+    Args:
+        sparsity: their fraction, in [0, 1); the smallest number of layers not below it.
+        lower_layers: their number, 0 to all.
+    """
+
+    def __init__(self, *, sparsity: float | None = None, lower_layers: int | None = None) -> None:
+        if sparsity is not None and lower_layers is not None:
+            raise SecateurError(f"lower_layers={lower_layers}: goes with sparsity=null, not with sparsity={sparsity}")
+        if sparsity is None and lower_layers is None:
+            raise SecateurError("sparsity=null: say in how many layers, by sparsity or method.lower_layers")
+        if lower_layers is not None and lower_layers < 0:
+            raise SecateurError(f"lower_layers={lower_layers}: must be 0 or more")
+        self.sparsity = sparsity
+        self.lower_layers = lower_layers
+
+    def of(self, count: int) -> int:
+        """How many of ``count`` layers."""
+        return whole(self.sparsity, count) if self.lower_layers is None else self.lower_layers  # type: ignore[arg-type]
+
+    def check(self, count: int) -> None:
+        """Refuse, before anything is trained, more layers than there are.
+
+        Raises:
+            SecateurError: naming how many there are.
+        """
+        asked = self.of(count)
+        check_lower_layers(asked, count=count)
+        if self.sparsity is not None and asked / count - self.sparsity > TOLERANCE:
+            log.warning(
+                "sparsity=%g: layers are decomposed whole, so %d of %d are, which is %.2f",
+                *(self.sparsity, asked, count, asked / count),
+            )
+
+
+class Segment(Step):
+    """Take the dense model that reads question and document in slots of their own, joined from the first layer on.
+
+    It is the twin of the predecessor in that layout, trained with the same settings, once for all runs that ask: what
+    decomposing starts from and imitates. A given predecessor is fine-tuned further instead, so that methods stack.
+    """
+
+    segments = True
+
+    def run(self, state: State, context: Context) -> State:
+        """Leave the twin in the place of the model."""
+        return State(model=context.segmented())
+
+
+class Decomposition(FineTuning):
+    """Train all weights on the task while the lower layers read question and document apart, as they will from now on.
+
+    Args:
+        amount: in how many layers.
+        init: what it begins as: the "segmented" model, or the "pretrained" one under a fresh head, as in the paper.
+        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`, as are the
+            settings of the optimizer.
+        distillation: imitate the segmented model; in evaluation mode, unlike in the released code.
+    """
+
+    segments = True
+
+    def __init__(
+        self,
+        *,
+        amount: LowerLayers,
+        init: str,
+        epochs: float,
+        batch_size: int,
+        learning_rate: float,
+        accumulate_grad_batches: int,
+        weight_decay: float,
+        warmup_ratio: float,
+        max_grad_norm: float,
+        distillation: Distillation | None = None,
+        evaluate: bool = False,
+    ) -> None:
+        super().__init__(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            accumulate_grad_batches=accumulate_grad_batches,
+            weight_decay=weight_decay,
+            warmup_ratio=warmup_ratio,
+            max_grad_norm=max_grad_norm,
+            distillation=distillation,
+            evaluate=evaluate,
+        )
+        if init not in INITS:
+            raise SecateurError(f"init={init}: must be one of {', '.join(INITS)}")
+        self.amount = amount
+        self.needs_pretrained = init == "pretrained"
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There are as many layers as are to be decomposed."""
+        self.amount.check(len(heads))
+
+    def run(self, state: State, context: Context) -> State:
+        """Decompose and train."""
+        segments = segments_of(state.model.config)
+        if segments is None:
+            raise SecateurError(f"step {context.name}: the model reads question and document packed; segment it first")
+        model = context.pretrained() if self.needs_pretrained else state.model
+        lower_layers = self.amount.of(len(layers_of(model)))
+        decompose(model, lower_layers=lower_layers, question_slot=segments["question_slot"])
+        # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
+        imitated = dataclasses.replace(context, teacher=context.segmented, teacher_outputs=context.segmented_outputs)
+        trained = super().run(State(model=model), imitated)
+        return dataclasses.replace(trained, details={"lower_layers": lower_layers})

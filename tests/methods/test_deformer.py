@@ -1,0 +1,132 @@
+"""DeFormer decomposes as many layers as asked, starting from the dense model of its layout, which it imitates."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.checks import checked
+from secateur.distillation import LogitsDistillation, RepresentationDistillation
+from secateur.errors import SecateurError
+from secateur.methods.base import State
+from secateur.methods.deformer import Decomposition, LowerLayers, Segment
+from secateur.pipeline import check_buildable
+from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
+from tests.methods.test_finetune import SETTINGS
+from tests.runs import composed
+
+
+@pytest.fixture
+def twin(make_model, workshop):
+    return lambda: decompose(make_model(seed=3), lower_layers=0, question_slot=workshop.question_slot)
+
+
+def weights(model):
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def in_slots(context):
+    return dataclasses.replace(context, data=context.data.laid_out("segmented"))
+
+
+def decomposition(**settings):
+    return Decomposition(**{**SETTINGS, "amount": LowerLayers(lower_layers=2), "init": "segmented", **settings})
+
+
+def test_segment_leaves_the_twin(make_model, make_context, twin):
+    state = Segment().run(State(model=make_model()), make_context(segmented=twin))
+    assert layout_of(state.model.config) == "segmented"
+    assert torch.equal(weights(state.model), weights(twin()))
+
+
+def test_it_trains_with_its_layers_apart_and_leaves_them_so(make_context, twin):
+    state = decomposition().run(State(model=twin()), in_slots(make_context()))
+    assert lower_layers_of(state.model.config) == 2
+    assert state.details == {"lower_layers": 2}
+    assert not state.model.training
+    assert not torch.equal(weights(state.model), weights(twin()))
+
+
+def test_it_can_begin_as_the_pretrained_model(make_model, make_context, twin):
+    """Which reads packed inputs until it is decomposed."""
+    step = decomposition(init="pretrained", learning_rate=1e-12)
+    assert step.needs_pretrained
+    context = in_slots(make_context(pretrained=lambda: make_model(seed=5)))
+    state = step.run(State(model=twin()), context)
+    torch.testing.assert_close(weights(state.model), weights(make_model(seed=5)), atol=1e-6, rtol=0)
+    assert lower_layers_of(state.model.config) == 2
+
+
+@pytest.mark.parametrize("distillation", ["logits", "representation"])
+def test_the_teacher_is_the_dense_segmented_model(make_context, twin, distillation):
+    """Asking for the start, whose tokens stand elsewhere, would raise."""
+    asked = []
+
+    def teacher():
+        asked.append("model")
+        return twin()
+
+    class Outputs:
+        def read(self, items, *, like):
+            asked.append("outputs")
+            return like
+
+    loss = {
+        "logits": LogitsDistillation(temperature=2.0, alpha=0.5),
+        "representation": RepresentationDistillation(temperature=2.0, gamma=0.5, alpha=0.2, beta=0.3),
+    }[distillation]
+    context = in_slots(make_context(segmented=teacher, segmented_outputs=Outputs))
+    decomposition(distillation=loss, epochs=0.2).run(State(model=twin()), context)
+    assert set(asked) == {"outputs" if distillation == "logits" else "model"}
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "count", "expected"), [(0.0, 12, 0), (0.5, 12, 6), (0.75, 12, 9), (0.66, 3, 2), (0.9, 12, 11)]
+)
+def test_sparsity_is_the_smallest_whole_number_of_layers_not_below(sparsity, count, expected):
+    assert LowerLayers(sparsity=sparsity).of(count) == expected
+
+
+def test_a_request_between_two_layers_is_warned_about(caplog):
+    LowerLayers(sparsity=0.5).check(3)
+    LowerLayers(sparsity=0.66).check(3)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == "sparsity=0.5: layers are decomposed whole, so 2 of 3 are, which is 0.67"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("sparsity=null", "method.lower_layers=4"), r"lower_layers=4: the model has 3 layers; give 0 to 3"),
+        (("sparsity=null", "method.lower_layers=-1"), r".*lower_layers=-1: must be 0 or more"),
+        (
+            ("sparsity=0.5", "method.lower_layers=1"),
+            r".*lower_layers=1: goes with sparsity=null, not with sparsity=0.5",
+        ),
+        (("sparsity=null",), r".*sparsity=null: say in how many layers, by sparsity or method.lower_layers"),
+        (("method.init=random",), r".*init=random: must be one of segmented, pretrained"),
+        (("dataset.max_question_length=null",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
+        (("dataset=toy_pairs",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
+        (
+            ("dataset=custom_text", "dataset.train_files=FILE", "dataset.test_files=FILE"),
+            r"dataset=custom_text: has no.*",
+        ),
+        (("export=onnx",), r"export=onnx: takes no model that reads question and document apart"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_text("One.\n\nTwo.\n")
+    given = [each.replace("FILE", str(file)) for each in overrides]
+    with pytest.raises(SecateurError, match=f"^{message}$"):
+        check_buildable(checked(composed("method=deformer", *given, output=tmp_path)))
+
+
+def test_a_packed_model_is_not_decomposed(make_model, make_context):
+    with pytest.raises(
+        SecateurError, match=r"^step step: the model reads question and document packed; segment it first$"
+    ):
+        decomposition().run(State(model=make_model()), make_context())

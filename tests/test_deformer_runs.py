@@ -1,0 +1,98 @@
+"""Runs of DeFormer side by side and on top of others: one dense model for all, whatever was compressed before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.record import Record
+from secateur.structure.checkpoint import load
+from secateur.structure.decomposition import layout_of, lower_layers_of
+from secateur.structure.surgery import structure_sizes
+from tests.runs import run
+from tests.test_evaluate_and_measure import evaluated
+
+ONE_EPOCH = ("model.epochs=1", "dataset.generator.train=40")
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output")
+
+
+@pytest.fixture(scope="module")
+def finished(output: Path) -> tuple[Record, Path]:
+    return run("method=deformer", "sparsity=0.3", *ONE_EPOCH, output=output)
+
+
+def test_the_dense_model_of_the_layout_stands_in_the_record_beside_the_packed_reference(
+    finished: tuple[Record, Path],
+) -> None:
+    record, folder = finished
+    assert record.reference is not None
+    assert layout_of(load(folder / record.reference.folder).config) == "packed"
+    segment, decompose = record.steps
+    assert segment.scores is not None
+    assert set(segment.scores) == set(record.reference.scores)
+    dense = load(folder / "steps" / "00-segment" / "model")
+    assert (layout_of(dense.config), lower_layers_of(dense.config)) == ("segmented", 0)
+    assert decompose.details == {"lower_layers": 1}
+    assert lower_layers_of(load(folder / "model").config) == 1
+
+
+def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[Record, Path]) -> None:
+    record, folder = finished
+    assert record.compressed is not None
+    assert record.compressed.cost is not None
+    assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
+    assert record.latency is not None
+    assert all(pair.cached is not None for pair in record.latency.pairs)
+    card = (folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert "layers that read question and document apart | 0 % | 33 %" in card
+    assert "; with the document kept " in card
+
+
+def test_evaluate_lays_inputs_out_as_the_model_reads_them(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    record, folder = finished
+    scores = evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path)
+    assert record.compressed is not None
+    assert scores == record.compressed.scores
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    assert predictions == json.loads((folder / "predictions.json").read_text())
+
+
+def test_the_dense_model_is_trained_once_for_a_sweep(finished: tuple[Record, Path], output: Path) -> None:
+    """Other layers, other losses, another seed: two predecessors in the store, one of each layout."""
+    record, _ = run(
+        "method=deformer",
+        "sparsity=null",
+        "method.lower_layers=2",
+        "distillation=logits",
+        "seed=2",
+        *ONE_EPOCH,
+        output=output,
+    )
+    assert record.steps[0].scores == finished[0].steps[0].scores
+    stored = [path for path in (output / "store" / "predecessors").iterdir() if path.is_dir()]
+    assert sorted(layout_of(load(path / "model").config) for path in stored) == ["packed", "segmented"]
+    (outputs,) = (path for path in (output / "store" / "teachers").iterdir() if path.is_dir())
+    assert any(outputs.iterdir())
+
+
+def test_a_pruned_model_is_decomposed_and_a_decomposed_one_pruned(output: Path) -> None:
+    """Methods stack: each keeps what the other did, and scores and teachers are of the layout that is read."""
+    _, pruned = run("method=random", "sparsity=0.5", *ONE_EPOCH, output=output)
+    settings = (*ONE_EPOCH, f"predecessor.checkpoint={pruned / 'model'}")
+    record, folder = run("method=deformer", "sparsity=0.6", "distillation=representation", *settings, output=output)
+    model = load(folder / "model")
+    assert structure_sizes(model) == structure_sizes(load(pruned / "model"))
+    assert lower_layers_of(model.config) == 2
+    settings = (*ONE_EPOCH, f"predecessor.checkpoint={folder / 'model'}", "distillation=logits")
+    record, folder = run("method=gain", "sparsity=0.25", *settings, output=output)
+    assert record.compressed is not None
+    assert record.compressed.structure.layers_decomposed == pytest.approx(2 / 3)
+    model = load(folder / "model")
+    assert lower_layers_of(model.config) == 2
+    assert sum(structure_sizes(model)[0]) < sum(structure_sizes(load(pruned / "model"))[0])
