@@ -96,3 +96,28 @@ def test_a_pruned_model_is_decomposed_and_a_decomposed_one_pruned(output: Path) 
     model = load(folder / "model")
     assert lower_layers_of(model.config) == 2
     assert sum(structure_sizes(model)[0]) < sum(structure_sizes(load(pruned / "model"))[0])
+
+
+def test_multiple_choice_is_decomposed_too(tmp_path: Path) -> None:
+    """The article is the document, the same for all options; questions differ in how many they have."""
+    colours = ("blue", "green", "red")
+    for split, count in {"train": 40, "test": 8}.items():
+        rows = [
+            {
+                "article": f"door {n} is {colours[n % 3]}.",
+                "question": f"door {n} is _.",
+                "options": list(colours[: 3 if n % 3 == 2 else 2]),
+                "answer": n % 3,
+            }
+            for n in range(count)
+        ]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    files = [f"dataset.{split}_files={tmp_path / split}.jsonl" for split in ("train", "test")]
+    lengths = ("dataset.max_seq_length=32", "dataset.max_question_length=10", "model.vocabulary_size=120")
+    settings = ("dataset=custom_multiple_choice", *files, *lengths, "model.epochs=1", "distillation=representation")
+    record, folder = run("method=deformer", "sparsity=0.3", *settings, output=tmp_path / "output")
+    assert record.compressed is not None
+    assert set(record.compressed.scores) == {"accuracy"}
+    assert record.compressed.cost is not None
+    assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
+    assert lower_layers_of(load(folder / "model").config) == 1

@@ -27,7 +27,13 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 
 
 def _examples(
-    tokenizer: PreTrainedTokenizerBase, firsts: list[str], seconds: list[str], *, max_seq_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    firsts: list[str],
+    seconds: list[str],
+    *,
+    max_seq_length: int,
+    max_question_length: int = 0,
+    document: str = "text_pair",
 ) -> TextPairs:
     labels = [index % 2 for index in range(len(firsts))]
     text = dict.fromkeys(("text", "text_pair"), Value("string"))
@@ -35,7 +41,8 @@ def _examples(
         {"text": firsts, "text_pair": seconds, "label": labels},
         features=Features({**text, "label": ClassLabel(names=["a", "b"])}),
     )
-    return TextPairs(tokenize_pairs(rows, tokenizer), Template.of(tokenizer), Lengths(max_seq_length=max_seq_length))
+    lengths = Lengths(max_seq_length=max_seq_length, max_question_length=max_question_length)
+    return TextPairs(tokenize_pairs(rows, tokenizer), Template.of(tokenizer), lengths, document=document)
 
 
 @pytest.mark.parametrize("max_seq_length", MAX_LENGTHS)
@@ -79,3 +86,22 @@ def test_a_batch_has_its_rows_labels_and_numbers(bert):
     assert batch["items"].tolist() == [3, 0]
     assert batch["input_ids"].shape == (2, examples.lengths[[3, 0]].max())
     assert len(examples) == 4
+
+
+@pytest.mark.parametrize(("document", "cut"), [("text_pair", 0), ("text", 1)])
+def test_a_limit_on_the_question_cuts_it_first_and_the_document_only_for_want_of_room(bert, document, cut):
+    """So that packed and segmented models read the same of it."""
+    text = "Ada Lovelace wrote the notes in London"
+    options = {"max_question_length": 3, "document": document}
+    for max_seq_length, kept in ((64, 7), (9, 3)):
+        pairs = _examples(bert, [text, text], [text, text], max_seq_length=max_seq_length, **options)
+        sizes = (pairs.first_sizes, pairs.second_sizes)
+        assert sizes[cut].tolist() == [3, 3]
+        assert sizes[1 - cut].tolist() == [min(kept, len(bert.tokenize(text)))] * 2
+        assert pairs.questions_cut == 2
+
+
+def test_single_texts_are_no_questions(bert):
+    pairs = _examples(bert, list(TEXTS), [""] * 4, max_seq_length=64, max_question_length=2)
+    assert pairs.questions_cut == 0
+    assert max(pairs.first_sizes) > 2

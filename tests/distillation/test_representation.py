@@ -42,7 +42,6 @@ def test_the_loss_is_the_weighted_sum_of_its_three_parts(name):
     with layer_outputs(student) as mine, layer_outputs(teacher) as theirs:
         outputs, said = task.forward(student, batch), task.forward(teacher, batch)
     real = batch["attention_mask"].bool()
-    # The one lower layer ran twice, on each segment.
     distances = [(mine[-n][real] - theirs[-n][real]).square().mean() for n in (2, 1)]
     if name == "SequenceClassification":
         pooled = [model.bert.pooler(states[-1]) for model, states in ((student, mine), (teacher, theirs))]

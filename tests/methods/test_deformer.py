@@ -13,8 +13,12 @@ from secateur.distillation import LogitsDistillation, RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.deformer import Decomposition, LowerLayers, Segment
+from secateur.methods.gain import batch_gain
 from secateur.pipeline import check_buildable
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
+from secateur.structure.gates import PerGate
+from secateur.structure.gating import gated
+from secateur.structure.surgery import structure_sizes
 from tests.methods.test_finetune import SETTINGS
 from tests.runs import composed
 
@@ -130,3 +134,23 @@ def test_a_packed_model_is_not_decomposed(make_model, make_context):
         SecateurError, match=r"^step step: the model reads question and document packed; segment it first$"
     ):
         decomposition().run(State(model=make_model()), make_context())
+
+
+def test_a_gates_gain_counts_both_segments(make_context, twin, workshop):
+    """The product that is observed of each is the gate's own derivative when they are added up."""
+    model = decompose(twin(), lower_layers=2, question_slot=workshop.question_slot)
+    batch = in_slots(make_context()).data.examples["train"].collate([5])
+    gates = ones_like_gates(model)
+    with gated(model, gates):
+        workshop.task.forward(model, batch)["loss"].backward()
+    gain = batch_gain(model, workshop.task, batch)
+    for found, gate in zip((*gain.heads, *gain.units), (*gates.heads, *gates.units), strict=True):
+        torch.testing.assert_close(found, gate.grad.abs(), atol=1e-5, rtol=1e-4)
+
+
+def ones_like_gates(model):
+    heads, units = structure_sizes(model)
+    return PerGate(
+        heads=tuple(torch.ones(count, requires_grad=True) for count in heads),
+        units=tuple(torch.ones(count, requires_grad=True) for count in units),
+    )

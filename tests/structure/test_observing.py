@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from secateur.structure.anatomy import layers_of
+from secateur.structure.decomposition import decompose, encode
 from secateur.structure.depth import skippable
 from secateur.structure.observing import layer_outputs
 from tests.architectures import ARCHITECTURES
@@ -25,3 +26,13 @@ def test_a_skipped_layer_hands_its_input_on(make_model, batch):
         model(**batch)
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[1], outputs[2])
+
+
+def test_of_segments_that_go_apart_one_output_of_each_layer_is_read(make_model):
+    """Question and document joined, as the layers above have them."""
+    model = decompose(make_model(), lower_layers=2, question_slot=6)
+    ids = torch.arange(1, 19).view(2, 9)
+    with torch.no_grad(), layer_outputs(model) as states:
+        model(ids, question_length=4)
+    assert [tuple(each.shape) for each in states] == [(2, 9, 32)] * 3
+    assert torch.equal(states[1][:, 4:], encode(model, ids[:, 4:]))

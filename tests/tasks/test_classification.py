@@ -170,3 +170,8 @@ def test_bad_settings_are_refused_in_one_line(settings, message):
 
 def test_labels_that_yaml_takes_for_numbers_are_names():
     assert Classification(metrics=["mcc"], metric="mcc", labels=[1, 2]).labels == ["1", "2"]
+
+
+def test_refuses_a_document_that_is_no_text_of_a_pair():
+    with pytest.raises(SecateurError, match=r"^document=passage: must be text or text_pair$"):
+        Classification(metrics=["accuracy"], metric="accuracy", document="passage")

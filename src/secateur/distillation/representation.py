@@ -67,8 +67,8 @@ class RepresentationDistillation(Distillation):
             logits = imitation_of(
                 task.distilled(outputs, batch), task.distilled(said, batch), temperature=self.temperature
             )
-            upper = len(layers_of(model)) - lower_layers_of(model.config)
-            distance = representation_distance(mine.last(upper), theirs.last(upper), batch["attention_mask"])
+            lower = lower_layers_of(model.config)
+            distance = representation_distance(mine.above(lower), theirs.above(lower), batch["attention_mask"])
             return self.gamma * outputs["loss"] + self.alpha * logits + self.beta * distance
 
         return mean_loss
@@ -113,9 +113,9 @@ class _States:
         self.layers_BLD: list[Tensor] = []
         self.pooled_BD: list[Tensor] = []
 
-    def last(self, count: int) -> list[Tensor]:
-        """Those of the last layers, and the pooler's."""
-        return [*self.layers_BLD[len(self.layers_BLD) - count :], *self.pooled_BD]
+    def above(self, lower_layers: int) -> list[Tensor]:
+        """Those of the layers above so many, and the pooler's."""
+        return [*self.layers_BLD[lower_layers:], *self.pooled_BD]
 
 
 def _observed(task: Task, model: PreTrainedModel, batch: Batch) -> tuple[ModelOutput, _States]:

@@ -76,7 +76,7 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     Taking the absolute value only after summing over a batch, as some scripts do, lets the gradients of
     different examples cancel.
     """
-    batch = {name: value.to(model.device) for name, value in batch.items()}
+    batch = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
     anatomy = anatomy_of(model.config)
     with frozen(model), ExitStack() as hooks:
         heads = [
@@ -97,9 +97,11 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
 
 
 def _absolute_sum(found: list[Tensor], *, examples: int, group: int) -> Tensor:
-    """Σ_B |Σ over an example's sequences and ``group`` neighbouring features|, of the one product (S, F) observed."""
-    (product_SF,) = found
-    product_BF = product_SF.unflatten(0, (examples, -1)).sum(1)
+    """Σ_B |Σ over an example's sequences and ``group`` neighbouring features|, of the products (S, F) observed.
+
+    There is one, or where question and document go through a layer apart, one of each, which the same gate scales.
+    """
+    product_BF = torch.stack(found).sum(0).unflatten(0, (examples, -1)).sum(1)
     return product_BF.unflatten(-1, (-1, group)).sum(-1).abs().sum(0).cpu()
 
 

@@ -9,23 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.structure.anatomy import layers_of
+from secateur.structure.decomposition import lower_layers_of
 
 
 @contextmanager
 def layer_outputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """Gathers, within the context, each layer's output (B, L, D) in the order in which layers run."""
+    """Gathers, within the context, each layer's output (B, L, D) in the order in which layers run.
+
+    Where question and document go through a layer apart, its output for both, one behind the other.
+    """
     outputs_BLD: list[Tensor] = []
 
-    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        outputs_BLD.append(output[0] if isinstance(output, tuple) else output)
+    def note(number: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        states_BLD = output[0] if isinstance(output, tuple) else output
+        # All lower layers have run on the question when the first runs on the document.
+        if number < lower_layers and len(outputs_BLD) == lower_layers:
+            outputs_BLD[number] = torch.cat([outputs_BLD[number], states_BLD], dim=1)
+        else:
+            outputs_BLD.append(states_BLD)
 
+    lower_layers = lower_layers_of(model.config)
     with ExitStack() as stack:
-        for layer in layers_of(model):
-            stack.callback(layer.register_forward_hook(note).remove)
+        for number, layer in enumerate(layers_of(model)):
+            stack.callback(layer.register_forward_hook(partial(note, number)).remove)
         yield outputs_BLD
