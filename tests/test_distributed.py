@@ -13,7 +13,10 @@ import torch
 
 from secateur.data.batching import BucketSampler
 from secateur.distributed import RANKS, is_leader
+from secateur.pipeline import _restored
 from secateur.record import find_records, read_record
+from secateur.structure.gates import PerGate
+from tests.architectures import random_model
 from tests.runs import small
 
 LENGTHS = np.arange(47) % 13
@@ -67,6 +70,17 @@ def test_two_processes_train_a_model_and_leave_one_record(tmp_path: Path) -> Non
     assert record.compressed is not None
     assert record.compressed.structure.heads_removed == 0.5
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_process_goes_on_from_what_came_before_its_step_though_the_leader_is_ahead(tmp_path: Path) -> None:
+    """The leader may have finished the step, which leaves no gates, while another process still begins it."""
+    gates = PerGate(heads=(torch.ones(2),), units=(torch.zeros(3),))
+    for name in ("01-threshold", "02-surgery"):
+        (tmp_path / name).mkdir()
+    gates.save(tmp_path / "01-threshold" / "gates.safetensors")
+    state = _restored(random_model("bert"), tmp_path / "02-surgery")
+    assert state.gates is not None
+    assert state.gates.heads[0].equal(gates.heads[0])
 
 
 @pytest.mark.parametrize("method", ["layerdrop", "theseus"])

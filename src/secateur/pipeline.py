@@ -201,7 +201,9 @@ def _run_step(
 
 def _restored(model: PreTrainedModel, step_folder: Path) -> State:
     """The state before the step that will write ``step_folder``: ``model``, and what the last step said of it."""
-    finished = sorted(folder for folder in step_folder.parent.glob("[0-9][0-9]-*") if folder.suffix != ".partial")
+    folders = step_folder.parent.glob("[0-9][0-9]-*")
+    # Earlier ones alone: where several processes train, the leader may be ahead of this one.
+    finished = sorted(each for each in folders if each.suffix != ".partial" and each.name < step_folder.name)
     kept: dict[str, Any] = {
         kind: PerGate.load(finished[-1] / f"{kind}.safetensors")
         for kind in ("importance", "gates")
