@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from secateur.data.examples import Batch
 from secateur.distillation import LogitsDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import FineTuning
+from secateur.methods.finetune import FineTuning, Phase
+from secateur.methods.layerdrop import LayerDrop
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
 from secateur.teacher import TeacherOutputs, write_teacher_outputs
@@ -179,3 +181,11 @@ def _distance(model: PreTrainedModel, teacher: PreTrainedModel, context: Context
 
 def _batches(context: Context) -> list[Batch]:
     return list(context.data.train_loader(batch_size=32, seed=0))
+
+
+def test_settings_of_a_phase_are_spelt_out_for_the_config_check():
+    """A key that nobody reads is refused by signatures; ``**training`` alone would let all of them pass."""
+    shared = set(signature(Phase).parameters)
+    own = {LayerDrop: {"p", "unit"}, FineTuning: {"train_embeddings", "train_head", "clip"}}
+    for phase, names in own.items():
+        assert set(signature(phase).parameters) == shared | names

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from secateur.distillation import Distillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
-from secateur.methods.finetune import FineTuning
+from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import TOLERANCE
 from secateur.methods.threshold import whole
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import check_lower_layers, decompose
 from secateur.structure.surgery import segments_of
+from secateur.training import TrainingModule
 
 log = logging.getLogger(__name__)
 
@@ -72,45 +73,20 @@ class Segment(Step):
         return State(model=context.segmented())
 
 
-class Decomposition(FineTuning):
+class Decomposition(Phase):
     """Train all weights on the task while the lower layers read question and document apart, as they will from now on.
 
     Args:
         amount: in how many layers.
         init: what it begins as: the "segmented" model, or the "pretrained" one under a fresh head, as in the paper.
-        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`, as are the
-            settings of the optimizer.
-        distillation: imitate the segmented model; in evaluation mode, unlike in the released code.
+        training: as in :class:`secateur.methods.finetune.Phase`; ``distillation`` imitates the segmented model, in
+            evaluation mode, unlike in the released code.
     """
 
     segments = True
 
-    def __init__(
-        self,
-        *,
-        amount: LowerLayers,
-        init: str,
-        epochs: float,
-        batch_size: int,
-        learning_rate: float,
-        accumulate_grad_batches: int,
-        weight_decay: float,
-        warmup_ratio: float,
-        max_grad_norm: float,
-        distillation: Distillation | None = None,
-        evaluate: bool = False,
-    ) -> None:
-        super().__init__(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            accumulate_grad_batches=accumulate_grad_batches,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-            distillation=distillation,
-            evaluate=evaluate,
-        )
+    def __init__(self, *, amount: LowerLayers, init: str, **training: Any) -> None:
+        super().__init__(**training)
         if init not in INITS:
             raise SecateurError(f"init={init}: must be one of {', '.join(INITS)}")
         self.amount = amount
@@ -130,5 +106,6 @@ class Decomposition(FineTuning):
         decompose(model, lower_layers=lower_layers, question_slot=segments["question_slot"])
         # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
         imitated = dataclasses.replace(context, teacher=context.segmented, teacher_outputs=context.segmented_outputs)
-        trained = super().run(State(model=model), imitated)
+        module = TrainingModule(model, context.task, **self.training(imitated))
+        trained = self.trained(module, imitated)
         return dataclasses.replace(trained, details={"lower_layers": lower_layers})

@@ -6,76 +6,39 @@ from collections.abc import Sequence
 from typing import Any
 
 from secateur.data.examples import Batch
-from secateur.distillation import Distillation
 from secateur.errors import SecateurError
-from secateur.methods.base import Context, Passes, State, Step, fit
-from secateur.methods.finetune import objective_of
+from secateur.methods.base import Context, State
+from secateur.methods.finetune import Phase
 from secateur.methods.remove_layers import check_unit
 from secateur.methods.shared_draws import SharedDraws
-from secateur.speed import accelerate_training
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import skippable
-from secateur.training import Optimization, TrainingModule
+from secateur.training import TrainingModule
 
 
-class LayerDrop(Step):
+class LayerDrop(Phase):
     """Train all weights on the task while layers drop out at random; nothing is removed yet.
 
     Args:
         p: probability that a layer drops out of a batch, in [0, 1]; nothing is rescaled for it (section 3.1).
         unit: what drops out of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
-        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`, as are the
-            settings of the optimizer and ``distillation``.
+        training: as in :class:`secateur.methods.finetune.Phase`.
     """
 
-    def __init__(
-        self,
-        *,
-        p: float,
-        epochs: float,
-        batch_size: int,
-        accumulate_grad_batches: int,
-        learning_rate: float,
-        weight_decay: float,
-        warmup_ratio: float,
-        max_grad_norm: float,
-        unit: str = "layer",
-        distillation: Distillation | None = None,
-        evaluate: bool = False,
-    ) -> None:
-        super().__init__(evaluate=evaluate)
+    def __init__(self, *, p: float, unit: str = "layer", **training: Any) -> None:
+        super().__init__(**training)
         if not 0 <= p <= 1:
             raise SecateurError(f"p={p}: must lie in [0, 1]: it is the probability that a layer drops out")
         check_unit(unit)
         self.p = p
         self.unit = unit
-        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
-        self.optimization = Optimization(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-        )
-        self.distillation = distillation
 
     def run(self, state: State, context: Context) -> State:
         """Train, and leave the same model with other weights."""
-        module = LayerDropTraining(
-            state.model,
-            context.task,
-            name=context.name,
-            objective=objective_of(context, self.distillation),
-            optimization=self.optimization,
-            draws=SharedDraws(context.seed),
-            p=self.p,
-        )
-        with skippable(state.model, module.skips, unit=self.unit), accelerate_training(state.model):
-            fit(module, context, self.passes)
-        return State(model=state.model.eval())
-
-    def examples_seen(self, context: Context) -> int:
-        """Windows of the training split, once per epoch."""
-        return self.passes.examples(context)
+        draws = SharedDraws(context.seed)
+        module = LayerDropTraining(state.model, context.task, draws=draws, p=self.p, **self.training(context))
+        with skippable(state.model, module.skips, unit=self.unit):
+            return self.trained(module, context)
 
 
 class LayerDropTraining(TrainingModule):

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from secateur.distillation import Distillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import FineTuning
+from secateur.methods.finetune import Phase
 from secateur.methods.ranking import Amount, Matrices
 from secateur.structure.masks import apply_masks, declare
 from secateur.tasks.base import Task
@@ -103,15 +102,14 @@ class GradualTraining(TrainingModule):
             apply_masks(tensors, [self.masks[name] for name in self.matrices.by_name])
 
 
-class Gradual(FineTuning):
+class Gradual(Phase):
     """Prune by magnitude, a little more at a time, while the model trains on the task.
 
     Args:
         amount: how many go in the end, and which.
         update_every, ramp_start, ramp_end: see :class:`Ramp`.
         include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number.
-        epochs, batch_size, accumulate_grad_batches, learning_rate, weight_decay, warmup_ratio, max_grad_norm,
-            distillation: as in :class:`secateur.methods.finetune.FineTuning`.
+        training: as in :class:`secateur.methods.finetune.Phase`.
     """
 
     def __init__(
@@ -121,28 +119,10 @@ class Gradual(FineTuning):
         update_every: int,
         ramp_start: float,
         ramp_end: float,
-        epochs: float,
-        batch_size: int,
-        learning_rate: float,
-        accumulate_grad_batches: int,
-        weight_decay: float,
-        warmup_ratio: float,
-        max_grad_norm: float,
         include: Sequence[str] = (),
-        distillation: Distillation | None = None,
-        evaluate: bool = False,
+        **training: Any,
     ) -> None:
-        super().__init__(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            accumulate_grad_batches=accumulate_grad_batches,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-            distillation=distillation,
-            evaluate=evaluate,
-        )
+        super().__init__(**training)
         self.amount = amount
         self.ramp = Ramp(update_every=update_every, start=ramp_start, end=ramp_end)
         self.include = tuple(include)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from secateur.distillation import Distillation
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import FineTuning
+from secateur.methods.finetune import Phase
 from secateur.methods.ranking import Amount, Matrices, zero_out
 from secateur.methods.rpp.shrinkage import Penalty
 from secateur.methods.rpp.training import ProximalTraining
 
 
-class Proximal(FineTuning):
+class Proximal(Phase):
     """Reweighted proximal pruning (Guo et al., arXiv 1909.12486), on the task's loss.
 
     Args:
@@ -22,8 +22,7 @@ class Proximal(FineTuning):
         reweight, reweight_every, epsilon, prox_scale: see :class:`secateur.methods.rpp.shrinkage.Penalty`.
         include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number;
             they reach the same fraction, with a γ of their own.
-        epochs, batch_size, accumulate_grad_batches, learning_rate, weight_decay, warmup_ratio, max_grad_norm,
-            distillation: as in :class:`secateur.methods.finetune.FineTuning`.
+        training: as in :class:`secateur.methods.finetune.Phase`.
     """
 
     def __init__(
@@ -35,28 +34,10 @@ class Proximal(FineTuning):
         reweight_every: int,
         epsilon: float,
         prox_scale: str,
-        epochs: float,
-        batch_size: int,
-        learning_rate: float,
-        accumulate_grad_batches: int,
-        weight_decay: float,
-        warmup_ratio: float,
-        max_grad_norm: float,
         include: Sequence[str] = (),
-        distillation: Distillation | None = None,
-        evaluate: bool = False,
+        **training: Any,
     ) -> None:
-        super().__init__(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            accumulate_grad_batches=accumulate_grad_batches,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-            distillation=distillation,
-            evaluate=evaluate,
-        )
+        super().__init__(**training)
         self.penalty = Penalty(
             sparsity=sparsity,
             gamma=gamma,

@@ -7,10 +7,9 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from secateur.distillation import Distillation
 from secateur.errors import SecateurError
-from secateur.methods.base import Context, Passes, State, Step, fit
-from secateur.methods.finetune import objective_of
+from secateur.methods.base import Context, State
+from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
 from secateur.methods.remove_layers import check_init
 from secateur.methods.shared_draws import SharedDraws
@@ -18,14 +17,12 @@ from secateur.methods.theseus.modules import Replaceable, copied, mixed, pair_up
 from secateur.methods.theseus.schedule import Schedule
 from secateur.methods.theseus.training import ReplacementTraining
 from secateur.methods.trained_parts import TrainedParts
-from secateur.speed import accelerate_training
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import set_layers, swapped_layers
 from secateur.structure.masks import FixedZeros
-from secateur.training import Optimization
 
 
-class Replacement(Step):
+class Replacement(Phase):
     """Train fewer layers to take the place of the predecessor's (Xu et al., section 3).
 
     Args:
@@ -39,8 +36,7 @@ class Replacement(Step):
             for the record (table 5 of the paper); None scores none.
         train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`; the released code
             trains neither, and clips by all.
-        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`, as are the
-            settings of the optimizer and ``distillation``, which the paper goes without.
+        training: as in :class:`secateur.methods.finetune.Phase`; the paper goes without ``distillation``.
     """
 
     def __init__(
@@ -48,13 +44,6 @@ class Replacement(Step):
         *,
         amount: LayerAmount,
         schedule: Schedule,
-        epochs: float,
-        batch_size: int,
-        accumulate_grad_batches: int,
-        learning_rate: float,
-        weight_decay: float,
-        warmup_ratio: float,
-        max_grad_norm: float,
         modules: int | None = None,
         init: str = "predecessor",
         remove: str = "last",
@@ -62,10 +51,9 @@ class Replacement(Step):
         train_embeddings: bool = False,
         train_head: bool = False,
         clip: str = "trained",
-        distillation: Distillation | None = None,
-        evaluate: bool = False,
+        **training: Any,
     ) -> None:
-        super().__init__(evaluate=evaluate)
+        super().__init__(**training)
         check_init(init)
         check_removal(remove)
         self.amount = amount
@@ -75,14 +63,6 @@ class Replacement(Step):
         self.remove = remove
         self.mixes = [sorted(set(mix)) for mix in mixes or ()]
         self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
-        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
-        self.optimization = Optimization(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-        )
-        self.distillation = distillation
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
         """There are layers enough for the modules.
@@ -115,28 +95,22 @@ class Replacement(Step):
         set_layers(model, successor)
         return State(model=model.eval(), details=details)
 
-    def examples_seen(self, context: Context) -> int:
-        """Windows of the training split, once per epoch."""
-        return self.passes.examples(context)
-
     def _fit(self, model: PreTrainedModel, modules: Sequence[Replaceable], fixed: FixedZeros, context: Context) -> None:
         layers = [weight for module in modules for weight in module.successor.parameters()]
         weights = self.parts.of(model, layers=layers)
         module = ReplacementTraining(
             model,
             context.task,
-            name=context.name,
-            objective=objective_of(context, self.distillation),
-            optimization=self.optimization,
             weights=weights,
             clip=self.parts.clip,
             fixed=fixed,
             modules=modules,
             schedule=self.schedule,
             draws=SharedDraws(context.seed),
+            **self.training(context),
         )
-        with self.parts.without_needless_gradients(model, weights), accelerate_training(model):
-            fit(module, context, self.passes)
+        with self.parts.without_needless_gradients(model, weights):
+            self.trained(module, context)
 
 
 def _scored(
