@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmarking import CHECKPOINT, Stopwatch
@@ -42,11 +44,16 @@ def random_batch(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
     }
 
 
-def seconds(step: Step, batch: dict[str, torch.Tensor]) -> float:
+def precision(arguments: argparse.Namespace) -> AbstractContextManager[Any]:
+    """What steps run under: autocast where bfloat16 is asked for."""
+    return torch.autocast("cpu", torch.bfloat16) if arguments.bfloat16 else nullcontext()
+
+
+def seconds(work: Callable[..., Any], *arguments: Any) -> float:
     """Of processor time."""
     watch = Stopwatch()
     watch.start()
-    step(batch)
+    work(*arguments)
     watch.stop()
     return watch.processor
 

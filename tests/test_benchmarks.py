@@ -1,5 +1,6 @@
 """Benchmarks keep what they have measured, and say whether they reach their aims."""
 
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -54,6 +55,21 @@ def test_what_is_missing_is_said(tmp_path) -> None:
     Benchmark("x", setting={}, output=tmp_path / "x.json").skip(reason)
     kept = BenchmarkRecord.model_validate_json((tmp_path / "x.json").read_bytes())
     assert (kept.status, kept.reason) == ("skipped", reason)
+
+
+@pytest.mark.parametrize("name", ["gates", "rpp", "theseus"])
+def test_benchmarks_of_steps_run_to_their_figures(name: str, tmp_path: Path) -> None:
+    """They call what phases are made of, and nothing else would notice that its arguments have changed."""
+    from benchmarking import BenchmarkRecord
+
+    small = ["--turns=1", "--length=8", "--batch-size=2", "--threads=1", f"--checkpoint={tmp_path / 'none'}"]
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / f"bench_{name}", *small, f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert kept.status == "finished"
+    assert all(figure.value > 0 for figure in kept.figures)
 
 
 @pytest.fixture
