@@ -46,7 +46,7 @@ PROFILES = {
         of_dataset={
             "cola": ACCURACY_TOO,
             "sst2": ("dataset.limit_train=10000",),
-            "squad_v1": ("dataset.limit_train=8000", "dataset.limit_test=1000", "predecessor.epochs=2"),
+            "squad_v1": ("dataset.limit_train=6000", "dataset.limit_test=2000", "predecessor.epochs=2"),
         },
         mixes="[[],[0],[1],[2]]",
     ),

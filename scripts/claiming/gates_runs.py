@@ -42,7 +42,7 @@ PROFILES = {
         seeds_elsewhere=(1,),
         fractions={V1: FRACTIONS, V2: (CENTRE,)},
         gain=("method.steps.score.examples=500",),
-        gate=("method.steps.gate.epochs=0.25", "method.steps.gate.batch_size=8"),
+        gate=("method.steps.gate.batch_size=8",),
     ),
     "full": Profile(
         seeds={V1: ALL_SEEDS, V2: ALL_SEEDS},
