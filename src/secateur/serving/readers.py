@@ -140,7 +140,7 @@ class SegmentedReader:
         """The upper layers' answer to a question on a batch of windows of states."""
         template, device = self.encoder.template, self.encoder.model.device
         question_Q = np.concatenate([template.prefix, question_ids, template.suffix])
-        states_BDE, mask_BD = _stacked(contents)
+        states_BDE, mask_BD = stacked(contents)
         mask_BL = torch.nn.functional.pad(mask_BD, (len(question_Q), 0), value=1)
         question_BQ = torch.from_numpy(question_Q).expand(len(contents), -1)
         outputs = answer(
@@ -170,7 +170,7 @@ class SegmentedReader:
             return None
 
 
-def _stacked(contents: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+def stacked(contents: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """States of windows, padded: float32 (B, D, E), and their mask, int64 (B, D)."""
     lengths = torch.tensor([len(states) for states in contents])
     longest = int(lengths.max())
