@@ -76,6 +76,16 @@ def lower_layers_of(config: PretrainedConfig) -> int:
     return 0 if segments is None else int(segments["lower_layers"])
 
 
+def check_packed(config: PretrainedConfig, *, key: str) -> None:
+    """Refuse a model that reads question and document apart.
+
+    Raises:
+        SecateurError: naming ``key``, which takes none.
+    """
+    if layout_of(config) == SEGMENTED:
+        raise SecateurError(f"{key}: takes no model that reads question and document apart")
+
+
 def encode(model: PreTrainedModel, document_ids_BD: Tensor, attention_mask_BD: Tensor | None = None) -> Tensor:
     """What the lower layers make of documents (``document [SEP]``), whatever is asked of them: states (B, D, E).
 
