@@ -34,7 +34,7 @@ class Template:
     middle: tuple[int, ...]
     suffix: tuple[int, ...]
     second_type: int
-    cls_type: int | None
+    cls_type: int | None = None
     pad: int
     has_types: bool
 
