@@ -27,7 +27,7 @@ from secateur.record import Record, StepRecord
 from secateur.store import key_of
 from secateur.structure.anatomy import check_prunable
 from secateur.structure.checkpoint import load, save_model
-from secateur.structure.decomposition import check_packed, layout_of
+from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
 from secateur.tasks.base import Task
@@ -63,13 +63,8 @@ def check_buildable(config: Config) -> dict[str, Step]:
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
                 "init=predecessor"
             )
-    segments = any(step.segments for step in steps.values())
-    if segments:
+    if any(step.segments for step in steps.values()):
         check_segmented(config.dataset, task)
-    if config.export.name != "none":
-        if segments:
-            raise SecateurError(f"export={config.export.name}: takes no model that reads question and document apart")
-        check_packed(architecture, key=f"export={config.export.name}")
     return steps
 
 

@@ -143,8 +143,15 @@ class Answerer:
             with torch.inference_mode():
                 read = self.reader.read(question_ids, [documents[row].contents[number] for row, number in batch])
             starts += read.document_start
-            limits = {"n_best_size": count, "max_answer_length": self.max_answer_length}
-            spans.append(best_spans(read.start, read.end, read.document_mask, **limits))
+            found = best_spans(
+                read.start,
+                read.end,
+                read.document_mask,
+                n_best_size=count,
+                max_answer_length=self.max_answer_length,
+                cls_position=read.cls_position,
+            )
+            spans.append(found)
         windows = Windows(
             example=[row for row, _ in places],
             document_start=starts,
@@ -154,7 +161,7 @@ class Answerer:
             Question(id=each.document.id, context=each.document.text, offsets=each.offsets) for each in documents
         ]
         merged = answers(spans, windows, questions, n_best_size=count, version_2_with_negative=False)
-        return [answer for found in merged for answer in _placed(found)]
+        return [answer for of_document in merged for answer in _placed(of_document)]
 
 
 def _reader(
