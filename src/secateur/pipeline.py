@@ -25,7 +25,7 @@ from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
-from secateur.structure.anatomy import check_prunable
+from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import check_packed, layout_of
 from secateur.structure.gates import PerGate
@@ -56,7 +56,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
     heads, units = planned_sizes(architecture)
     for step in steps.values():
         if not step.any_architecture:
-            check_prunable(architecture, key=f"method={config.method['name']}")
+            check_linear_attention(architecture, key=f"method={config.method['name']}")
         step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(
@@ -70,6 +70,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
         if segments:
             raise SecateurError(f"export={config.export.name}: takes no model that reads question and document apart")
         check_packed(architecture, key=f"export={config.export.name}")
+        check_linear_attention(architecture, key=f"export={config.export.name}")
     return steps
 
 

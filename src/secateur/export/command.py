@@ -43,11 +43,14 @@ def export_folders(folders: Sequence[Path]) -> None:
 
     from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
+    from secateur.structure.anatomy import check_linear_attention
     from secateur.structure.decomposition import check_packed
 
     quiet_libraries()
     for run in runs:
-        check_packed(AutoConfig.from_pretrained(run / "model"), key=f"secateur-export {run}")
+        config = AutoConfig.from_pretrained(run / "model")
+        check_packed(config, key=f"secateur-export {run}")
+        check_linear_attention(config, key=f"secateur-export {run}")
     for run in track(runs, description="exporting"):
         record = read_record(run)
         export_finished(MeasureConfig(**record.config["measure"]), record, run)
