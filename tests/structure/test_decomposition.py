@@ -131,8 +131,9 @@ def test_one_question_serves_many_documents(make_model, slots, model_type, atten
     torch.testing.assert_close(logits(once), logits(twice), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta"])
-def test_a_choice_is_answered_as_it_is_alone(make_model, slots, model_type):
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta", "xlnet"])
+def test_a_choice_is_answered_as_it_is_alone(make_model, model_type):
+    slots = slots_of(model_type)
     model = decompose(make_model("MultipleChoice", model_type=model_type), lower_layers=2, question_slot=SLOT)
     both = {name: slots[name][None] for name in ("input_ids", "attention_mask")}
     alone = [{name: slots[name][row][None, None] for name in ("input_ids", "attention_mask")} for row in range(2)]

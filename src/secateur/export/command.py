@@ -39,10 +39,16 @@ def export_folders(folders: Sequence[Path]) -> None:
     """
     check_onnx_installed("secateur-export")
     runs = finished_runs(folders)
+    from transformers import AutoConfig
+
     from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
+    from secateur.structure.anatomy import check_linear_attention
 
     quiet_libraries()
+    for run in runs:
+        config = AutoConfig.from_pretrained(run / "model")
+        check_linear_attention(config, key=f"secateur-export {run}")
     for run in track(runs, description="exporting"):
         record = read_record(run)
         export_finished(MeasureConfig(**record.config["measure"]), record, run)

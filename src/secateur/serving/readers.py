@@ -142,7 +142,7 @@ class SegmentedReader:
     def read(self, question_ids: np.ndarray, contents: Sequence[np.ndarray]) -> Logits:
         """The upper layers' answer to a question on a batch of windows of states."""
         template, device = self.encoder.template, self.encoder.model.device
-        question_Q = np.concatenate([template.prefix, question_ids, template.suffix])
+        question_Q = np.concatenate([template.prefix, question_ids, template.suffix]).astype(np.int64)
         states_BDE, mask_BD = stacked(contents)
         mask_BL = functional.pad(mask_BD, (len(question_Q), 0), value=1)
         outputs = answer(
