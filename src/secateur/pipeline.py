@@ -104,7 +104,7 @@ def run(
         export(record, folder)
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
     log.info("scoring on test")
-    figures = score(workshop, model_folder, reference=reference, folder=folder, unchanged=not steps)
+    figures = score(workshop, model_folder, reference=reference, folder=folder, start=None if steps else start)
     record.reference, record.compressed = figures
     log.info("measuring cost and latency")
     device = workshop.make_trainer(folder=folder, alone=True).strategy.root_device
