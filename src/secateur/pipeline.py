@@ -16,6 +16,7 @@ from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
 from secateur.data.prepared import check_segmented
+from secateur.distillation import Distillation
 from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
@@ -44,7 +45,8 @@ def check_buildable(config: Config) -> dict[str, Step]:
         SecateurError: if a step, the task or the model cannot be as the config says.
     """
     task: Task = build(config.dataset.task, key="dataset.task")
-    if build(config.distillation.loss, key="distillation.loss") is not None:
+    loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
+    if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = {name: build(config.method["steps"][name], key=f"method.steps.{name}") for name in config.method["order"]}
     check_predecessor(config.predecessor, reference=config.reference)
