@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from claiming import depth, gates
+from claiming import depth, gates, weights
 from claiming.page import page
 from claiming.plan import PROFILES, Section
 
 PREFIX = "claims_"
-SECTIONS: dict[str, Callable[[str], Section]] = {"gates": gates.section, "depth": depth.section}
+SECTIONS: dict[str, Callable[[str], Section]] = {
+    "gates": gates.section,
+    "depth": depth.section,
+    "weights": weights.section,
+}
 
 
 def folder_name(section: str, profile: str) -> str:
