@@ -87,3 +87,17 @@ def step_detail(name: str) -> Callable[[Record], float | None]:
         return next((step.details[name] for step in record.steps if name in step.details), None)
 
     return figure
+
+
+def cached_share_of_promise(batch_size: int) -> Callable[[Record], float | None]:
+    """The speed-up in float32 with documents kept, as a share of the one that FLOPs promise, at the greatest length."""
+
+    def figure(record: Record) -> float | None:
+        costs = [model.cost for model in (record.reference, record.compressed) if model and model.cost]
+        timed = {pair.length: pair.cached_speedup for pair in timings(record, batch_size) if pair.cached_speedup}
+        if len(costs) < 2 or not timed:
+            return None
+        longest = max(timed)
+        return timed[longest] * costs[1].cached_flops[longest] / costs[0].flops[longest]
+
+    return figure

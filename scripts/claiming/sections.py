@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from claiming import depth, gates, weights
+from claiming import deformer, depth, gates, weights
 from claiming.page import page
 from claiming.plan import PROFILES, Section
 
@@ -14,6 +14,7 @@ SECTIONS: dict[str, Callable[[str], Section]] = {
     "gates": gates.section,
     "depth": depth.section,
     "weights": weights.section,
+    "deformer": deformer.section,
 }
 
 

@@ -118,3 +118,28 @@ def test_the_tables_of_weights_say_what_was_asked_and_reached() -> None:
     assert "| sst2 | rpp, plain ℓ1 | 90.0 | 88.0 |" in direct_table([record])
     assert "| sst2 | rpp, plain ℓ1 | 0.4 | 0.02 |  | 0.3980 | 0.0500 |" in proximal_table([record])
     assert direct_table([]) == proximal_table([]) == ""
+
+
+def test_the_tables_of_deformer_have_layers_and_losses() -> None:
+    from claiming.deformer_tables import layers_apart_table, losses_table
+
+    method = {"order": ["segment", "decompose"], "lower_layers": 4}
+    models = {
+        name: ModelFigures(folder="model", scores={"f1": score})
+        for name, score in {"reference": 60.0, "compressed": 55.0}.items()
+    }
+    steps = [StepRecord(name="segment", seconds=1.0, scores={"f1": 58.0})]
+    plain, imitating = (
+        make(
+            distillation=name, config={"method": method, "distillation": settings}, steps=steps, latency=None, **models
+        )
+        for name, settings in {
+            "none": {"name": "none"},
+            "representation": {"name": "representation", "loss": {"alpha": 0.0}},
+        }.items()
+    )
+    assert "| squad_v2 | 4 | 60.0 | 58.0 | 55.0 |  |  |" in layers_apart_table([plain]).replace(
+        plain.dataset, "squad_v2"
+    )
+    assert f"| {plain.dataset} | 4 | layers | 55.0 |" in losses_table([plain, imitating])
+    assert not losses_table([plain])
