@@ -189,11 +189,12 @@ def check_pairs(evidence: Sequence[Evidence]) -> None:
     """
     firsts: dict[int, Evidence] = {}
     for each in evidence:
-        first = firsts.setdefault(each.record.seed, each)
-        pair = f"{first.record.name} and {each.record.name}"
-        if each.questions.questions != first.questions.questions:
+        if each.questions.questions != evidence[0].questions.questions:
+            pair = f"{evidence[0].record.name} and {each.record.name}"
             raise SecateurError(f"{pair}: answered different questions; run both on the same test data")
+        first = firsts.setdefault(each.record.seed, each)
         if _dense(each.record) != _dense(first.record):
+            pair = f"{first.record.name} and {each.record.name}"
             raise SecateurError(f"{pair}: were compressed from different dense models; run both with the same settings")
 
 

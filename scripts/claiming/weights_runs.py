@@ -27,12 +27,14 @@ class Profile:
         epochs: that every method trains after the dense model, by data set.
         seeds: of fine-tuning in stage 2, by data set.
         random: the sparsities at which weights go at random, by data set.
+        every: optimizer steps from one reweighting, or one mask, to the next.
         overrides: what differs from the experiments; ``of_dataset`` on one data set, by experiment.
     """
 
     epochs: Mapping[str, float]
     seeds: Mapping[str, tuple[int, ...]]
     random: Mapping[str, tuple[float, ...]]
+    every: int
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -44,6 +46,7 @@ PROFILES = {
         epochs={TEXT: 0.2, "squad_v1": 0.25, "sst2": 1.0},
         seeds={"squad_v1": (1,), "rte": (1,)},
         random={"squad_v1": (LOW, HIGH), "sst2": SPARSITIES},
+        every=5,  # phases of 70 to 130 steps
         of_dataset={
             ("tasks", "squad_v1"): (*SQUAD_AS_GATES, "predecessor.epochs=0.4"),
             ("tasks", "rte"): ("predecessor.epochs=2",),
@@ -56,6 +59,7 @@ PROFILES = {
         epochs={TEXT: 0.5, "squad_v1": 1.0, "sst2": 1.0},
         seeds={"squad_v1": ALL_SEEDS, "rte": ALL_SEEDS},
         random=dict.fromkeys(DIRECT, SPARSITIES),
+        every=20,
         overrides=("model=bert_base",),
         of_dataset={
             ("text", TEXT): (
@@ -80,12 +84,11 @@ def jobs(profile: Profile) -> Iterator[Job]:
 
 def _on_text(profile: Profile) -> Iterator[tuple[Job, tuple[str, ...]]]:
     """Stage 1, and beside each multirun the claims that need it fine-tuned."""
-    amounts = f"sparsity={LOW:g},{HIGH:g}"
-    gradual, at_once = _phases(profile, TEXT), _recovery(profile, TEXT)
-    rpp = ("method=rpp", *gradual)
-    yield _job(profile, "text", TEXT, "method=control", *at_once, claims=("B2", "B6", "C6")), ("B2", "C6")
+    amounts, at_once = f"sparsity={LOW:g},{HIGH:g}", _recovery(profile, TEXT)
+    rpp, nip = _rpp(profile, TEXT), _nip(profile, TEXT)
+    yield _job(profile, "text", TEXT, "method=control", *at_once, claims=("B2", "C6")), ("B2", "C6")
     yield _job(profile, "text", TEXT, *rpp, amounts, claims=("B1", "B2", "B3", "B4", "B5")), ("B2",)
-    yield _job(profile, "text", TEXT, "method=nip", *gradual, amounts, claims=("B2", "B4")), ("B2",)
+    yield _job(profile, "text", TEXT, *nip, amounts, claims=("B2", "B4")), ("B2",)
     yield _job(profile, "text", TEXT, "method=magnitude", *at_once, amounts, claims=("C6",)), ("C6",)
     yield _job(profile, "text", TEXT, *rpp, f"sparsity={HIGH:g}", PLAIN_L1, claims=("B1", "B5")), ()
 
@@ -97,16 +100,25 @@ def _fine_tuned(profile: Profile, dataset: str, *, parent: Job, claims: tuple[st
 
 
 def _directly(profile: Profile, dataset: str) -> Iterator[Job]:
-    gradual, at_once, amounts = _phases(profile, dataset), _recovery(profile, dataset), f"sparsity={listed(SPARSITIES)}"
-    claims = {"rpp": ("B1", "B2", "B3", "B5", "B6"), "nip": ("B2", "B6"), "magnitude": ("B6", "C6")}
-    for method, phases in {"rpp": gradual, "nip": gradual, "magnitude": at_once}.items():
-        yield _job(profile, "direct", dataset, f"method={method}", *phases, amounts, claims=claims[method])
-    at_random = ("method=magnitude", *at_once, f"sparsity={listed(profile.random[dataset])}", RANDOM)
-    yield _job(profile, "direct", dataset, *at_random, claims=("C6",))
+    amounts, rpp = f"sparsity={listed(SPARSITIES)}", _rpp(profile, dataset)
+    magnitude = ("method=magnitude", *_recovery(profile, dataset))
+    yield _job(profile, "direct", dataset, *rpp, amounts, claims=("B1", "B2", "B3", "B5", "B6"))
+    yield _job(profile, "direct", dataset, *_nip(profile, dataset), amounts, claims=("B2", "B6"))
+    yield _job(profile, "direct", dataset, *magnitude, amounts, claims=("B6", "C6"))
+    at_random = f"sparsity={listed(profile.random[dataset])}"
+    yield _job(profile, "direct", dataset, *magnitude, at_random, RANDOM, claims=("C6",))
     if dataset == "sst2":
-        yield _job(profile, "direct", dataset, *gradual, amounts, PLAIN_L1, claims=("B1", "B5"))
+        yield _job(profile, "direct", dataset, *rpp, amounts, PLAIN_L1, claims=("B1", "B5"))
         given = ("sparsity=null", f"method.gamma={listed(GAMMAS)}")
-        yield _job(profile, "direct", dataset, *gradual, *given, claims=("B3",))
+        yield _job(profile, "direct", dataset, *rpp, *given, claims=("B3",))
+
+
+def _rpp(profile: Profile, dataset: str) -> tuple[str, ...]:
+    return ("method=rpp", *_phases(profile, dataset), f"method.steps.prune.reweight_every={profile.every}")
+
+
+def _nip(profile: Profile, dataset: str) -> tuple[str, ...]:
+    return ("method=nip", *_phases(profile, dataset), f"method.steps.prune.update_every={profile.every}")
 
 
 def _phases(profile: Profile, dataset: str) -> tuple[str, ...]:
