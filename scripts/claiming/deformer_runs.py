@@ -70,7 +70,7 @@ PROFILES = {
         of_dataset={},
     ),
 }
-EPOCHS = {"cpu": 0.4, "full": 2}  # of the decomposed model, after its twin's own
+EPOCHS = {"cpu": 0.3, "full": 2}  # of the decomposed model, after its twin's own
 
 
 def jobs(name: str) -> Iterator[Job]:
