@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from claiming.figures import cached_share_of_promise, timings
 from claiming.tables import markdown, mean_and_spread
@@ -60,7 +61,7 @@ def _figures(records: Sequence[Record]) -> list[list[float]]:
     return [[figure for record in records if (figure := column(record)) is not None] for column in columns]
 
 
-def _imitated(distillation: Mapping) -> str:
+def _imitated(distillation: Mapping[str, Any]) -> str:
     if distillation["name"] == "none":
         return "nothing"
     if distillation["name"] == "logits":

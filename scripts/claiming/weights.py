@@ -53,6 +53,11 @@ def _fine_tuned(dataset: str, of: dict[str, Any]) -> dict[str, Any]:
     return {"dataset.name": dataset, "method.name": "finetune"} | parents
 
 
+def _in_the_end(dataset: str, of: dict[str, Any]) -> dict[str, Any]:
+    """Runs on text themselves, or what a task made of them."""
+    return of if dataset == TEXT else _fine_tuned(dataset, of)
+
+
 def _b1() -> Claim:
     test = Agreement(
         setting="all data sets, all sparsities",
@@ -91,12 +96,11 @@ def _b2() -> Claim:
     tests += [
         Contrast(
             setting=f"{dataset}, {'fine-tuned after text' if dataset != TEXT else 'tokens guessed'}, sparsity {LOW}",
-            more=plain("rpp", where(_rpp(TEXT, LOW))),
-            less=plain("dense, trained on", where(_control(TEXT))),
+            more=plain("rpp", _in_the_end(dataset, _rpp(TEXT, LOW))),
+            less=plain("dense, trained on", _in_the_end(dataset, _control(TEXT))),
             margin=FREE,
         )
         for dataset in (TEXT, *TASKS)
-        for where in [lambda of, dataset=dataset: of if dataset == TEXT else _fine_tuned(dataset, of)]
     ]
     tests += [
         Contrast(
