@@ -53,7 +53,9 @@ def test_every_command_composes_and_can_be_built(profile: str, tmp_path: Path) -
         kind = [
             text
             for text in overrides
-            if not any(sign in text for sign in ("seed=", "sparsity=", "s=0.", ".p=", ".rate=", ".layers=", PARENT))
+            if not any(
+                sign in text for sign in ("seed=", "sparsity=", "s=0.", ".p=", ".rate=", "layers=", ".gamma=", PARENT)
+            )
         ]
         firsts.setdefault((job.experiment, *kind), overrides)
     for overrides in firsts.values():  # a parent has not run, and left no model to begin with
