@@ -25,7 +25,12 @@ from secateur.errors import SecateurError
 from secateur.store import check_writable
 
 Schema = TypeVar("Schema")
-ONNX_EXTRA = ("onnx", "onnxruntime", "onnxscript")
+# What each extra brings: packages by the module that they are imported as.
+EXTRAS = {
+    "analysis": {"sklearn": "scikit-learn"},
+    "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "tensorboard": {"tensorboard": "tensorboard"},
+}
 
 
 def checked(composed: DictConfig) -> Config:
@@ -123,18 +128,22 @@ def check_export(export: ExportConfig) -> None:
     if export.name not in ("none", "onnx"):
         raise SecateurError(f"export.name={export.name}: must be none or onnx")
     if export.name == "onnx":
-        check_onnx_installed("export=onnx")
+        check_extra("onnx", asked="export=onnx")
 
 
-def check_onnx_installed(asked: str) -> None:
-    """Refuse what was ``asked`` where the packages of the ``onnx`` extra are missing; none of them is imported.
+def check_extra(extra: str, *, asked: str, otherwise: str = "") -> None:
+    """Refuse what was ``asked`` where packages of an extra are missing; none of them is imported.
+
+    Args:
+        otherwise: what else would do, for the end of the message.
 
     Raises:
         SecateurError: naming those that are missing.
     """
-    missing = [name for name in ONNX_EXTRA if find_spec(name) is None]
+    missing = [package for module, package in EXTRAS[extra].items() if find_spec(module) is None]
     if missing:
-        raise SecateurError(f'{asked}: needs {", ".join(missing)}; install with: pip install "secateur[onnx]"')
+        remedy = f'install with: pip install "secateur[{extra}]"{otherwise}'
+        raise SecateurError(f"{asked}: needs {', '.join(missing)}; {remedy}")
 
 
 def check_writable_paths(config: Config) -> None:

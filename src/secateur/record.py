@@ -49,6 +49,7 @@ class Cost(_Typed):
     """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
 
     ``cached_flops`` are those of a question to a document whose states are kept; empty where a model can keep none.
+    ``cache_difference`` is how far any output then is from what it is without, at the most; None likewise.
     ``sparse_bytes`` is what ``disk_bytes`` would be with zeros left out: each parameter as a bitmask and float32 for
     what is not 0, where that is smaller than float32 throughout; None where it nowhere is.
     """
@@ -57,6 +58,7 @@ class Cost(_Typed):
     encoder_parameters: int
     flops: dict[int, int] = Field(default_factory=dict)
     cached_flops: dict[int, int] = Field(default_factory=dict)
+    cache_difference: float | None = None
     peak_memory_bytes: dict[int, int] = Field(default_factory=dict)
     disk_bytes: int = 0
     sparse_bytes: int | None = None

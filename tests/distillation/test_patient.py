@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from secateur.data.masking import IGNORED
 from secateur.distillation import LogitsDistillation, PatientDistillation
 from secateur.distillation.patient import imitated_layers, patient_distance
 from secateur.errors import SecateurError
 from secateur.structure.depth import keep_layers
 from secateur.tasks.classification import Classification
+from secateur.tasks.masked_lm import MaskedLM
 from secateur.tasks.question_answering import QuestionAnswering
 from tests.architectures import random_model
 
@@ -84,6 +86,14 @@ TASKS = {
 }
 
 
+def hidden_batch():
+    """Two inputs with three tokens to be guessed, for a masked language model with next sentences."""
+    labels_BL = torch.full((2, 9), IGNORED)
+    labels_BL[0, 2], labels_BL[0, 5], labels_BL[1, 3] = 7, 9, 11
+    own = {"labels": labels_BL, "next_sentence_label": torch.tensor([0, 1])}
+    return batch_for(TASKS["SequenceClassification"]) | own
+
+
 def both(name):
     teacher, student = random_model("bert", task=name), random_model("bert", task=name)
     with torch.no_grad():
@@ -151,3 +161,16 @@ def test_question_answering_compares_all_real_tokens_and_classification_the_firs
 def test_refuses_bad_settings_in_one_line(settings, message):
     with pytest.raises(SecateurError, match=f"^{message}$"):
         PatientDistillation(**{**SETTINGS, **settings})
+
+
+def test_a_masked_language_model_imitates_what_is_guessed_of_the_same_tokens():
+    """Its teacher runs in every step, so that nothing has to be stored of inputs that change from epoch to epoch."""
+    assert not PatientDistillation.reads_stored
+    assert LogitsDistillation.reads_stored
+    task, (student, teacher), batch = MaskedLM(), both("PreTraining"), hidden_batch()
+    tokens, pairs = task.distilled(task.forward(student, batch), batch)
+    assert (len(tokens.logits), pairs.logits.shape) == (3, (2, 2))
+    objective = PatientDistillation(**SETTINGS).objective(task, teacher=lambda: teacher, teacher_outputs=lambda: None)
+    objective(student, batch).backward()
+    assert student.cls.seq_relationship.weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in teacher.parameters())

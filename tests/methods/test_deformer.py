@@ -12,7 +12,7 @@ from secateur.checks import checked
 from secateur.distillation import LogitsDistillation, RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
-from secateur.methods.deformer import Decomposition, LowerLayers, Segment
+from secateur.methods.deformer import Decomposition, LowerLayers, Segment, Separation
 from secateur.methods.gain import batch_gain
 from secateur.pipeline import check_buildable
 from secateur.structure.checkpoint import save_model
@@ -188,3 +188,15 @@ def ones_like_gates(model):
         heads=tuple(torch.ones(count, requires_grad=True) for count in heads),
         units=tuple(torch.ones(count, requires_grad=True) for count in units),
     )
+
+
+def test_taken_apart_alone_no_weight_changes(make_model, make_context, twin):
+    """What decomposing costs before anything is trained."""
+    step = Separation(amount=LowerLayers(lower_layers=2))
+    state = step.run(State(model=twin()), make_context())
+    assert lower_layers_of(state.model.config) == 2
+    assert torch.equal(weights(state.model), weights(twin()))
+    with pytest.raises(SecateurError, match="segment it first"):
+        step.run(State(model=make_model()), make_context())
+    with pytest.raises(SecateurError, match=r"lower_layers=2: the model has 1 layers"):
+        step.check(heads=[2], units=[4])

@@ -181,5 +181,7 @@ def test_a_model_fits_by_its_heads(model, pairs):
 
 
 def test_stored_teachers_are_refused():
-    with pytest.raises(SecateurError, match=r"^distillation=logits: .* every epoch, .*; set distillation=none$"):
+    with pytest.raises(
+        SecateurError, match=r"^distillation=logits: .* every epoch, .*; set distillation=patient, .* or none$"
+    ):
         PAIRS.check_distillation(key="distillation=logits")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from secateur.checks import check_extra
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
 
@@ -64,7 +65,6 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
             scikit-learn is missing.
     """
     record = _finished(run)
-    from secateur.analysis.embeddings import check_analysis_installed
     from secateur.analysis.pictures import title_of
     from secateur.analysis.zero_pictures import pictures_of_zeros
     from secateur.analysis.zeros import check_sparse, zeros_by_projection
@@ -76,7 +76,7 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
     model = load(run / "model")
     check_sparse(model, name=str(run))
     if embeddings:
-        check_analysis_installed(f"embeddings={embeddings}")
+        check_extra("analysis", asked=f"embeddings={embeddings}", otherwise=", or give --embeddings 0")
     console = Console(highlight=False)
     pictures = dict(pictures_of_zeros(model, layer=layer, title=title_of(record)))
     console.print(Text(title_of(record), "bold"), table_of(zeros_by_projection(model)))

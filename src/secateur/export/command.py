@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_onnx_installed
+from secateur.checks import check_extra
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.measure import finished_runs
@@ -37,7 +37,7 @@ def export_folders(folders: Sequence[Path]) -> None:
         SecateurError: if the packages of the ``onnx`` extra are missing, there is no finished run, a record cannot
             be read, or an exported model does not agree with PyTorch.
     """
-    check_onnx_installed("secateur-export")
+    check_extra("onnx", asked="secateur-export")
     runs = finished_runs(folders)
     from transformers import AutoConfig
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from secateur.checks import check_onnx_installed
+from secateur.checks import check_extra
 from secateur.cost.inputs import eager_attention, evaluating
 from secateur.cost.runtimes import feeds_of, open_session
 from secateur.errors import SecateurError
@@ -55,7 +55,7 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
     Raises:
         SecateurError: if the packages of the ``onnx`` extra are missing, or outputs differ too much.
     """
-    check_onnx_installed(f"{folder}")
+    check_extra("onnx", asked=f"{folder}")
     model = in_float32(model)
     partial = folder.with_name(f"{folder.name}.partial")
     if partial.exists():
