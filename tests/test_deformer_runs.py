@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from secateur.analysis.command import main as analyze
-from secateur.export.command import main as export
 from secateur.record import Record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of, lower_layers_of
@@ -54,15 +53,6 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "layers that read question and document apart | 0 % | 33 %" in card
     assert "; with the document kept " in card
-
-
-def test_it_is_not_exported_in_one_line(finished: tuple[Record, Path]) -> None:
-    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    _, folder = finished
-    with pytest.raises(SystemExit) as stopped:
-        export([str(folder)])
-    assert stopped.value.code == f"secateur-export {folder}: takes no model that reads question and document apart"
-    assert not (folder / "onnx").exists()
 
 
 def test_states_of_documents_stand_still_where_they_are_read_apart(
@@ -194,3 +184,14 @@ def test_multiple_choice_is_decomposed_too(tmp_path: Path) -> None:
     assert record.compressed.cost is not None
     assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
     assert lower_layers_of(load(folder / "model").config) == 1
+
+
+def test_a_run_is_exported_as_a_pair_and_timed_with_documents_kept(tmp_path: Path) -> None:
+    record, folder = run("method=deformer", "sparsity=0.3", "export=onnx", *ONE_EPOCH, output=tmp_path)
+    assert record.onnx is not None
+    assert {path.name for path in (folder / "onnx").glob("*.onnx")} == {"document_encoder.onnx", "answering_model.onnx"}
+    assert record.onnx.largest_difference < 1e-4
+    assert record.latency is not None
+    (timed,) = (pair for pair in record.latency.pairs if pair.runtime == "onnxruntime")
+    assert timed.cached is not None
+    assert timed.cached.p50 > 0

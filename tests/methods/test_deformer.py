@@ -15,7 +15,6 @@ from secateur.methods.base import State
 from secateur.methods.deformer import Decomposition, LowerLayers, Segment, Separation
 from secateur.methods.gain import batch_gain
 from secateur.pipeline import check_buildable
-from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
@@ -119,7 +118,6 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
             ("dataset=custom_text", "dataset.train_files=FILE", "dataset.test_files=FILE"),
             r"dataset=custom_text: has no.*",
         ),
-        (("export=onnx",), r"export=onnx: takes no model that reads question and document apart"),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, tmp_path):
@@ -128,14 +126,6 @@ def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, 
     given = [each.replace("FILE", str(file)) for each in overrides]
     with pytest.raises(SecateurError, match=f"^{message}$"):
         check_buildable(checked(composed("method=deformer", *given, output=tmp_path)))
-
-
-def test_a_decomposed_model_is_not_exported_whatever_is_done_to_it(twin, workshop, tmp_path):
-    model = decompose(twin(), lower_layers=1, question_slot=workshop.question_slot)
-    save_model(model, workshop.tokenizer, tmp_path / "model")
-    overrides = ("method=control", "export=onnx", f"predecessor.checkpoint={tmp_path / 'model'}")
-    with pytest.raises(SecateurError, match=r"^export=onnx: takes no model that reads question and document apart$"):
-        check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 
 @pytest.mark.parametrize(
