@@ -136,7 +136,7 @@ class MaskedLM(Task):
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """What is guessed of each hidden token, and of each pair; the teacher has to see the same tokens hidden."""
         logits = [outputs[name] for name in ("logits", "next_sentence_logits") if name in outputs]
-        return [Distilled(each, None) for each in logits]
+        return [Distilled(logits=each, mask=None) for each in logits]
 
     def evaluator(self, examples: Examples) -> Evaluator:
         """Scores over all tokens to be guessed, and over all pairs."""
