@@ -15,7 +15,6 @@ from secateur.analysis.pictures import title_of
 from secateur.checks import build, typed
 from secateur.config import DatasetConfig
 from secateur.data.examples import Examples, Lengths
-from secateur.data.prepared import read_rows
 from secateur.errors import SecateurError
 from secateur.record import Record
 from secateur.structure.checkpoint import load, load_tokenizer
@@ -58,6 +57,8 @@ class DocumentStates:
 def document_states(record: Record, run: Path, *, count: int, seed: int) -> DocumentStates:
     """Run both models of a finished run, or its only one, on ``count`` documents of its test split.
 
+    They are drawn from the whole split, whatever limit the run was given: few rows seldom share a document.
+
     Raises:
         SecateurError: if the run's data set asks no questions about documents with a span for an answer, it can't be
             read, or no document is asked about twice.
@@ -68,7 +69,7 @@ def document_states(record: Record, run: Path, *, count: int, seed: int) -> Docu
     task: Task = build(dataset.task, key="dataset.task")
     if not isinstance(task, QuestionAnswering):
         raise SecateurError(f"documents={count}: dataset={dataset.name} is no extractive question answering")
-    rows = read_rows(dataset, task)["test"]
+    rows = task.load_rows(dataset.source())["test"]
     drawn = asked_together(rows, count=count, seed=seed)
     rows = rows.select([row for of_document in drawn for row in of_document])
     numbers = iter(range(len(rows)))
