@@ -22,7 +22,7 @@ from secateur.errors import SecateurError
 from secateur.export import onnx
 from secateur.export.graphs import graphs_of
 from secateur.export.onnx import TOLERANCE, check_parity, export_onnx, input_names
-from secateur.structure.anatomy import ANATOMIES, max_positions_of
+from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import decompose
 from secateur.structure.modeling_secateur import AUTO_CLASSES
 from secateur.structure.surgery import remove_heads, remove_units
@@ -207,7 +207,7 @@ def test_every_architecture_becomes_a_pair(model_type: str, tokenizer: PreTraine
 
 @pytest.mark.slow
 @pytest.mark.parametrize("auto_class", [name for name in AUTO_CLASSES if name != "AutoModel"])
-@pytest.mark.parametrize("model_type", sorted(ANATOMIES))
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_every_architecture_and_head(
     model_type: str, auto_class: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
