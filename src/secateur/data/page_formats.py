@@ -211,8 +211,8 @@ def _check_annotation(annotation: Annotation, page: Page, *, where: str) -> None
         return
     if not 0 <= annotation.candidate < len(page.candidates):
         raise SecateurError(
-            f"{where}: points at candidate {annotation.candidate}, but the page's {len(page.candidates)} candidates are "
-            "numbered from 0"
+            f"{where}: points at candidate {annotation.candidate}, but the page's {len(page.candidates)} candidates "
+            "are numbered from 0"
         )
     expected = page.candidates[annotation.candidate].span
     if annotation.long != expected:
