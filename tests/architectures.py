@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig, PreTrainedModel
 
 from secateur.structure.anatomy import ANATOMIES
+from secateur.structure.auto import auto_class_named
 
 ARCHITECTURES = sorted(ANATOMIES)
 SIZES = {
@@ -28,4 +28,5 @@ def random_model(model_type: str, *, task: str = "QuestionAnswering", **settings
     names = ANATOMIES[model_type].config_names
     settings = {names.get(name, name): value for name, value in {**SIZES, **settings}.items()}
     torch.manual_seed(0)
-    return getattr(transformers, f"AutoModelFor{task}").from_config(AutoConfig.for_model(model_type, **settings)).eval()
+    config = AutoConfig.for_model(model_type, **settings)
+    return auto_class_named(f"AutoModelFor{task}").from_config(config).eval()

@@ -19,7 +19,7 @@ from secateur.structure.modeling_secateur import ANSWER_TYPES
 from secateur.tasks.natural_questions import NaturalQuestions, PageEvaluator
 from tests.pages import COLOURS, page, write
 
-LENGTHS = Lengths(max_seq_length=24, max_question_length=6, doc_stride=4)
+LENGTHS = Lengths(max_seq_length=40, max_question_length=6, doc_stride=20)
 
 
 @pytest.fixture(scope="module")

@@ -133,15 +133,14 @@ class PageEvaluator(Evaluator):
             max_answer_length=self.task.max_answer_length,
         )
         types_B = outputs["answer_type_logits"].argmax(-1).tolist()
-        score_BN = (spans.score_BN - spans.null_score_B[:, None]).numpy()
+        score_BN = (spans.score_BN - spans.null_score_B[:, None]).tolist()
         shift_B = self.examples.firsts[batch["items"].tolist()] - batch["document_start"].cpu().numpy()
-        for row, item in enumerate(batch["items"].tolist()):
-            page = int(self.examples.pages[item])
-            words = self.examples.words[page]
-            for start, end, score in zip(spans.start_BN[row], spans.end_BN[row], score_BN[row], strict=True):
+        starts_BN, ends_BN = (each.numpy() + shift_B[:, None] for each in (spans.start_BN, spans.end_BN))
+        for row, page in enumerate(self.examples.pages[batch["items"].tolist()].tolist()):
+            for start, end, score in zip(starts_BN[row], ends_BN[row], score_BN[row], strict=True):
                 if score <= self.scores_P[page]:
                     break
-                span = int(words[start + shift_B[row]]), int(words[end + shift_B[row]])
+                span = self.examples.words[page][[start, end]].tolist()
                 if self._candidate(page, span[0]) == self._candidate(page, span[1]):
                     self.scores_P[page], self.spans_P[page], self.types_P[page] = score, span, types_B[row]
                     break
