@@ -48,6 +48,7 @@ MARKED = -1
 _AT_A_TIME = 100
 # Which windows without an answer are trained on: not a run's seed, as a teacher's outputs are stored by window.
 _SEED = 20190124
+_ALL = slice(None)
 
 
 def tokenize_pages(
@@ -73,16 +74,15 @@ def write_page_tokens(rows: Dataset, tokenizer: PreTrainedTokenizerBase, folder:
 
     What a process that died left there is gone on with.
     """
-    if folder.is_dir():
-        return
     shards, whole = folder.with_name(f"{folder.name}.shards"), folder.with_name(f"{folder.name}.whole")
-    tokenize_pages(rows, tokenizer, shards).save_to_disk(whole)
-    whole.replace(folder)
-    shutil.rmtree(shards)
+    if not folder.is_dir():
+        tokenize_pages(rows, tokenizer, shards).save_to_disk(whole)
+        whole.replace(folder)
+    shutil.rmtree(shards, ignore_errors=True)
 
 
 class PageWindows(Examples):
-    """Windows over tokenised pages, read through a memory map; an item takes 16 bytes of memory, a page some 100.
+    """Windows over tokenised pages, read through a memory map; an item takes 20 bytes of memory, a page some 100.
 
     Args:
         include_unknowns: the share of windows without the answer that are kept, in (0, 1]; always the same ones.
@@ -103,7 +103,9 @@ class PageWindows(Examples):
         self.question_sizes = np.minimum(self.questions.sizes, lengths.max_question_length)
         self.questions_cut = int((self.question_sizes < self.questions.sizes).sum())
         rooms = template.document_rooms(self.question_sizes, lengths)
-        self.pages, self.firsts, self.sizes = places(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
+        self.pages, self.firsts, self.sizes = (
+            column.astype(np.int32) for column in places(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
+        )
         if include_unknowns < 1:
             self._down_sample(include_unknowns)
         self.lengths = template.added() + self.question_sizes[self.pages] + self.sizes
@@ -120,10 +122,11 @@ class PageWindows(Examples):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def has_answer(self) -> np.ndarray:
-        """Whether each window has the whole of its page's answer, bool (W,)."""
-        type_W, first_W, last_W = self.answers[self.pages].T
-        return (type_W > 0) & (first_W >= self.firsts) & (last_W < self.firsts + self.sizes)
+    def has_answer(self, items: list[int] | slice = _ALL) -> np.ndarray:
+        """Whether each of the windows has the whole of its page's answer, bool (B,)."""
+        type_B, first_B, last_B = self.answers[self.pages[items]].T
+        firsts_B = self.firsts[items]
+        return (type_B > 0) & (first_B >= firsts_B) & (last_B < firsts_B + self.sizes[items])
 
     def collate(self, items: list[int]) -> Batch:
         """Inputs, labels start_positions, end_positions and answer_types (B,), document_start (B,) and items (B,).
@@ -143,7 +146,7 @@ class PageWindows(Examples):
             is_word = torch.from_numpy(self.words[page][part] != MARKED)
             mask[start : start + len(is_word)] = is_word
         types, first, last = self.answers[pages].T
-        is_inside = (types > 0) & (first >= firsts) & (last < firsts + sizes)
+        is_inside = self.has_answer(items)
         labels = {
             "start_positions": np.where(is_inside, first - firsts + starts, NULL),
             "end_positions": np.where(is_inside, last - firsts + starts, NULL),

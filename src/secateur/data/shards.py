@@ -106,8 +106,8 @@ def _work(job: Any, path: Path) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Beside its place, then renamed: a shard that is there is whole."""
-    partial = path.with_suffix(".partial")
+    """Beside its place, then renamed: a shard that is there is whole, whoever else may be writing it."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
     partial.replace(path)
