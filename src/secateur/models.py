@@ -21,7 +21,7 @@ from transformers import (
 
 from secateur.checks import unknown_key
 from secateur.config import ModelConfig
-from secateur.data.vocabulary import PAD_ID, train_wordpiece
+from secateur.data.vocabulary import PAD_ID, train_unigram, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
 from secateur.structure.auto import auto_class_named
@@ -30,6 +30,9 @@ from secateur.structure.masks import declare, declared, layer_patterns
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
+
+# How a vocabulary is learnt, by what anatomies call it.
+_VOCABULARIES: dict[str, Any] = {"wordpiece": train_wordpiece, "unigram": train_unigram}
 
 
 def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
@@ -63,16 +66,18 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
 
 
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``.
+    """The checkpoint's tokenizer, or a vocabulary of the architecture's kind learnt from ``texts``.
 
     Whatever the tokenizer's class, it offers no token types to an architecture that takes none.
     """
     settings: dict[str, Any] = {}
-    if not takes_token_types(config_of(model)):
+    config = config_of(model)
+    if not takes_token_types(config):
         settings["model_input_names"] = ["input_ids", "attention_mask"]
     if model.checkpoint is None:
         assert model.vocabulary_size is not None
-        return train_wordpiece(texts, vocab_size=model.vocabulary_size, **settings)
+        learn = _VOCABULARIES[anatomy_of(config).vocabulary]
+        return learn(texts, vocab_size=model.vocabulary_size, **settings)
     if Path(model.checkpoint).is_dir():
         return load_tokenizer(model.checkpoint, **settings)
     return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
@@ -97,6 +102,7 @@ def fresh_model(
     """
     pl.seed_everything(seed, verbose=False)
     auto = auto_class_named(auto_class)
+    head = {**anatomy_of(config_of(model)).config_values, **head}
     if model.checkpoint is None:
         config = config_of(model)
         config.update({**head, "vocab_size": len(tokenizer)})

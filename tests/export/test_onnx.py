@@ -156,7 +156,7 @@ def test_multiple_choice_takes_any_number_of_choices_and_the_exporter_says_nothi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("auto_class", [*AUTO_CLASSES, "AutoModelForNaturalQuestions"][1:])
+@pytest.mark.parametrize("auto_class", [*AUTO_CLASSES][1:])
 @pytest.mark.parametrize("model_type", sorted(ANATOMIES))
 def test_every_architecture_and_head(
     model_type: str, auto_class: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path

@@ -15,6 +15,7 @@ from secateur.methods.base import State
 from secateur.methods.deformer import Decomposition, LowerLayers, Segment
 from secateur.methods.gain import batch_gain
 from secateur.pipeline import check_buildable
+from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
@@ -127,6 +128,33 @@ def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, 
     given = [each.replace("FILE", str(file)) for each in overrides]
     with pytest.raises(SecateurError, match=f"^{message}$"):
         check_buildable(checked(composed("method=deformer", *given, output=tmp_path)))
+
+
+def test_a_decomposed_model_is_not_exported_whatever_is_done_to_it(twin, workshop, tmp_path):
+    model = decompose(twin(), lower_layers=1, question_slot=workshop.question_slot)
+    save_model(model, workshop.tokenizer, tmp_path / "model")
+    overrides = ("method=control", "export=onnx", f"predecessor.checkpoint={tmp_path / 'model'}")
+    with pytest.raises(SecateurError, match=r"^export=onnx: takes no model that reads question and document apart$"):
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "method", ["gain", "l0", "theseus", "layerdrop", "truncate", "heads", "rpp", "nip", "magnitude"]
+)
+def test_methods_that_reach_into_layers_refuse_xlnet_by_name(method, tmp_path):
+    """And say what they take."""
+    overrides = (f"method={method}", "model=tiny_xlnet")
+    message = rf"^method={method}: takes no model_type=xlnet; it takes bert, camembert, [^\n]+, xlm-roberta$"
+    with pytest.raises(SecateurError, match=message):
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
+
+
+@pytest.mark.parametrize("method", ["deformer", "finetune", "control"])
+def test_xlnet_is_taken_by_what_leaves_layers_as_they_are(method, tmp_path):
+    amount = "sparsity=0.5" if method == "deformer" else "sparsity=null"
+    assert (
+        check_buildable(checked(composed(f"method={method}", amount, "model=tiny_xlnet", output=tmp_path))) is not None
+    )
 
 
 def test_a_packed_model_is_not_decomposed(make_model, make_context):

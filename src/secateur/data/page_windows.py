@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.packing import Template
 from secateur.data.page_formats import NO_SPAN, NONE, Span
-from secateur.data.question_windows import NULL
 from secateur.data.segments import Lists
 from secateur.data.shards import write_shards
 from secateur.data.slots import check_documents
@@ -141,15 +140,15 @@ class PageWindows(Examples):
         laid_out = self.template.lay_out(
             questions, [self.documents[page][part] for page, part in zip(pages, parts, strict=True)]
         )
-        starts = self.template.document_starts(question_sizes)
+        starts = laid_out["document_mask"].int().argmax(-1).numpy()
         for mask, start, page, part in zip(laid_out["document_mask"], starts, pages, parts, strict=True):
             is_word = torch.from_numpy(self.words[page][part] != MARKED)
             mask[start : start + len(is_word)] = is_word
         types, first, last = self.answers[pages].T
         is_inside = self.has_answer(items)
         labels = {
-            "start_positions": np.where(is_inside, first - firsts + starts, NULL),
-            "end_positions": np.where(is_inside, last - firsts + starts, NULL),
+            "start_positions": np.where(is_inside, first - firsts + starts, laid_out["cls_position"]),
+            "end_positions": np.where(is_inside, last - firsts + starts, laid_out["cls_position"]),
             "answer_types": np.where(is_inside, types, 0),
         }
         return {

@@ -21,7 +21,7 @@ from secateur.data.split import with_validation
 from secateur.errors import SecateurError
 from secateur.models import config_of, tokenizer_of
 from secateur.store import key_of, made_once
-from secateur.structure.anatomy import takes_token_types
+from secateur.structure.anatomy import anatomy_of, takes_token_types
 from secateur.structure.checkpoint import load_tokenizer
 from secateur.structure.decomposition import PACKED, SEGMENTED
 from secateur.tasks.base import Task
@@ -123,7 +123,7 @@ def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
 def _vocabulary(model: ModelConfig) -> Any:
     """What tokens depend on: the models of a sweep, whose weights differ, have them in common."""
     if model.checkpoint is None:
-        return model.vocabulary_size
+        return [anatomy_of(config_of(model)).vocabulary, model.vocabulary_size]
     folder = Path(model.checkpoint)
     if not folder.is_dir():
         return [model.checkpoint, model.revision]

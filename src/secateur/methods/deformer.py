@@ -67,6 +67,7 @@ class Segment(Step):
     """
 
     segments = True
+    any_architecture = True
 
     def run(self, state: State, context: Context) -> State:
         """Leave the twin in the place of the model."""
@@ -84,6 +85,7 @@ class Decomposition(Phase):
     """
 
     segments = True
+    any_architecture = True
 
     def __init__(self, *, amount: LowerLayers, init: str, **training: Any) -> None:
         super().__init__(**training)

@@ -27,7 +27,6 @@ from transformers import (
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
-from secateur.structure.auto import class_name_of
 from secateur.structure.masks import hand_on
 from secateur.structure.modeling_secateur import (
     AUTO_CLASSES,
@@ -245,7 +244,7 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     listed = config.get("architectures")
     if auto_class is not None:
         asked = auto_class.__name__
-        name = class_name_of(asked, model_type)
+        name = AUTO_CLASSES.get(asked, {}).get(model_type)
     else:
         asked = f"architectures={listed!r}"
         name = listed[0] if isinstance(listed, list) and len(listed) == 1 else None

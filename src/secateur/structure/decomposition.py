@@ -1,9 +1,10 @@
 """Decomposition: question and document go through a model's lower layers apart (DeFormer, arXiv 2005.00697).
 
 A *segmented* model reads two slots, each padded on its own: ``[CLS] question [SEP]`` and ``document [SEP]``, whose
-positions count anew. With no lower layers it is a dense model of another input; with k of them, what they make of a
-document can be kept and used for every question. How a model reads is written in its ``config.json``, and everything
-that feeds models follows that.
+positions count anew. (XLNet's question ends in [CLS] and is padded at its start: its positions are distances, so no
+padding may lie between the two.) With no lower layers it is a dense model of another input; with k of them, what they
+make of a document can be kept and used for every question. How a model reads is written in its ``config.json``, and
+everything that feeds models follows that.
 
 Shapes: B sequences, Q tokens of the question's slot, D of the document's, E features.
 """
@@ -44,9 +45,11 @@ def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) 
     segments = {
         "lower_layers": lower_layers,
         "question_slot": question_slot,
-        "first_position": config.pad_token_id + 1 if anatomy.positions_follow_padding else 0,
+        "first_position": _first_position(config),
         "has_token_types": takes_token_types(config),
+        **{name: True for name in ("ends_in_cls", "length_first") if getattr(anatomy, name)},
     }
+    config.update(dict(anatomy.config_values))
     config.secateur = {**describe_structure(model), "segments": segments}
     model.__class__ = getattr(modeling_secateur, SEGMENTED_PREFIX + stock_name(type(model).__name__))
     return model
@@ -71,6 +74,16 @@ def lower_layers_of(config: PretrainedConfig) -> int:
     """In how many layers question and document do not see each other."""
     segments = segments_of(config)
     return 0 if segments is None else int(segments["lower_layers"])
+
+
+def check_packed(config: PretrainedConfig, *, key: str) -> None:
+    """Refuse a model that reads question and document apart.
+
+    Raises:
+        SecateurError: naming ``key``, which takes none.
+    """
+    if layout_of(config) == SEGMENTED:
+        raise SecateurError(f"{key}: takes no model that reads question and document apart")
 
 
 def encode(model: PreTrainedModel, document_ids_BD: Tensor, attention_mask_BD: Tensor | None = None) -> Tensor:
@@ -103,6 +116,14 @@ def answer(
     return _segmented(model)(
         question_ids_BQ, attention_mask=attention_mask_BL, document_states=document_states_BDE, **inputs
     )
+
+
+def _first_position(config: PretrainedConfig) -> int | None:
+    """The number of a segment's first position; None where positions have none."""
+    anatomy = anatomy_of(config)
+    if anatomy.positions == "relative":
+        return None
+    return config.pad_token_id + 1 if anatomy.positions_follow_padding else 0
 
 
 def _segmented(model: PreTrainedModel) -> Any:

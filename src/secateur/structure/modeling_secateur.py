@@ -7,18 +7,20 @@ has a head that transformers lacks: question answering's, and one that tells an 
 
 * ``heads``, ``units``: heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
-* ``paths``: where the architecture keeps its layers (from the base model), its attention and projections (from
-  one layer), and the names under which its attention keeps ``head_count`` and ``heads_width``;
+* ``paths``: where the architecture keeps its layers (from the base model) and, if they can be cut, attention and
+  projections (from one layer), and the names under which attention keeps ``head_count`` and ``heads_width``;
 * ``segments``, where question and document are read apart: ``lower_layers``, the number of layers in which they do not
   see each other; ``question_slot``, the longest question in tokens, special tokens included; ``first_position``, the
-  number of a segment's first position; ``has_token_types``, whether a document's tokens are of type 1.
+  number of a segment's first position, null where positions are distances; ``has_token_types``, whether a document's
+  tokens are of type 1; ``ends_in_cls``, whether [CLS] is the question's last token, of type 2; ``length_first``,
+  whether layers take states (L, B, E). The last two are XLNet's.
 
 Shapes: B sequences, Q tokens of the question's slot, D of the document's, L = Q + D, E features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +48,12 @@ AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
     "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     # After masked LM: for most architectures it stands for that class too.
     "AutoModelForPreTraining": modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES,
+    # Ours, as the class that it stands for is; XLNet's question answering is of another make.
+    "AutoModelForNaturalQuestions": {
+        model_type: name.replace(QUESTION_ANSWERING, NATURAL_QUESTIONS)
+        for model_type, name in modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items()
+        if name.endswith(QUESTION_ANSWERING)
+    },
 }
 
 
@@ -57,7 +65,7 @@ class SecateurMixin:
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
         shape = getattr(config, "secateur", None)
-        if shape is None:  # a dense model under a head of ours
+        if shape is None or "query" not in shape["paths"]:  # a dense model under a head of ours; one that cannot be cut
             return
         layers: Any = self.base_model.get_submodule(shape["paths"]["layers"])
         for layer, heads, units in zip(layers, shape["heads"], shape["units"], strict=True):
@@ -114,7 +122,8 @@ class SegmentedMixin(SecateurMixin):
     """Reads question and document apart in its lower layers, together in the others (arXiv 2005.00697).
 
     Inputs stand in two slots, each padded at its end: ``[CLS] question [SEP]`` and ``document [SEP]``. Positions of
-    the document count anew, so that what the lower layers make of it does not depend on the question.
+    the document count anew, so that what the lower layers make of it does not depend on the question. XLNet's question
+    is ``question [SEP] [CLS]``, padded at its start, since padding between the two would part them.
     """
 
     config: Any
@@ -154,9 +163,10 @@ class SegmentedMixin(SecateurMixin):
         segments, layers = self.config.secateur["segments"], list(self._layers())
         lower = layers[: segments["lower_layers"]]
         if lower or document_states is not None:
-            layers = [_Apart(lower, question_length, document_states), *layers[len(lower) :]]
+            apart = _ApartLengthFirst if segments.get("length_first") else _Apart
+            layers = [apart(lower, question_length, document_states), *layers[len(lower) :]]
         where = segment_inputs(input_ids, lengths, segments)
-        with self._running(layers):
+        with self._running(layers), self._summarising(question_length - 1):
             return super().forward(  # type: ignore[misc]  # the architecture's own
                 input_ids=input_ids, attention_mask=attention_mask, **{**where, **inputs}
             )
@@ -196,6 +206,17 @@ class SegmentedMixin(SecateurMixin):
         finally:
             self.base_model.set_submodule(path, own)  # type: ignore[arg-type]
 
+    @contextmanager
+    def _summarising(self, place: int) -> Iterator[None]:
+        """Within the context a head that sums up a sequence by its last token reads ``place``, where [CLS] is."""
+        heads = [module for name, module in self.named_children() if name == "sequence_summary"]  # type: ignore[attr-defined]
+        hooks = [head.register_forward_pre_hook(lambda _, given: (given[0][:, place : place + 1],)) for head in heads]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 class _Apart(nn.Module):
     """The lower layers in the place of one: each segment goes through them alone, or the document has gone before."""
@@ -213,6 +234,10 @@ class _Apart(nn.Module):
                 states = layer(states, mask, *arguments, **options)
             return states
 
+        return self._joined(alone)
+
+    def _joined(self, alone: Callable[[slice], Tensor]) -> Tensor:
+        """Both segments' states (B, L, E), given what the layers make of a segment ``alone``."""
         question_BQE = alone(slice(None, self.question_length))
         if self.document_BDE is None:
             document_BDE = alone(slice(self.question_length, None))
@@ -221,20 +246,49 @@ class _Apart(nn.Module):
         return torch.cat([question_BQE, document_BDE], dim=1)
 
 
+class _ApartLengthFirst(_Apart):
+    """The same for XLNet's layers, which take states (L, B, E), and besides what they say of pairs of tokens."""
+
+    def forward(  # type: ignore[override]  # other layers, other arguments
+        self,
+        x_LBE: Tensor,
+        _queries: None,
+        *,
+        attn_mask_h: Tensor | None,
+        r: Tensor,
+        seg_mat: Tensor | None,
+        **options: Any,
+    ) -> tuple[Tensor, None]:
+        def alone(part: slice) -> Tensor:
+            states = x_LBE[part]
+            # Of 2 L distances, from L down, those that occur among so many tokens.
+            distances = r[len(x_LBE) - len(states) : len(x_LBE) + len(states)]
+            mask, types = (None if pairs is None else pairs[part, part] for pairs in (attn_mask_h, seg_mat))
+            for layer in self.layers:
+                states, _ = layer(states, None, attn_mask_h=mask, r=distances, seg_mat=types, **options)
+            return states.transpose(0, 1)
+
+        return self._joined(alone).transpose(0, 1), None
+
+
 def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Positions and, where the architecture has them, token types of a question's and a document's slot.
+    """Positions and token types of a question's and a document's slot, where the architecture has them.
 
     Args:
         ids: (..., Q + D), for its shape and device; choices are sequences like others here.
         lengths: Q and D, tokens of the slots.
         segments: of ``config.secateur``.
     """
-    positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
     shape = ids.flatten(0, -2).shape
-    found = {"position_ids": (positions + segments["first_position"]).expand(shape)}
+    found = {}
+    if segments["first_position"] is not None:
+        positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
+        found["position_ids"] = (positions + segments["first_position"]).expand(shape)
     if segments["has_token_types"]:
-        types = torch.arange(len(positions), device=ids.device) >= lengths[0]
-        found["token_type_ids"] = types.long().expand(shape)
+        types = (torch.arange(sum(lengths), device=ids.device) >= lengths[0]).long()
+        if segments.get("ends_in_cls"):
+            types[max(0, lengths[0] - 1) : lengths[0]] = 2
+        found["token_type_ids"] = types.expand(shape)
     return found
 
 
@@ -293,8 +347,7 @@ def __getattr__(name: str) -> type[PreTrainedModel]:
     mixins: list[type] = [SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin]
     if name.endswith(NATURAL_QUESTIONS):
         mixins.append(NaturalQuestionsMixin)
-    made = type(name, (*mixins, base), members)
-    globals()[name] = made
+    globals()[name] = made = type(name, (*mixins, base), members)
     return made
 
 
@@ -302,18 +355,14 @@ def _based_on(class_name: str) -> str:
     return class_name.replace(NATURAL_QUESTIONS, QUESTION_ANSWERING)
 
 
-def _keep_outputs(linear: nn.Module, rows: Tensor) -> None:
-    assert isinstance(linear, nn.Linear)
-    linear.weight = _selected(linear.weight, 0, rows)
+def _keep_outputs(linear: Any, rows: Tensor) -> None:
+    linear.weight, linear.out_features = _selected(linear.weight, 0, rows), len(rows)
     if linear.bias is not None:
         linear.bias = _selected(linear.bias, 0, rows)
-    linear.out_features = len(rows)
 
 
-def _keep_inputs(linear: nn.Module, columns: Tensor) -> None:
-    assert isinstance(linear, nn.Linear)
-    linear.weight = _selected(linear.weight, 1, columns)
-    linear.in_features = len(columns)
+def _keep_inputs(linear: Any, columns: Tensor) -> None:
+    linear.weight, linear.in_features = _selected(linear.weight, 1, columns), len(columns)
 
 
 def _selected(parameter: Tensor, dim: int, keep: Tensor) -> nn.Parameter:

@@ -17,6 +17,8 @@ from transformers.utils import ModelOutput
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.sources import Source
 from secateur.errors import SecateurError
+from secateur.structure.anatomy import ANATOMIES
+from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 
 
 class Evaluator(ABC):
@@ -95,12 +97,17 @@ class Task(ABC):
     asks_of_documents: ClassVar[bool] = False
     added_tokens: ClassVar[tuple[str, ...]] = ()
 
-    def check_architecture(self, config: PretrainedConfig) -> None:  # noqa: B027 - most heads there are for all
+    def check_architecture(self, config: PretrainedConfig) -> None:
         """Refuse a model by its configuration, before anything is loaded.
 
         Raises:
             SecateurError: if the architecture has no such head.
         """
+        able = [name for name in sorted(ANATOMIES) if name in AUTO_CLASSES[self.auto_class]]
+        if config.model_type not in able:
+            raise SecateurError(
+                f"model_type={config.model_type}: has no {self.auto_class}; take one of {', '.join(able)}"
+            )
 
     def check_distillation(self, *, key: str) -> None:  # noqa: B027 - most outputs can be stored
         """Refuse the imitation of a teacher whose outputs are stored, which ``key`` asks for.
@@ -119,7 +126,7 @@ class Task(ABC):
         Raises:
             SecateurError: naming ``key``, where the model comes from.
         """
-        if not type(model).__name__.endswith(self.auto_class.removeprefix("AutoModel")):
+        if AUTO_CLASSES[self.auto_class].get(model.config.model_type) != stock_name(type(model).__name__):
             raise SecateurError(f"{key}: a {type(model).__name__} does not answer it; give an {self.auto_class}")
         needed = self.head_settings(examples).get("num_labels")
         if needed is not None and model.config.num_labels != needed:

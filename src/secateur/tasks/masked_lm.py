@@ -69,6 +69,7 @@ class MaskedLM(Task):
                 f"dataset.task.next_sentence=true: model_type={config.model_type} has no head for it; "
                 "set dataset.task.next_sentence=false"
             )
+        super().check_architecture(config)
 
     def check_distillation(self, *, key: str) -> None:
         """There is no teacher's output to store: what is hidden changes from epoch to epoch."""

@@ -131,6 +131,7 @@ class PageEvaluator(Evaluator):
             batch["document_mask"].cpu(),
             n_best_size=self.task.n_best_size,
             max_answer_length=self.task.max_answer_length,
+            cls_position=batch["cls_position"],
         )
         types_B = outputs["answer_type_logits"].argmax(-1).tolist()
         score_BN = (spans.score_BN - spans.null_score_B[:, None]).tolist()

@@ -125,6 +125,7 @@ class SpanEvaluator(Evaluator):
                 batch["document_mask"].cpu(),
                 n_best_size=self.task.n_best_size,
                 max_answer_length=self.task.max_answer_length,
+                cls_position=batch["cls_position"],
             )
         )
 
