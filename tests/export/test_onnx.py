@@ -20,10 +20,11 @@ from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.export import onnx
 from secateur.export.onnx import MODEL_FILE, TOLERANCE, check_parity, export_onnx, input_names
-from secateur.structure.anatomy import ANATOMIES, max_positions_of
+from secateur.structure.anatomy import max_positions_of
 from secateur.structure.auto import auto_class_named
 from secateur.structure.modeling_secateur import AUTO_CLASSES
 from secateur.structure.surgery import remove_heads, remove_units
+from tests.architectures import ARCHITECTURES
 
 # Architectures that take no token types, or have one alone, although their heads may offer to hand them on.
 UNTYPED = ("distilbert", "roberta")
@@ -157,7 +158,7 @@ def test_multiple_choice_takes_any_number_of_choices_and_the_exporter_says_nothi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("auto_class", [*AUTO_CLASSES][1:])
-@pytest.mark.parametrize("model_type", sorted(ANATOMIES))
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_every_architecture_and_head(
     model_type: str, auto_class: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
