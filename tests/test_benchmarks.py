@@ -72,6 +72,28 @@ def test_benchmarks_of_steps_run_to_their_figures(name: str, tmp_path: Path) -> 
     assert all(figure.value > 0 for figure in kept.figures)
 
 
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [
+        (
+            "deformer",
+            "--layers=3 --hidden=64 --lower-layers=2 --sweep 1 --documents 9 --batches 1 2 --turns=1",
+        ),
+        ("store", "--documents=40 --text=none"),
+    ],
+)
+def test_benchmarks_of_kept_documents_run_to_their_figures(name: str, small: str, tmp_path: Path) -> None:
+    from benchmarking import BenchmarkRecord
+
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / f"bench_{name}", *small.split(), "--threads=1", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert (kept.status, kept.benchmark) == ("finished", name)
+    assert kept.measurements
+
+
 @pytest.fixture
 def bench_sparse(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, on a machine without a GPU."""

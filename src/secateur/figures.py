@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 from secateur.card import model_card
 from secateur.config import MeasureConfig
 from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
+from secateur.cost.runtimes import onnx_file
 from secateur.errors import SecateurError
-from secateur.export.onnx import MODEL_FILE, check_parity, export_onnx
+from secateur.export.onnx import check_parity, export_onnx
 from secateur.record import ModelFigures, OnnxExport, Record, write_record
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.checkpoint import load, load_tokenizer
@@ -93,7 +94,7 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
     for figures, model in ((record.reference, reference), (record.compressed, compressed)):
         figures.cost = cost_of(model, folder / figures.folder, lengths=lengths)
         figures.structure = structure_of(model, reference=reference)
-    with _exported(record, folder, reference=reference) as onnx:
+    with _exported(record, folder, reference=reference, compressed=compressed) as onnx:
         record.latency = measure_latency(
             reference,
             compressed,
@@ -107,7 +108,9 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
 
 
 @contextmanager
-def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> Iterator[tuple[Path, Path] | None]:
+def _exported(
+    record: Record, folder: Path, *, reference: PreTrainedModel, compressed: PreTrainedModel
+) -> Iterator[tuple[Path, Path] | None]:
     """The ONNX files of reference and compressed model, where the run was exported; the former is for the timing."""
     if record.onnx is None or reference.device.type != "cpu":
         yield None
@@ -115,4 +118,4 @@ def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> It
     with tempfile.TemporaryDirectory(prefix="secateur-onnx-") as scratch:
         dense = Path(scratch) / "reference"
         export_onnx(reference, load_tokenizer(folder / "model"), dense)
-        yield dense / MODEL_FILE, folder / record.onnx.folder / MODEL_FILE
+        yield dense / onnx_file(reference), folder / record.onnx.folder / onnx_file(compressed)

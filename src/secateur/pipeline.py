@@ -25,9 +25,9 @@ from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord
 from secateur.store import key_of
-from secateur.structure.anatomy import check_prunable
+from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load, save_model
-from secateur.structure.decomposition import check_packed, layout_of
+from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import planned_sizes
 from secateur.tasks.base import Task
@@ -56,20 +56,17 @@ def check_buildable(config: Config) -> dict[str, Step]:
     heads, units = planned_sizes(architecture)
     for step in steps.values():
         if not step.any_architecture:
-            check_prunable(architecture, key=f"method={config.method['name']}")
+            check_linear_attention(architecture, key=f"method={config.method['name']}")
         step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
                 "init=predecessor"
             )
-    segments = any(step.segments for step in steps.values())
-    if segments:
+    if any(step.segments for step in steps.values()):
         check_segmented(config.dataset, task)
     if config.export.name != "none":
-        if segments:
-            raise SecateurError(f"export={config.export.name}: takes no model that reads question and document apart")
-        check_packed(architecture, key=f"export={config.export.name}")
+        check_linear_attention(architecture, key=f"export={config.export.name}")
     return steps
 
 

@@ -125,7 +125,7 @@ MISTAKES = {
     "another kind of record": ({"context": "SQuAD's"}, "not a page of Natural Questions: has neither document_text"),
     "a member of another type": (
         broken(long_answer_candidates="none"),
-        "'long_answer_candidates' is missing or of the",
+        "not a page of Natural Questions: 'long_answer_candidates' is missing or of the",
     ),
 }
 

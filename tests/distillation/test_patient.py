@@ -58,13 +58,24 @@ def test_the_last_layer_is_left_to_the_outputs():
     assert patient_distance(student[:1], teacher, layers="skip", mask_BL=None) == 0
 
 
+def test_cls_alone_counts_wherever_it_stands():
+    """XLNet's is the last token."""
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = ([torch.randn(2, 5, 4, generator=generator) for _ in range(3)] for _ in range(2))
+    last = patient_distance(student, teacher, layers="last", mask_BL=None, cls_position=4)
+    turned = [[states.flip(1) for states in each] for each in (student, teacher)]
+    assert torch.equal(last, patient_distance(*turned, layers="last", mask_BL=None))
+    assert not torch.equal(last, patient_distance(student, teacher, layers="last", mask_BL=None))
+
+
 def batch_for(task):
     attention_mask = torch.ones(2, 9, dtype=torch.long)
     attention_mask[1, 6:] = 0
     labels = {"labels": torch.tensor([0, 1])}
     spans = {"start_positions": torch.tensor([3, 0]), "end_positions": torch.tensor([4, 0])}
     own = spans if isinstance(task, QuestionAnswering) else labels
-    return {"input_ids": torch.arange(1, 19).view(2, 9), "attention_mask": attention_mask, **own}
+    ids = torch.arange(1, 19).view(2, 9)
+    return {"input_ids": ids, "attention_mask": attention_mask, "cls_position": 0, **own}
 
 
 TASKS = {

@@ -149,6 +149,12 @@ def test_methods_that_reach_into_layers_refuse_xlnet_by_name(method, tmp_path):
         check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 
+def test_xlnet_is_not_exported(tmp_path):
+    message = r"^export=onnx: takes no model_type=xlnet; it takes bert, [^\n]+$"
+    with pytest.raises(SecateurError, match=message):
+        check_buildable(checked(composed("method=control", "export=onnx", "model=tiny_xlnet", output=tmp_path)))
+
+
 @pytest.mark.parametrize("method", ["deformer", "finetune", "control"])
 def test_xlnet_is_taken_by_what_leaves_layers_as_they_are(method, tmp_path):
     amount = "sparsity=0.5" if method == "deformer" else "sparsity=null"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.data.vocabulary import train_unigram
 from secateur.errors import SecateurError
 from secateur.serving.answerer import Answerer
 from secateur.serving.document_store import DocumentStore
@@ -121,6 +122,19 @@ def test_pruned_models_of_every_architecture_answer_from_a_store(model_type, tok
     list(encode_into(store, encoder, documents, at_a_time=8))
     kept = Answerer(small, tokenizer, store=store).answer(QUESTION)
     assert close(kept, Answerer(small, tokenizer, **LENGTHS).answer(QUESTION, documents))
+
+
+def test_xlnet_answers_from_a_store(documents, tmp_path) -> None:
+    """Its [CLS] stands at the end of the question, and its windows may be of any length."""
+    tokenizer = train_unigram(SENTENCES, vocab_size=60)
+    model = decompose(random_model("xlnet", vocab_size=len(tokenizer)), lower_layers=2, question_slot=20)
+    encoder = encoder_of(model, tokenizer, max_seq_length=60)
+    store = DocumentStore.create(tmp_path / "store", encoder.header(dtype="float32"))
+    list(encode_into(store, encoder, documents, at_a_time=8))
+    kept = Answerer(model, tokenizer, store=store).answer(QUESTION)
+    anew = Answerer(model, tokenizer, max_seq_length=60, doc_stride=STRIDE).answer(QUESTION, documents)
+    assert close(kept, anew)
+    assert len(kept) == 5
 
 
 def test_a_question_beyond_its_slot_is_refused_or_cut(filled, model, tokenizer, caplog) -> None:

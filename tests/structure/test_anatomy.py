@@ -10,7 +10,7 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import (
     ANATOMIES,
     anatomy_of,
-    check_prunable,
+    check_linear_attention,
     head_size_of,
     layers_of,
     max_positions_of,
@@ -55,7 +55,7 @@ def test_xlnet_takes_any_length_and_no_gates():
     for cut in (gated(model, gates).__enter__, lambda: shrink(model, gates)):
         with pytest.raises(SecateurError, match=message):
             cut()
-    check_prunable(random_model("bert").config, key="gates")
+    check_linear_attention(random_model("bert").config, key="gates")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def train_unigram(
     """Learn the pieces of ``texts`` and wrap them as XLNet's tokenizer, which tells capitals from small letters.
 
     Pieces are made as in :func:`train_wordpiece`, of words that begin with their space. A piece's score is the
-    logarithm of its share of the pieces that the texts then fall into (Kudo 2018, equation 1, without the pruning by
+    logarithm of its share of the pieces that the texts then fall into (Kudo 2018, section 3.2, without the pruning by
     which his vocabulary comes about); one that all merged away has that of a piece seen once.
 
     Args:

@@ -35,7 +35,7 @@ def export_folders(folders: Sequence[Path]) -> None:
 
     Raises:
         SecateurError: if the packages of the ``onnx`` extra are missing, there is no finished run, a record cannot
-            be read, a model reads question and document apart, or an exported model does not agree with PyTorch.
+            be read, or an exported model does not agree with PyTorch.
     """
     check_onnx_installed("secateur-export")
     runs = finished_runs(folders)
@@ -43,11 +43,12 @@ def export_folders(folders: Sequence[Path]) -> None:
 
     from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
-    from secateur.structure.decomposition import check_packed
+    from secateur.structure.anatomy import check_linear_attention
 
     quiet_libraries()
     for run in runs:
-        check_packed(AutoConfig.from_pretrained(run / "model"), key=f"secateur-export {run}")
+        config = AutoConfig.from_pretrained(run / "model")
+        check_linear_attention(config, key=f"secateur-export {run}")
     for run in track(runs, description="exporting"):
         record = read_record(run)
         export_finished(MeasureConfig(**record.config["measure"]), record, run)

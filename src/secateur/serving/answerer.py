@@ -22,6 +22,7 @@ from secateur.serving.documents import Document
 from secateur.serving.encoding import Encoder, batched, room_of
 from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
 from secateur.structure.decomposition import SEGMENTED, layout_of
+from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
 
 LONG_QUESTIONS = ("error", "cut")
@@ -80,7 +81,8 @@ class Answerer:
     ) -> None:
         if long_questions not in LONG_QUESTIONS:
             raise SecateurError(f"long_questions={long_questions}: must be one of {', '.join(LONG_QUESTIONS)}")
-        if not type(model).__name__.endswith("ForQuestionAnswering"):
+        answering = AUTO_CLASSES["AutoModelForQuestionAnswering"].get(model.config.model_type)
+        if stock_name(type(model).__name__) != answering:
             raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")
         self.tokenizer, self.store = tokenizer, store
         self.long_questions, self.max_answer_length, self.batch_size = long_questions, max_answer_length, batch_size
@@ -143,8 +145,15 @@ class Answerer:
             with torch.inference_mode():
                 read = self.reader.read(question_ids, [documents[row].contents[number] for row, number in batch])
             starts += read.document_start
-            limits = {"n_best_size": count, "max_answer_length": self.max_answer_length}
-            spans.append(best_spans(read.start, read.end, read.document_mask, **limits))
+            found = best_spans(
+                read.start,
+                read.end,
+                read.document_mask,
+                n_best_size=count,
+                max_answer_length=self.max_answer_length,
+                cls_position=read.cls_position,
+            )
+            spans.append(found)
         windows = Windows(
             example=[row for row, _ in places],
             document_start=starts,
@@ -154,7 +163,7 @@ class Answerer:
             Question(id=each.document.id, context=each.document.text, offsets=each.offsets) for each in documents
         ]
         merged = answers(spans, windows, questions, n_best_size=count, version_2_with_negative=False)
-        return [answer for found in merged for answer in _placed(found)]
+        return [answer for of_document in merged for answer in _placed(of_document)]
 
 
 def _reader(

@@ -71,7 +71,7 @@ class Encoder:
         tokens = tokenize(documents, self.tokenizer)
         windows = [windows_of(len(each.ids), room=self.room, doc_stride=self.doc_stride) for each in tokens]
         texts = [
-            np.concatenate([each.ids[first : first + size], self.template.suffix])
+            np.concatenate([each.ids[first : first + size], self.template.document_suffix])
             for each, parts in zip(tokens, windows, strict=True)
             for _, first, size in parts
         ]
@@ -122,7 +122,7 @@ def room_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_s
     Raises:
         SecateurError: if the model reads question and document packed.
     """
-    end = len(SlotTemplate.of(tokenizer).suffix)
+    end = len(SlotTemplate.of(tokenizer).document_suffix)
     return min(max_seq_length - question_slot_of(model), max_positions_of(model.config)) - end
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
@@ -47,12 +48,14 @@ class Logits:
         start, end: (B, L).
         document_mask: true at the documents' own tokens, bool (B, L).
         document_start: where each document begins, (B,).
+        cls_position: where [CLS] is in all windows, which stands for no answer.
     """
 
     start: Tensor
     end: Tensor
     document_mask: Tensor
     document_start: Sequence[int]
+    cls_position: int
 
 
 class Reader(Protocol):
@@ -97,12 +100,12 @@ class PackedReader:
         """The model's answer to a question on a batch of windows of token ids."""
         batch = self.template.lay_out([question_ids] * len(contents), contents)
         outputs = self.model(**{name: each.to(self.model.device) for name, each in model_inputs(batch).items()})
-        starts = self.template.document_starts(np.full(len(contents), len(question_ids)))
         return Logits(
             start=outputs["start_logits"].float().cpu(),
             end=outputs["end_logits"].float().cpu(),
             document_mask=batch["document_mask"],
-            document_start=starts.tolist(),
+            document_start=batch["document_mask"].int().argmax(-1).tolist(),
+            cls_position=batch["cls_position"],
         )
 
     def _check_stride(self, question_size: int) -> int:
@@ -139,23 +142,23 @@ class SegmentedReader:
     def read(self, question_ids: np.ndarray, contents: Sequence[np.ndarray]) -> Logits:
         """The upper layers' answer to a question on a batch of windows of states."""
         template, device = self.encoder.template, self.encoder.model.device
-        question_Q = np.concatenate([template.prefix, question_ids, template.suffix])
+        question_Q = np.concatenate([template.prefix, question_ids, template.suffix]).astype(np.int64)
         states_BDE, mask_BD = stacked(contents)
-        mask_BL = torch.nn.functional.pad(mask_BD, (len(question_Q), 0), value=1)
-        question_BQ = torch.from_numpy(question_Q).expand(len(contents), -1)
+        mask_BL = functional.pad(mask_BD, (len(question_Q), 0), value=1)
         outputs = answer(
             self.encoder.model,
-            question_BQ.to(device),
+            torch.from_numpy(question_Q)[None].to(device),
             states_BDE.to(device),
             attention_mask_BL=mask_BL.to(device),
         )
-        ends = torch.tensor([len(question_Q) + len(states) - len(template.suffix) for states in contents])
+        ends = torch.tensor([len(question_Q) + len(states) - len(template.document_suffix) for states in contents])
         places_L = torch.arange(mask_BL.shape[1])
         return Logits(
             start=outputs["start_logits"].float().cpu(),
             end=outputs["end_logits"].float().cpu(),
             document_mask=(places_L >= len(question_Q)) & (places_L < ends[:, None]),
             document_start=[len(question_Q)] * len(contents),
+            cls_position=0 if template.cls_type is None else len(question_Q) - 1,
         )
 
     def _stored(self, document: Document) -> EncodedDocument | None:

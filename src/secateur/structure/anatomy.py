@@ -158,15 +158,15 @@ def anatomy_of(config: PretrainedConfig) -> Anatomy:
         ) from None
 
 
-def check_prunable(config: PretrainedConfig, *, key: str) -> None:
-    """Refuse an architecture whose layers cannot be gated, cut, wrapped or stepped on.
+def check_linear_attention(config: PretrainedConfig, *, key: str) -> None:
+    """Refuse an architecture whose attention is no linear modules, which few methods and no export can deal with.
 
     Raises:
         SecateurError: naming ``key``, which asks for that, and the architectures that it takes.
     """
     if not anatomy_of(config).has_linear_attention:
-        prunable = ", ".join(sorted(name for name, anatomy in ANATOMIES.items() if anatomy.has_linear_attention))
-        raise SecateurError(f"{key}: takes no model_type={config.model_type}; it takes {prunable}")
+        others = ", ".join(sorted(name for name, anatomy in ANATOMIES.items() if anatomy.has_linear_attention))
+        raise SecateurError(f"{key}: takes no model_type={config.model_type}; it takes {others}")
 
 
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:

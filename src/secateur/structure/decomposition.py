@@ -76,16 +76,6 @@ def lower_layers_of(config: PretrainedConfig) -> int:
     return 0 if segments is None else int(segments["lower_layers"])
 
 
-def check_packed(config: PretrainedConfig, *, key: str) -> None:
-    """Refuse a model that reads question and document apart.
-
-    Raises:
-        SecateurError: naming ``key``, which takes none.
-    """
-    if layout_of(config) == SEGMENTED:
-        raise SecateurError(f"{key}: takes no model that reads question and document apart")
-
-
 def encode(model: PreTrainedModel, document_ids_BD: Tensor, attention_mask_BD: Tensor | None = None) -> Tensor:
     """What the lower layers make of documents (``document [SEP]``), whatever is asked of them: states (B, D, E).
 
@@ -108,7 +98,7 @@ def answer(
     """The model's outputs over both slots, L = Q + D, given the question and what :func:`encode` made of the document.
 
     Args:
-        question_ids_BQ: ``[CLS] question [SEP]`` with its padding.
+        question_ids_BQ: ``[CLS] question [SEP]`` with its padding; one (1, Q) that is asked of all documents.
         document_states_BDE: of as many documents, or of one (1, D, E) that all questions are about.
         attention_mask_BL: 1 at tokens, 0 at padding, of both slots; None: no padding.
         inputs: others that the model takes, such as labels.

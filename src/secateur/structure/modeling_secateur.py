@@ -140,7 +140,8 @@ class SegmentedMixin(SecateurMixin):
         """What the stock model answers, given the two slots, or the question's and the document's states.
 
         Args:
-            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q).
+            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q), or one, (1, Q),
+                for all documents.
             attention_mask: 1 at tokens, 0 at padding, of both slots (..., Q + D); None: no padding.
             question_length: Q.
             document_states: what :meth:`encode` gave, (B, D, E), or (1, D, E) for one document and many questions.
@@ -154,8 +155,12 @@ class SegmentedMixin(SecateurMixin):
                 "this model reads question and document apart: lay them out as '[CLS] question [SEP]' and 'document "
                 "[SEP]', and give question_length, the tokens of the first, or the document_states of encode()"
             )
+        asked_once = False
         if document_states is not None:
             question_length = input_ids.shape[-1]
+            # shape[0], not len(), which fixes the batch where this is traced
+            if asked_once := input_ids.shape[0] == 1 < document_states.shape[0]:
+                input_ids = input_ids.expand(document_states.shape[0], -1)
             behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that nothing reads
             input_ids = torch.cat([input_ids, behind], dim=-1)
         assert question_length is not None
@@ -164,7 +169,7 @@ class SegmentedMixin(SecateurMixin):
         lower = layers[: segments["lower_layers"]]
         if lower or document_states is not None:
             apart = _ApartLengthFirst if segments.get("length_first") else _Apart
-            layers = [apart(lower, question_length, document_states), *layers[len(lower) :]]
+            layers = [apart(lower, question_length, document_states, asked_once), *layers[len(lower) :]]
         where = segment_inputs(input_ids, lengths, segments)
         with self._running(layers), self._summarising(question_length - 1):
             return super().forward(  # type: ignore[misc]  # the architecture's own
@@ -219,17 +224,24 @@ class SegmentedMixin(SecateurMixin):
 
 
 class _Apart(nn.Module):
-    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before."""
+    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before.
 
-    def __init__(self, layers: Iterable[nn.Module], question_length: int, document_BDE: Tensor | None) -> None:
+    With ``asked_once`` the question is the same in all rows and goes through them in one.
+    """
+
+    def __init__(
+        self, layers: Iterable[nn.Module], question_length: int, document_BDE: Tensor | None, asked_once: bool
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.question_length = question_length
         self.document_BDE = document_BDE
+        self.asked_once = asked_once
+        self.rows = slice(1) if asked_once else slice(None)
 
     def forward(self, x_BLE: Tensor, attention_mask: Tensor | None = None, *arguments: Any, **options: Any) -> Tensor:
         def alone(part: slice) -> Tensor:
-            states, mask = x_BLE[:, part], _part_of(attention_mask, part)
+            states, mask = x_BLE[self.rows, part], _part_of(attention_mask, self.rows, part)
             for layer in self.layers:
                 states = layer(states, mask, *arguments, **options)
             return states
@@ -242,7 +254,11 @@ class _Apart(nn.Module):
         if self.document_BDE is None:
             document_BDE = alone(slice(self.question_length, None))
         else:
-            document_BDE = self.document_BDE.to(question_BQE).expand(len(question_BQE), -1, -1)
+            document_BDE = self.document_BDE.to(question_BQE)
+        if self.asked_once:
+            question_BQE = question_BQE.expand(document_BDE.shape[0], -1, -1)
+        elif self.document_BDE is not None:
+            document_BDE = document_BDE.expand(question_BQE.shape[0], -1, -1)
         return torch.cat([question_BQE, document_BDE], dim=1)
 
 
@@ -260,10 +276,10 @@ class _ApartLengthFirst(_Apart):
         **options: Any,
     ) -> tuple[Tensor, None]:
         def alone(part: slice) -> Tensor:
-            states = x_LBE[part]
+            states = x_LBE[part, self.rows]
             # Of 2 L distances, from L down, those that occur among so many tokens.
-            distances = r[len(x_LBE) - len(states) : len(x_LBE) + len(states)]
-            mask, types = (None if pairs is None else pairs[part, part] for pairs in (attn_mask_h, seg_mat))
+            distances = r[len(x_LBE) - len(states) : len(x_LBE) + len(states), self.rows]
+            mask, types = (None if of is None else of[part, part, self.rows] for of in (attn_mask_h, seg_mat))
             for layer in self.layers:
                 states, _ = layer(states, None, attn_mask_h=mask, r=distances, seg_mat=types, **options)
             return states.transpose(0, 1)
@@ -292,13 +308,13 @@ def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str,
     return found
 
 
-def _part_of(mask: Tensor | None, part: slice) -> Tensor | None:
+def _part_of(mask: Tensor | None, rows: slice, part: slice) -> Tensor | None:
     """A segment's share of what the model made of its attention mask: None, (B, 1, L or 1, L), or (B, L)."""
     if mask is None:
         return None
     if mask.ndim == 4 and mask.shape[-2] > 1:
         mask = mask[:, :, part]
-    return mask[..., part]
+    return mask[rows, ..., part]
 
 
 def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head_size: int) -> None:

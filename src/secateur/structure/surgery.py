@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import anatomy_of, check_prunable, head_size_of, layers_of
+from secateur.structure.anatomy import anatomy_of, check_linear_attention, head_size_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.masks import keep_declared
 from secateur.structure.modeling_secateur import keep_heads, keep_units
@@ -135,7 +135,7 @@ def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
     Raises:
         SecateurError: if not; the message names the first layer that differs, or the architecture that has no gates.
     """
-    check_prunable(model.config, key="gates")
+    check_linear_attention(model.config, key="gates")
     heads, units = structure_sizes(model)
     check_sizes(gates, heads=heads, units=units)
 
