@@ -41,7 +41,7 @@ def write_shards(
     paths: list[Path] = []
     with _pool(make, torch.get_num_threads() if processes is None else processes) as submit:
         pending: set[Future[None]] = set()
-        for number, job in enumerate(tqdm(jobs, desc=what, total=total, unit="shard", delay=2.0)):
+        for number, job in enumerate(tqdm(jobs, desc=what, total=total, unit="shard", delay=2.0, mininterval=1.0)):
             paths.append(folder / f"{number:06d}.arrow")
             if not paths[-1].is_file():
                 pending = submit(job, paths[-1], pending)
