@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig, PreTrainedModel
 
 from secateur.structure.anatomy import ANATOMIES
+from secateur.structure.auto import auto_class_named
 
 ALL_ARCHITECTURES = sorted(ANATOMIES)
 # Those whose heads and units can be cut, as nearly all methods do.
@@ -34,4 +34,5 @@ def random_model(model_type: str, *, task: str = "QuestionAnswering", **settings
     own_names = {**AutoConfig.for_model(model_type).attribute_map, **anatomy.config_names}
     settings = {own_names.get(name, name): value for name, value in settings.items()} | anatomy.config_values
     torch.manual_seed(0)
-    return getattr(transformers, f"AutoModelFor{task}").from_config(AutoConfig.for_model(model_type, **settings)).eval()
+    config = AutoConfig.for_model(model_type, **settings)
+    return auto_class_named(f"AutoModelFor{task}").from_config(config).eval()

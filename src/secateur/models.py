@@ -9,7 +9,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
@@ -25,6 +24,7 @@ from secateur.config import ModelConfig
 from secateur.data.vocabulary import PAD_ID, train_unigram, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
+from secateur.structure.auto import auto_class_named
 from secateur.structure.checkpoint import load, load_tokenizer, transplant, with_fresh_head
 from secateur.structure.masks import declare, declared, layer_patterns
 
@@ -101,7 +101,7 @@ def fresh_model(
             is drawn anew for every checkpoint.
     """
     pl.seed_everything(seed, verbose=False)
-    auto = getattr(transformers, auto_class)
+    auto = auto_class_named(auto_class)
     head = {**anatomy_of(config_of(model)).config_values, **head}
     if model.checkpoint is None:
         config = config_of(model)
@@ -118,6 +118,8 @@ def fresh_model(
         config = AutoConfig.from_pretrained(name, revision=revision, **head)
         body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
         found = transplant(body, auto.from_config(config, dtype=torch.float32))
+    if len(tokenizer) > found.config.vocab_size:  # the task has tokens of its own
+        found.resize_token_embeddings(len(tokenizer))
     return with_kept_zeros(found, model)
 
 

@@ -2,7 +2,8 @@
 
 This file is copied as it is into exported folders, so it imports torch and transformers alone. A class such as
 ``SecateurBertForQuestionAnswering``, whose layers differ in width, or ``SecateurSegmentedBertForQuestionAnswering``,
-which reads question and document apart as well, is made when its name is first asked for. ``config.secateur`` holds
+which reads question and document apart as well, is made when its name is first asked for. ``…ForNaturalQuestions``
+has a head that transformers lacks: question answering's, and one that tells an answer's type. ``config.secateur`` holds
 
 * ``heads``, ``units``: heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,9 +30,14 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
+from transformers.utils import ModelOutput
 
 PREFIX = "Secateur"
 SEGMENTED_PREFIX = PREFIX + "Segmented"
+
+# The ending of a class with the head of Natural Questions, and of the one that it is built on.
+NATURAL_QUESTIONS, QUESTION_ANSWERING = "ForNaturalQuestions", "ForQuestionAnswering"
+ANSWER_TYPES = ("none", "long", "short", "yes", "no")
 
 # Auto class -> the class it stands for, by model_type.
 AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
@@ -41,6 +48,12 @@ AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
     "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     # After masked LM: for most architectures it stands for that class too.
     "AutoModelForPreTraining": modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES,
+    # Ours, as the class that it stands for is; XLNet's question answering is of another make.
+    "AutoModelForNaturalQuestions": {
+        model_type: name.replace(QUESTION_ANSWERING, NATURAL_QUESTIONS)
+        for model_type, name in modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items()
+        if name.endswith(QUESTION_ANSWERING)
+    },
 }
 
 
@@ -51,13 +64,58 @@ class SecateurMixin:
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
-        shape = config.secateur
-        if "query" not in shape["paths"]:
+        shape = getattr(config, "secateur", None)
+        if shape is None or "query" not in shape["paths"]:  # a dense model under a head of ours; one that cannot be cut
             return
         layers: Any = self.base_model.get_submodule(shape["paths"]["layers"])
         for layer, heads, units in zip(layers, shape["heads"], shape["units"], strict=True):
             keep_heads(layer, torch.arange(heads), paths=shape["paths"], head_size=shape["head_size"])
             keep_units(layer, torch.arange(units), paths=shape["paths"])
+
+
+@dataclass
+class NaturalQuestionsOutput(ModelOutput):
+    """Logits of the first and the last token of the answer (B, L), and of its type (B, 5); ``loss`` given labels."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    answer_type_logits: Tensor | None = None
+
+
+class NaturalQuestionsMixin:
+    """Finds a span, or [CLS] for none, and tells from [CLS] of which of ``ANSWER_TYPES`` it is (arXiv 1901.08634)."""
+
+    base_model: nn.Module
+    qa_outputs: nn.Module
+
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
+        self.answer_type = nn.Linear(config.hidden_size, len(ANSWER_TYPES))
+        self._init_weights(self.answer_type)  # type: ignore[attr-defined]  # as the architecture does
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        answer_types: Tensor | None = None,
+        **inputs: Any,
+    ) -> NaturalQuestionsOutput:
+        """The logits and, given the three labels (B,), the mean of their cross-entropies."""
+        if token_type_ids is not None:  # which not every architecture takes
+            inputs["token_type_ids"] = token_type_ids
+        states_BLE = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **inputs)[0]
+        start_BL, end_BL = self.qa_outputs(states_BLE).unbind(-1)
+        type_logits = self.answer_type(states_BLE[:, 0])
+        if start_positions is None or end_positions is None or answer_types is None:
+            return NaturalQuestionsOutput(None, start_BL, end_BL, type_logits)
+        pairs = ((start_BL, start_positions), (end_BL, end_positions), (type_logits, answer_types))
+        loss = torch.stack([nn.functional.cross_entropy(logits, label) for logits, label in pairs]).mean()
+        return NaturalQuestionsOutput(loss, start_BL, end_BL, type_logits)
 
 
 class SegmentedMixin(SecateurMixin):
@@ -280,25 +338,37 @@ def keep_units(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str]) -> N
 
 
 def auto_class_of(class_name: str) -> str | None:
-    """The Auto class that stands for a class of transformers, or None where there is none."""
-    return next((auto for auto, names in AUTO_CLASSES.items() if class_name in names.values()), None)
+    """The Auto class of transformers that stands for a model class, or None where there is none."""
+    return next((auto for auto, names in AUTO_CLASSES.items() if _based_on(class_name) in names.values()), None)
 
 
 def stock_name(class_name: str) -> str:
-    """The class of transformers that one of ours is built on; any other name as it is."""
+    """The name of one of our classes without what it says of the shape; any other name as it is."""
     return class_name.removeprefix(SEGMENTED_PREFIX).removeprefix(PREFIX)
 
 
+def stock_class(class_name: str) -> type[PreTrainedModel] | None:
+    """The class of transformers that one of ours is built on; None where there is none."""
+    found = getattr(transformers, _based_on(stock_name(class_name)), None)
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else None
+
+
 def __getattr__(name: str) -> type[PreTrainedModel]:
-    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers."""
-    base = getattr(transformers, stock_name(name), None) if name.startswith(PREFIX) else None
-    if not (isinstance(base, type) and issubclass(base, PreTrainedModel)):
+    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers or of this file."""
+    base = stock_class(name) if name.startswith(PREFIX) else None
+    if base is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # With _auto_class set, save_pretrained puts this file and auto_map into the folder it writes.
     members = {"__module__": __name__, "_auto_class": auto_class_of(base.__name__)}
-    mixin = SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin
-    globals()[name] = made = type(name, (mixin, base), members)
+    mixins: list[type] = [SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin]
+    if name.endswith(NATURAL_QUESTIONS):
+        mixins.append(NaturalQuestionsMixin)
+    globals()[name] = made = type(name, (*mixins, base), members)
     return made
+
+
+def _based_on(class_name: str) -> str:
+    return class_name.replace(NATURAL_QUESTIONS, QUESTION_ANSWERING)
 
 
 def _keep_outputs(linear: Any, rows: Tensor) -> None:

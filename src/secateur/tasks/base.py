@@ -85,6 +85,7 @@ class Task(ABC):
         answers_by_token: the head reads every token, not the first one alone.
         keeps_head: whether a checkpoint's own head is gone on with, where it has one of the task's, or drawn anew.
         asks_of_documents: inputs have a question and a document, which can be laid out apart.
+        added_tokens: tokens that texts are marked with, which a vocabulary has to have beside its own.
     """
 
     metric: str
@@ -94,6 +95,7 @@ class Task(ABC):
     answers_by_token: ClassVar[bool] = False
     keeps_head: ClassVar[bool] = False
     asks_of_documents: ClassVar[bool] = False
+    added_tokens: ClassVar[tuple[str, ...]] = ()
 
     def check_architecture(self, config: PretrainedConfig) -> None:
         """Refuse a model by its configuration, before anything is loaded.
@@ -137,6 +139,10 @@ class Task(ABC):
     def load_rows(self, source: Source) -> DatasetDict:
         """Validated rows of the splits ``train`` and ``test``."""
 
+    def read_rows(self, source: Source, folder: Path) -> DatasetDict:
+        """The same; a task whose rows may exceed memory keeps them in ``folder``, which lasts until they are tokens."""
+        return self.load_rows(source)
+
     @abstractmethod
     def texts(self, rows: Dataset) -> Iterable[str]:
         """Every text of the rows, for a vocabulary trained on the spot."""
@@ -152,6 +158,10 @@ class Task(ABC):
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """Model inputs over tokenised rows, in the layout that ``lengths`` says."""
+
+    def training_examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """Those of :meth:`examples` that are trained on."""
+        return self.examples(tokens, tokenizer, lengths)
 
     @abstractmethod
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
