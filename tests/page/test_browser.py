@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, filters, sorts, and opens runs; whatever a record holds is text; it asks nobody.
+"""The page in a real browser: it draws, filters, sorts and opens runs; what a record holds is text; it asks nobody.
 
 Skipped with a reason where no browser is installed.
 """
@@ -45,7 +45,7 @@ def page_of(folder: Path, *, title: str = "sweep") -> Path:
 
 def run_of(method: str, dataset: str, seed: int, f1: float) -> Any:
     record = make_record(method=method, seed=seed, f1=f1, dataset=dataset, name=f"{method}-{dataset}-seed{seed}")
-    record.config["marker"] = f"config of {record.name}"
+    record.config["trainer"] = {"precision": "bf16-mixed"}
     for model, heads in ((record.reference, [4, 4]), (record.compressed, [1, 3])):
         model.cost = Cost(parameters=1000, encoder_parameters=500, disk_bytes=4000, flops={128: 10**9})
         model.structure = Structure(removed=0.5, heads=heads, units=[8 * n for n in heads])
@@ -127,15 +127,20 @@ def test_a_point_tells_what_it_is_and_opens_its_runs(opened: Any) -> None:
     from selenium.webdriver.common.by import By
 
     opened.execute_script("window.scrollTo(0, 0)")
-    point = opened.find_elements(By.CSS_SELECTOR, "#frontier .points path.point")[-1]
+    (row,) = opened.execute_script(
+        "return [...document.querySelectorAll('#table tr.opens')].filter((it) => /^l0.*squad/.test(it.textContent))"
+    )
+    index = int(row.get_attribute("data-row"))
+    points = "[...document.querySelectorAll('#frontier .points path.point')]"
+    point = opened.execute_script(f"return {points}.find((it) => it.__data__.data === {index})")
     ActionChains(opened).move_to_element(point).pause(0.4).perform()
     (hover,) = texts(opened, "#frontier .hoverlayer .hovertext")
     assert "sparsity 0.5" in hover and "× as fast" in hover
     ActionChains(opened).click().pause(0.6).perform()
     assert opened.execute_script("return document.getElementById('details').open")
-    method = texts(opened, "#details-heading")[0].split(",")[0]
+    assert texts(opened, "#details-heading") == ["l0, sparsity 0.5"]
     opened.execute_async_script("setTimeout(arguments[0], 300)")
-    assert f"marker: config of {method}-" in texts(opened, "#details pre")[0]
+    assert "trainer:\n  precision: bf16-mixed" in texts(opened, "#details pre")[0]
     opened.find_element(By.CSS_SELECTOR, "#details .runs button:nth-child(2)").click()
     opened.find_element(By.CSS_SELECTOR, "#details [data-view=record]").click()
     settle(opened)
@@ -147,8 +152,8 @@ def test_a_point_tells_what_it_is_and_opens_its_runs(opened: Any) -> None:
 
 def test_other_axes_and_the_dark_are_drawn(opened: Any) -> None:
     for axis in ("milliseconds", "disk_bytes", "parameters", "flops", "removed"):
-        choose = f"const it = document.getElementById('horizontal'); it.value = '{axis}'; it.dispatchEvent(new Event('change'))"
-        settle(opened, choose)
+        choose = f"const it = document.getElementById('horizontal'); it.value = '{axis}'"
+        settle(opened, f"{choose}; it.dispatchEvent(new Event('change'))")
         assert len(texts(opened, "#frontier .points path.point")) >= 6, axis
     for scheme in ("dark", "light"):
         opened.execute_cdp_cmd(
@@ -201,8 +206,8 @@ def test_nothing_is_asked_of_anybody_and_no_foreign_script_runs(opened: Any) -> 
     )
     opened.execute_script(
         "const it = document.createElement('div'); it.innerHTML = '<img src=x onerror=\"window.broken = 5\">';"
-        "document.body.append(it); const made = document.createElement('script'); made.textContent = 'window.broken = 6';"
-        "document.body.append(made);"
+        "document.body.append(it); const made = document.createElement('script');"
+        "made.textContent = 'window.broken = 6'; document.body.append(made);"
     )
     opened.execute_async_script("setTimeout(arguments[0], 200)")
     assert opened.execute_script("return window.broken") is None
