@@ -73,5 +73,5 @@ def _value(text: str) -> Any:
     """What a config has where the command line says ``text``: for ``0.50`` 0.5, for ``folder/option`` the option."""
     from omegaconf import OmegaConf
 
-    value = OmegaConf.create(f"value: {text}").get("value")
+    value = OmegaConf.select(OmegaConf.create(f"value: {text}"), "value")
     return value.rsplit("/", 1)[-1] if isinstance(value, str) else value

@@ -90,7 +90,7 @@ function hoverText(row) {
     `${plain(row.model)} on ${plain(row.dataset)}`,
     `${plain(row.metric)} ${scoreText(figures.score)}, ${withSpread(scaled(figures.retention, 100), decimals(1))} % kept`,
     figures.speedup ? `${withSpread(figures.speedup, decimals(2))}× as fast (${plain(row.setting)})` : '',
-    figures.disk_bytes ? `${short(figures.disk_bytes[0])}B, ${figures.flops ? `${short(figures.flops[0])} FLOPs` : ''}` : '',
+    figures.disk_bytes ? `${short(figures.disk_bytes[0])} bytes${figures.flops ? `, ${short(figures.flops[0])} FLOPs` : ''}` : '',
     row.dense ? '' : `n = ${row.n}; click for its runs`,
     ...row.differs.slice(0, 4).map(plain),
   ].filter(Boolean).join('<br>');
@@ -100,7 +100,8 @@ function frontierLayout(panels, { x, y, across }) {
   const down = Math.ceil(panels.length / across) || 1;
   const { axis, layout } = layoutOf({
     grid: { rows: down, columns: across, pattern: 'independent', xgap: 0.12, ygap: 0.3 },
-    height: down * PANEL_HEIGHT + 70, margin: { l: 56, r: 16, t: 34, b: 44 }, legend: { orientation: 'h', y: -0.14 / down, yanchor: 'top' },
+    height: down * PANEL_HEIGHT + 70, margin: { l: 56, r: 16, t: 34, b: 84 },
+    legend: { orientation: 'h', y: -58 / (down * PANEL_HEIGHT - 48), yanchor: 'top' }, // below the axes' titles
     annotations: panels.map(([{ row }], place) => ({
       text: `<b>${plain(row.dataset)}</b>`, showarrow: false, xref: `x${place + 1} domain`, yref: `y${place + 1} domain`,
       x: 0, y: 1.01, xanchor: 'left', yanchor: 'bottom', font: { size: 14 },

@@ -5,6 +5,7 @@ const PARTS = {
   units: { label: 'FFN units', dense: 'denseUnits' },
 };
 const MOST_ROWS = 60;
+const STILL = { ...PLOTLY, displayModeBar: false };
 
 function buildLayers() {
   fillSelect('part', PARTS, refresh);
@@ -12,24 +13,27 @@ function buildLayers() {
 
 function drawLayers(rows) {
   const part = document.getElementById('part').value;
-  const known = rows.filter((row) => row.layers && !row.dense).slice(0, MOST_ROWS);
-  const deepest = Math.max(0, ...known.map((row) => row.layers[part].length));
-  const cells = known.map((row) => fractions(row, part));
-  const { axis, layout } = layoutOf({ height: 90 + 24 * Math.max(2, known.length), margin: { l: 20, r: 20, t: 10, b: 50 } });
-  Plotly.react('layers', known.length ? [{
+  const drawn = rows.filter((row) => row.layers && !row.dense).slice(0, MOST_ROWS);
+  const deepest = Math.max(0, ...drawn.map((row) => row.layers[part].length));
+  const cells = drawn.map((row) => fractions(row, part));
+  document.getElementById('layers').hidden = !drawn.length;
+  const { axis, layout } = layoutOf({ height: 90 + 24 * Math.max(2, drawn.length), margin: { l: 20, r: 20, t: 10, b: 50 } });
+  Plotly.react('layers', drawn.length ? [{
     type: 'heatmap', z: cells.map((row) => Array.from({ length: deepest }, (_, layer) => row[layer] ?? null)), zmin: 0, zmax: 1,
-    y: known.map((_, place) => place), xgap: 1, ygap: 1, hoverinfo: 'text', hoverongaps: false,
-    text: known.map((row) => Array.from({ length: deepest }, (_, layer) => layerText(row, part, layer))),
-    colorscale: [[0, css('--ground')], [1, colourOf(known[0].method)]].map(([at, colour]) => [at, at ? '#0072b2' : colour]),
+    y: drawn.map((_, place) => place), xgap: 1, ygap: 1, hoverinfo: 'text', hoverongaps: false,
+    text: drawn.map((row) => Array.from({ length: deepest }, (_, layer) => layerText(row, part, layer))),
+    colorscale: [[0, css('--ground')], [1, css('--accent')]],
     colorbar: { title: { text: 'left' }, thickness: 12, outlinewidth: 0 },
   }] : [], {
     ...layout,
     xaxis: { ...axis, title: { text: 'layer' }, dtick: deepest > 12 ? 2 : 1, showgrid: false },
-    yaxis: { ...axis, autorange: 'reversed', showgrid: false, tickvals: known.map((_, place) => place), ticktext: known.map((row) => plain(clipped(`${rowTitle(row)} · ${row.model} · ${row.dataset}`))) },
-  }, PLOTLY);
-  document.getElementById('layers').hidden = !known.length;
-  document.getElementById('layers-note').textContent = known.length
-    ? `Of what the dense model has, mean over seeds; layers number from 0. ${known.length < rows.length ? 'Rows of the table’s page that have layers of their own.' : ''}`
+    yaxis: {
+      ...axis, autorange: 'reversed', showgrid: false, tickvals: drawn.map((_, place) => place),
+      ticktext: drawn.map((row) => plain(clipped(`${rowTitle(row)} · ${row.model} · ${row.dataset}`))),
+    },
+  }, STILL);
+  document.getElementById('layers-note').textContent = drawn.length
+    ? `Of what the dense model has, mean over seeds; layers number from 0. Those of the table’s page that have layers of their own, at most ${MOST_ROWS}.`
     : 'No row that is shown says what is left in its layers.';
 }
 
@@ -67,8 +71,9 @@ function drawOwnLayers(place, row) {
     bars(part, index + 1, row.layers[part], colourOf(row.method), 'left'),
   ]);
   names.forEach((part, index) => {
-    layout[`xaxis${index || ''}`.replace('1', '2')] = { ...axis, title: { text: 'layer' }, dtick: row.layers[part].length > 12 ? 2 : 1 };
-    layout[`yaxis${index || ''}`.replace('1', '2')] = { ...axis, title: { text: PARTS[part].label } };
+    const number = index ? index + 1 : '';
+    layout[`xaxis${number}`] = { ...axis, title: { text: 'layer' }, dtick: row.layers[part].length > 12 ? 2 : 1 };
+    layout[`yaxis${number}`] = { ...axis, title: { text: PARTS[part].label } };
   });
-  Plotly.newPlot(place, traces, layout, { ...PLOTLY, displayModeBar: false });
+  Plotly.newPlot(place, traces, layout, STILL);
 }

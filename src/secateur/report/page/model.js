@@ -3,6 +3,7 @@
 const known = JSON.parse(document.getElementById('data').textContent);
 known.rows.forEach((row, index) => { row.index = index; });
 
+const DENSE = 'dense';
 const FACETS = ['method', 'model', 'dataset'];
 const state = {
   chosen: Object.fromEntries(FACETS.map((facet) => [facet, null])), // a set of values; null: all

@@ -58,9 +58,10 @@ function fillSelect(id, options, change) {
 
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 
-/** A method's colour; lighter on a dark ground. */
+/** A method's colour, lighter on a dark ground; the dense model's is the text's. */
 function colourOf(method) {
   const { colour } = known.looks[method];
+  if (method === DENSE) return css('--ink');
   if (!dark.matches) return colour;
   const parts = [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
   return `rgb(${parts.map((part) => Math.round(part + (255 - part) * 0.35)).join(', ')})`;
