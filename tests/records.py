@@ -46,6 +46,24 @@ def make_record(*, seed: int = 1, method: str = "l0", f1: float = 72.0, **change
     return Record(**(known | changes))
 
 
+def theseus(**changes: Any) -> Record:
+    """A run in the setting of a published figure, unless said otherwise."""
+    config = {
+        "seed": 1,
+        "method": {"name": "theseus", "layers": changes.pop("layers", 6), "schedule": "linear"},
+        "dataset": {"limit_train": None, "limit_test": changes.pop("limit_test", None)},
+    }
+    record = make_record(
+        method="theseus",
+        **{"model": "bert_base", "dataset": "mrpc", "metric": "average", "sparsity": None} | changes,
+        config=config,
+    )
+    for model in (record.reference, record.compressed):
+        assert model is not None
+        model.scores["average"] = model.scores["f1"]
+    return record
+
+
 def put(folder: Path, *records: Record) -> Path:
     """Write each record to a run folder of its own."""
     for record in records:

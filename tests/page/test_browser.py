@@ -17,7 +17,7 @@ from secateur.report.page.write import save_page
 from secateur.report.reading import read
 from secateur.report.rows import group
 from secateur.report.unfinished import unfinished
-from tests.records import make_record, put
+from tests.records import make_record, put, theseus
 
 pytestmark = pytest.mark.skipif(browsing.lacking() is not None, reason=str(browsing.lacking()))
 
@@ -163,6 +163,18 @@ def test_other_axes_and_the_dark_are_drawn(opened: Any) -> None:
         colour = opened.execute_script("return getComputedStyle(document.querySelector('section')).backgroundColor")
         assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
     assert complaints(opened) == []
+
+
+def test_published_figures_stand_beside_ours_and_are_marked(driver: Any, tmp_path: Path) -> None:
+    driver.get(page_of(put(tmp_path, theseus())).as_uri())
+    settle(driver)
+    assert "published" in texts(driver, ".legendtext")
+    assert "89.0" in column(driver, 6) and texts(driver, "th[data-column=published]") == ["published"]
+    assert "not measured here" in texts(driver, "#table-note")[0]
+    settle(driver, "document.querySelector('#table tbody tr:not(.dense)').click()")
+    assert "89.0 of 89.5, 1.94× on its hardware (Xu et al., arXiv 2002.02925, table 2, median of 5)" in texts(
+        driver, "#details dd"
+    )
 
 
 def test_whatever_a_record_holds_is_text(driver: Any, tmp_path: Path) -> None:

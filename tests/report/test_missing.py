@@ -68,6 +68,20 @@ def test_a_run_that_two_sweeps_share_is_missing_in_neither(tmp_path):
     assert missing_in(tmp_path / "a", tmp_path / "b") == []
 
 
+def test_a_half_written_record_is_a_job_without_one(tmp_path):
+    sweep = put(sweep_of(tmp_path / "s", "seed=1,2"), job("gain", 1), job("gain", 2))
+    (sweep / "gain-0.5-2" / "record.json").rename(sweep / "gain-0.5-2" / "record.json.partial")
+    assert missing_in(sweep) == ["s: seed=2"]
+
+
+def test_of_two_sweeps_in_one_folder_the_last_command_counts(tmp_path):
+    """Hydra keeps no earlier one; the rows of both are in the table all the same."""
+    sweep = put(sweep_of(tmp_path / "s", "method=gain", "seed=1,2,3"), job("gain", 1))
+    put(sweep_of(sweep, "method=random,l0", "seed=1"), job("random", 1))
+    assert missing_in(sweep) == ["s: method=l0"]
+    assert len(read([sweep], warn=print).runs) == 2
+
+
 @pytest.mark.parametrize("sweeper", ["hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"])
 def test_a_search_asks_for_no_jobs_beforehand(tmp_path, sweeper):
     sweep = sweep_of(tmp_path / "s", "seed=1,2", sweeper=sweeper)

@@ -9,23 +9,7 @@ from secateur.report.lines import row_lines
 from secateur.report.published import published_of
 from secateur.report.rows import group
 from secateur.report.table import render
-from tests.records import make_record
-
-
-def theseus(**changes):
-    config = {
-        "seed": 1,
-        "method": {"name": "theseus", "layers": changes.pop("layers", 6), "schedule": "linear"},
-        "dataset": {"limit_train": None, "limit_test": changes.pop("limit_test", None)},
-    }
-    record = make_record(
-        method="theseus",
-        **{"model": "bert_base", "dataset": "mrpc", "metric": "average", "sparsity": None} | changes,
-        config=config,
-    )
-    for model in (record.reference, record.compressed):
-        model.scores["average"] = model.scores["f1"]
-    return record
+from tests.records import make_record, theseus
 
 
 def compressed(record):

@@ -2,6 +2,7 @@
 
 const PANELS = 12; // at most: more cannot be told apart, and the filters choose
 const PANEL_HEIGHT = 340;
+const MOST_BARS = 600; // points: bars of more would hide one another
 
 function buildFrontier() {
   fillSelect('horizontal', HORIZONTAL, refresh);
@@ -22,7 +23,8 @@ function drawFrontier(rows) {
   const drawn = panels.slice(0, PANELS);
   const across = Math.min(drawn.length, document.body.clientWidth > 1100 ? 3 : document.body.clientWidth > 700 ? 2 : 1) || 1;
   const legend = new Set();
-  const traces = drawn.flatMap((panel, place) => tracesOf(panel, { key, x, y, place, legend }));
+  const bars = points.length <= MOST_BARS;
+  const traces = drawn.flatMap((panel, place) => tracesOf(panel, { key, x, y, place, legend, bars }));
   Plotly.react('frontier', traces, frontierLayout(drawn, { x, y, across }), PLOTLY);
   document.getElementById('frontier-note').textContent = frontierNote(points, panels, x);
 }
@@ -32,7 +34,7 @@ function pointOf(row, key, y) {
   return across && up ? [{ row, x: across[0], y: up[0], xSpread: across[1] ?? 0, ySpread: up[1] ?? 0 }] : [];
 }
 
-function tracesOf(panel, { key, x, y, place, legend }) {
+function tracesOf(panel, { key, x, y, place, legend, bars }) {
   const axes = { xaxis: `x${place + 1}`, yaxis: `y${place + 1}` };
   const comparable = ({ row }) => JSON.stringify([x.relative ? row.model : '', row.data, x.setting?.(row)]);
   const once = (name) => !legend.has(name) && Boolean(legend.add(name));
@@ -45,7 +47,7 @@ function tracesOf(panel, { key, x, y, place, legend }) {
       x: line.map((point) => x.better * point.x), y: line.map((point) => point.y),
     })),
     ...[...groupBy(panel, ({ row }) => row.method)].map(([method, points]) => ({
-      ...named(method), mode: 'markers', ...markersOf(method, points), ...barsOf(points),
+      ...named(method), mode: 'markers', ...markersOf(method, points), ...(bars ? barsOf(points) : {}),
       customdata: points.map(({ row }) => row.index),
     })),
     ...publishedOf(panel, key, y).map((trace) => ({ ...named('published'), ...trace })),
@@ -62,7 +64,7 @@ function markersOf(method, points) {
 }
 
 function barsOf(points) {
-  const bar = (array) => ({ array, thickness: 1, width: 3, visible: array.some(Boolean) && points.length < 200 });
+  const bar = (array) => ({ array, thickness: 1, width: 3, visible: array.some(Boolean) });
   return { error_x: bar(points.map((point) => point.xSpread)), error_y: bar(points.map((point) => point.ySpread)) };
 }
 
@@ -120,7 +122,8 @@ function frontierNote(points, panels, x) {
   const settings = x.setting ? [...new Set(points.map(({ row }) => x.setting(row)))] : [];
   const measured = settings.length === 1 ? ` At ${settings[0]}${typeof settings[0] === 'number' ? ' tokens' : ''}.` : '';
   const several = settings.length > 1 ? ' Rows measured at other settings, or on other data, have a frontier of their own.' : '';
+  const bars = points.length <= MOST_BARS ? ' Bars: one standard deviation over seeds.' : '';
   const hidden = panels.length > PANELS ? ` ${panels.length - PANELS} further data sets have no panel: choose with the filters.` : '';
   const beside = points.some(({ row }) => row.besideOthers) ? ' Some timings were taken while other jobs ran beside.' : '';
-  return `Dotted: nothing beats these in both${x.relative ? ', of one model' : ''}. Bars: one standard deviation over seeds.${measured}${several}${beside}${hidden}`;
+  return `Dotted: nothing beats these in both${x.relative ? ', of one model' : ''}.${bars}${measured}${several}${beside}${hidden}`;
 }

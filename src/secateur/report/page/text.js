@@ -67,7 +67,16 @@ function colourOf(method) {
   return `rgb(${parts.map((part) => Math.round(part + (255 - part) * 0.35)).join(', ')})`;
 }
 
+const colours = new Map();
+dark.addEventListener('change', () => colours.clear());
+
+/** A colour of the style sheet, as the browser resolves it for the scheme. */
 function css(name) {
+  if (!colours.has(name)) colours.set(name, resolved(name));
+  return colours.get(name);
+}
+
+function resolved(name) {
   const probe = element('span', { style: `color: var(${name})` });
   document.body.append(probe);
   const colour = getComputedStyle(probe).color;
