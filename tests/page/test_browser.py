@@ -75,6 +75,12 @@ def settle(driver: Any, act: str = "") -> None:
     driver.execute_async_script(f"const done = arguments[0]; {act}; {frames}")
 
 
+def until(driver: Any, condition: str) -> None:
+    """Wait for something that the page does in its own time; the driver's time limit ends a vain wait."""
+    look = f"const look = () => {{ if ({condition}) done(); else setTimeout(look, 20); }}; look();"
+    driver.execute_async_script(f"const done = arguments[0]; {look}")
+
+
 def texts(driver: Any, selector: str) -> list[str]:
     return driver.execute_script(f"return [...document.querySelectorAll({selector!r})].map((it) => it.textContent)")
 
@@ -106,7 +112,7 @@ def test_it_filters_by_method_data_set_and_words(opened: Any) -> None:
     assert len(column(opened, 1)) == 8
     words = "const it = document.getElementById('words'); it.value = 'l0 mrpc'; it.dispatchEvent(new Event('input'))"
     settle(opened, words)
-    opened.execute_async_script("setTimeout(arguments[0], 400)")
+    until(opened, "document.querySelectorAll('#table tbody tr').length === 1")
     assert column(opened, 1) == ["l0"]
 
 
@@ -133,17 +139,16 @@ def test_a_point_tells_what_it_is_and_opens_its_runs(opened: Any) -> None:
     index = int(row.get_attribute("data-row"))
     points = "[...document.querySelectorAll('#frontier .points path.point')]"
     point = opened.execute_script(f"return {points}.find((it) => it.__data__.data === {index})")
-    ActionChains(opened).move_to_element(point).pause(0.4).perform()
+    ActionChains(opened).move_to_element(point).perform()
+    until(opened, "document.querySelector('#frontier .hoverlayer .hovertext')")
     (hover,) = texts(opened, "#frontier .hoverlayer .hovertext")
     assert "sparsity 0.5" in hover and "× as fast" in hover
-    ActionChains(opened).click().pause(0.6).perform()
-    assert opened.execute_script("return document.getElementById('details').open")
+    ActionChains(opened).click().perform()
+    until(opened, "document.querySelector('#details[open] pre')")
     assert texts(opened, "#details-heading") == ["l0, sparsity 0.5"]
-    opened.execute_async_script("setTimeout(arguments[0], 300)")
     assert "trainer:\n  precision: bf16-mixed" in texts(opened, "#details pre")[0]
     opened.find_element(By.CSS_SELECTOR, "#details .runs button:nth-child(2)").click()
-    opened.find_element(By.CSS_SELECTOR, "#details [data-view=record]").click()
-    settle(opened)
+    until(opened, "/-seed2/.test(document.querySelector('#details .run dd').textContent)")
     opened.find_element(By.CSS_SELECTOR, "#details [data-view=record]").click()
     assert '"seed": 2' in texts(opened, "#details pre")[0]
     assert len(texts(opened, "#details .own-layers .bars .point")) == 8
@@ -159,9 +164,9 @@ def test_other_axes_and_the_dark_are_drawn(opened: Any) -> None:
         opened.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         )
+        white = "getComputedStyle(document.querySelector('section')).backgroundColor === 'rgb(255, 255, 255)'"
+        until(opened, white if scheme == "light" else f"!({white})")
         settle(opened)
-        colour = opened.execute_script("return getComputedStyle(document.querySelector('section')).backgroundColor")
-        assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
     assert complaints(opened) == []
 
 
@@ -197,7 +202,7 @@ def test_whatever_a_record_holds_is_text(driver: Any, tmp_path: Path) -> None:
     count = driver.execute_script("return document.querySelectorAll('#table tbody tr:not(.dense)').length")
     for number in range(count):
         settle(driver, f"document.querySelectorAll('#table tbody tr:not(.dense) button')[{number}].click()")
-        settle(driver, "setTimeout(() => {}, 100)")
+        until(driver, "document.querySelector('#details[open] pre')")
     shown = driver.execute_script("return document.body.innerText")
     assert all(name in shown for name in HOSTILE[1:2])
     assert all(any(name in cell for cell in texts(driver, "#table td")) for name in HOSTILE)

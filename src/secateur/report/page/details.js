@@ -52,7 +52,9 @@ function runsOf(row, place) {
 
 async function showRun(place, into) {
   const run = known.runs[place];
+  into.dataset.run = place;
   const record = await recordOf(place);
+  if (into.dataset.run !== String(place)) return; // another one was asked for meanwhile
   const { config, ...rest } = record;
   const views = { config: yaml(config), record: JSON.stringify(rest, null, 2), steps: stepsOf(record) };
   const text = element('pre', { tabindex: 0 }, views.config);
