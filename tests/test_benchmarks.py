@@ -1,5 +1,6 @@
 """Benchmarks keep what they have measured, and say whether they reach their aims."""
 
+import os
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -92,6 +93,20 @@ def test_benchmarks_of_kept_documents_run_to_their_figures(name: str, small: str
     kept = BenchmarkRecord.model_validate_json(output.read_bytes())
     assert (kept.status, kept.benchmark) == ("finished", name)
     assert kept.measurements
+
+
+def test_the_report_of_made_up_records_is_measured(tmp_path: Path) -> None:
+    """Where no browser is found, what the terminal takes is measured all the same."""
+    from benchmarking import BenchmarkRecord
+
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / "bench_report", "--records=12", "--repeats=1", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert "the page is not measured: chromium, chromedriver: not installed" in done.stdout
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert {figure.name for figure in kept.figures} == {"terminal written", "page written", "page"}
+    assert all(figure.value > 0 for figure in kept.figures)
 
 
 @pytest.fixture

@@ -198,8 +198,15 @@ def read_record(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except OSError as error:
         raise SecateurError(f"{path}: no record can be read there ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SecateurError(f"{path}: not a record: the file is not UTF-8 text") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("schema",) and first["type"] != "missing":
+            raise SecateurError(
+                f"{path}: not a record of schema {SCHEMA}: it was written under schema {str(first['input'])[:40]}; "
+                "run the job again, or read it with the version that wrote it"
+            ) from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SecateurError(f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from error
 
