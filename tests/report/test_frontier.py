@@ -42,6 +42,12 @@ def test_the_picture_is_a_png_with_a_panel_for_each_dataset(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["frontier.png"]
 
 
+def test_more_panels_than_anybody_reads_are_not_drawn(tmp_path):
+    """A sweep over many models and data sets has its page; a picture of all of them would take minutes."""
+    records = [make_record(dataset=str(number)) for number in range(25)]
+    assert not draw(group(records), tmp_path / "frontier.png")
+
+
 def test_nothing_is_drawn_without_a_speed(tmp_path):
     assert not draw(group([make_record(timed=False)]), tmp_path / "frontier.png")
     assert not list(tmp_path.iterdir())

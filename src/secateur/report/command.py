@@ -19,6 +19,7 @@ from secateur.report import frontier, sparsity, stages, stages_table, table
 from secateur.report.lines import row_lines
 from secateur.report.markdown import save_markdown
 from secateur.report.page.write import save_page
+from secateur.report.panels import MOST_PANELS
 from secateur.report.reading import read
 from secateur.report.rows import group
 from secateur.report.sheet import save_lines
@@ -34,9 +35,10 @@ _FILES = {
     "frontier": "frontier.png",
     "sparsity": "sparsity.png",
 }
+_TOO_MANY = f"or models and data sets would make more than {MOST_PANELS} panels, and the page shows them"
 _LACKING = {
-    "frontier": "no run has both score and speed-up",
-    "sparsity": "no run with a score has lost weights of its encoder",
+    "frontier": f"no run has both score and speed-up, {_TOO_MANY}",
+    "sparsity": f"no run with a score has lost weights of its encoder, {_TOO_MANY}",
 }
 _DESCRIPTION = """\
 Compare the runs below one or more folders: a table with mean and standard deviation over
