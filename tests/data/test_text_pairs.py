@@ -64,7 +64,7 @@ def test_single_texts_are_the_tokenizers_own_cut_at_the_end(tokenizer, max_seq_l
     options = {"truncation": True, "max_length": max_seq_length, "padding": True, "return_tensors": "pt"}
     expected = tokenizer(list(TEXTS), **options)
     batch = examples.collate([0, 1, 2, 3])
-    assert set(batch) == {*expected, "labels", "items"}
+    assert set(batch) == {*expected, "cls_position", "labels", "items"}
     for name, tensor in expected.items():
         assert torch.equal(batch[name], tensor), name
     assert examples.lengths.tolist() == expected["attention_mask"].sum(1).tolist()

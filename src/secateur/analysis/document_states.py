@@ -92,7 +92,8 @@ def movement_of(model: PreTrainedModel, task: Task, examples: Examples, document
 def distance_to_centroid(states_BTD: Tensor) -> Tensor:
     """Mean over B and T of 1 - cos(state, mean over B of the token's states)."""
     states_BTD = states_BTD.double()  # in float32 equal states are some 1e-7 apart
-    return (1 - functional.cosine_similarity(states_BTD, states_BTD.mean(0, keepdim=True), dim=-1)).mean()
+    cosines_BT = functional.cosine_similarity(states_BTD, states_BTD.mean(0, keepdim=True), dim=-1)
+    return (1 - cosines_BT).clamp(min=0).mean()  # rounding goes either way
 
 
 def draw_movement(movements: Mapping[str, Movement], *, title: str) -> Figure:
