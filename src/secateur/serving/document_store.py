@@ -15,14 +15,13 @@ Shapes: T tokens of a document, E features. A window of S tokens has S + 1 state
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -32,41 +31,14 @@ from filelock import FileLock, Timeout
 from secateur.errors import SecateurError
 from secateur.serving.documents import Document, EncodedDocument, windows_of
 from secateur.serving.packed_states import bytes_per_token, check_dtype, from_bytes, to_bytes
+from secateur.serving.store_folder import HEADER, STATES, Header, connect, make_folder, read_header
 
-FORMAT = 1
-_HEADER, _STATES, _INDEX = "store.json", "states.bin", "index.sqlite"
-_TABLE = """CREATE TABLE documents (
-    id TEXT PRIMARY KEY, text TEXT NOT NULL, digest BLOB NOT NULL,
-    tokens INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL)"""
 _ROW = "SELECT id, text, digest, tokens, position, size, checksum FROM documents"
 _ALIGNMENT = 8  # bytes; every document begins at a multiple
-_PATIENCE = 60.0  # seconds that a reader waits for a writer's commit
 
 
 class DamagedError(SecateurError):
     """The states of a document are not those that were written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What the states of a store are of. A store of another header is another store.
-
-    Attributes:
-        model: a key of the model's weights, configuration and vocabulary.
-        lower_layers: how many layers the documents have gone through.
-        features: E.
-        dtype: that states are kept in: float32, float16 or int8.
-        room: document tokens of a window.
-        doc_stride: tokens that two neighbouring windows share.
-    """
-
-    model: str
-    lower_layers: int
-    features: int
-    dtype: str
-    room: int
-    doc_stride: int
-    format: int = FORMAT
 
 
 class DocumentStore:
@@ -78,9 +50,9 @@ class DocumentStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.header = _read_header(folder)
-        self._index = _connect(folder)
-        self._file = (folder / _STATES).open("rb")
+        self.header = read_header(folder)
+        self._index = connect(folder)
+        self._file = (folder / STATES).open("rb")
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
@@ -90,8 +62,8 @@ class DocumentStore:
             SecateurError: if the folder holds something else, or states of another model or kind.
         """
         check_dtype(header.dtype)
-        if not (folder / _HEADER).is_file():
-            _make(folder, header)
+        if not (folder / HEADER).is_file():
+            make_folder(folder, header)
         store = cls(folder)
         store.check(header)
         return store
@@ -171,7 +143,7 @@ class DocumentStore:
         except Timeout as error:
             raise SecateurError(f"{self.folder}: another process is adding documents; wait until it is done") from error
         try:
-            with (self.folder / _STATES).open("r+b") as file:
+            with (self.folder / STATES).open("r+b") as file:
                 end = self._index.execute("SELECT coalesce(max(position + size), 0) FROM documents").fetchone()[0]
                 file.truncate(end)
                 yield Writer(self, file.fileno(), self._index, end)
@@ -249,40 +221,3 @@ def _write_at(file: int, content: bytes, position: int) -> None:
     while view:
         written = os.pwrite(file, view, position)
         view, position = view[written:], position + written
-
-
-def _make(folder: Path, header: Header) -> None:
-    """An empty store; the header comes last, so that a folder with one is whole."""
-    if folder.is_dir() and any(path.name not in (_STATES, _INDEX, f"{_HEADER}.partial") for path in folder.iterdir()):
-        raise SecateurError(f"{folder}: holds something else than a document store; choose a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _STATES).touch()
-        (folder / _INDEX).unlink(missing_ok=True)
-        with sqlite3.connect(folder / _INDEX) as index:
-            index.execute(_TABLE)
-        index.close()
-        partial = folder / f"{_HEADER}.partial"
-        partial.write_text(json.dumps(asdict(header), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / _HEADER)
-    except OSError as error:
-        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def _read_header(folder: Path) -> Header:
-    path = folder / _HEADER
-    if not path.is_file():
-        raise SecateurError(f"{folder}: holds no document store; secateur-encode MODEL DOCUMENTS {folder} makes it")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        header = Header(**content)
-    except (ValueError, TypeError) as error:
-        raise SecateurError(f"{path}: not a store's header ({error}); encode the documents anew") from error
-    if header.format != FORMAT:
-        raise SecateurError(f"{path}: is of format {header.format}, this version reads {FORMAT}; encode anew")
-    return header
-
-
-def _connect(folder: Path) -> sqlite3.Connection:
-    # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
-    return sqlite3.connect(f"file:{folder / _INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)

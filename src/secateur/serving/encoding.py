@@ -18,8 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.slots import SlotTemplate
 from secateur.errors import SecateurError
-from secateur.serving.document_store import DamagedError, DocumentStore, Header
+from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document, EncodedDocument, tokenize, windows_of
+from secateur.serving.store_folder import Header
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import encode, lower_layers_of
 from secateur.structure.surgery import segments_of

@@ -1,0 +1,86 @@
+"""The folder of a document store: its files, and the header that says what the states in it are of."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from secateur.errors import SecateurError
+
+FORMAT = 1
+HEADER, STATES, INDEX = "store.json", "states.bin", "index.sqlite"
+_TABLE = """CREATE TABLE documents (
+    id TEXT PRIMARY KEY, text TEXT NOT NULL, digest BLOB NOT NULL,
+    tokens INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL)"""
+_PATIENCE = 60.0  # seconds that a reader waits for a writer's commit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the states of a store are of. A store of another header is another store.
+
+    Attributes:
+        model: a key of the model's weights, configuration and vocabulary.
+        lower_layers: how many layers the documents have gone through.
+        features: E.
+        dtype: that states are kept in: float32, float16 or int8.
+        room: document tokens of a window.
+        doc_stride: tokens that two neighbouring windows share.
+    """
+
+    model: str
+    lower_layers: int
+    features: int
+    dtype: str
+    room: int
+    doc_stride: int
+    format: int = FORMAT
+
+
+def make_folder(folder: Path, header: Header) -> None:
+    """An empty store; the header comes last, so that a folder with one is whole.
+
+    Raises:
+        SecateurError: if the folder holds something else, or cannot be written.
+    """
+    if folder.is_dir() and any(path.name not in (STATES, INDEX, f"{HEADER}.partial") for path in folder.iterdir()):
+        raise SecateurError(f"{folder}: holds something else than a document store; choose a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / STATES).touch()
+        (folder / INDEX).unlink(missing_ok=True)
+        with sqlite3.connect(folder / INDEX) as index:
+            index.execute(_TABLE)
+        index.close()
+        partial = folder / f"{HEADER}.partial"
+        partial.write_text(json.dumps(asdict(header), indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / HEADER)
+    except OSError as error:
+        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def read_header(folder: Path) -> Header:
+    """What a store is of.
+
+    Raises:
+        SecateurError: if the folder holds no store, or one of another format.
+    """
+    path = folder / HEADER
+    if not path.is_file():
+        raise SecateurError(f"{folder}: holds no document store; secateur-encode MODEL DOCUMENTS {folder} makes it")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        header = Header(**content)
+    except (ValueError, TypeError) as error:
+        raise SecateurError(f"{path}: not a store's header ({error}); encode the documents anew") from error
+    if header.format != FORMAT:
+        raise SecateurError(f"{path}: is of format {header.format}, this version reads {FORMAT}; encode anew")
+    return header
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """The index of a store."""
+    # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
+    return sqlite3.connect(f"file:{folder / INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)
