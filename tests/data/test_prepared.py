@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import DatasetDict
 from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerBase
 
@@ -85,7 +86,8 @@ def _entries(store: Path) -> list[str]:
 
 
 def _batches(data: TaskData, split: str) -> list[dict[str, Any]]:
-    return [{name: tensor.tolist() for name, tensor in batch.items()} for batch in data.eval_loader(split)]
+    loader = data.eval_loader(split)
+    return [{name: torch.as_tensor(values).tolist() for name, values in batch.items()} for batch in loader]
 
 
 def test_the_second_run_reads_no_rows(dataset, store):

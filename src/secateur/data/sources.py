@@ -18,6 +18,10 @@ from secateur.errors import SecateurError
 
 SPLITS = ("train", "test")
 
+# Files of so many bytes are hashed once a process. A smaller one may be written twice within a tick of the clock that
+# tells when it changed.
+_LARGE = 2**26
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -195,15 +199,22 @@ def _digest(path: Path | None) -> str:
         if path is None:
             return "missing"
         status = path.stat()
-        # The suffix decides how the content is read.
-        return path.suffix.lower() + _content_digest(path.absolute(), status.st_size, status.st_mtime_ns)
+        is_large = status.st_size >= _LARGE
+        digest = (
+            _digest_once(path.absolute(), status.st_size, status.st_mtime_ns) if is_large else _content_digest(path)
+        )
+        return path.suffix.lower() + digest  # the suffix decides how the content is read
     except OSError:
         return "missing"
 
 
 @cache
-def _content_digest(path: Path, _size: int, _changed_ns: int) -> str:
-    """SHA-256 of a file. A run asks several times, and some data sets are tens of gigabytes."""
+def _digest_once(path: Path, _size: int, _changed_ns: int) -> str:
+    """The digest of a file that is as it was. A run asks several times, and some data sets are tens of gigabytes."""
+    return _content_digest(path)
+
+
+def _content_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
