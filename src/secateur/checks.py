@@ -39,6 +39,10 @@ def checked(composed: DictConfig) -> Config:
     _check_amount(composed)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
+    if config.retry not in (None, "failed"):
+        raise SecateurError(
+            f"retry={config.retry}: must be failed, or null to leave failed jobs of a multirun as they are"
+        )
     check_dataset(config.dataset)
     _check_measure(config.measure)
     check_export(config.export)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree
 from secateur.machine import machine, versions
+from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, is_done, record_in
 
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
@@ -36,15 +38,18 @@ naming.register()
 def main(composed: DictConfig) -> float | None:
     """Compress one model; returns its score on the task's own metric."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    many = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         config = checked(composed)
         _check_launch(config)
+        if many and (failure := earlier_failure(config, record_in(folder))):
+            raise failure
         if is_leader():
             print_tree(naming.resolved(composed), title=folder.name)
         record = compress(config, folder, asked=naming.resolved(composed))
-    except SecateurError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            log.error(error)  # Hydra itself tells the first failure only, once all jobs are over
+    except Exception as error:
+        if many:  # Hydra itself tells the first failure only, once all jobs are over
+            log.error("%s: %s", folder.name, error)
         raise
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -83,10 +88,11 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         if (folder / FILE_NAME).is_file():
             earlier = read_record(folder)
             if earlier.status == "finished":
-                if config.export.name == "onnx" and earlier.onnx is None:
+                if not is_done(config, earlier):
                     export_finished(config.measure, earlier, folder)
                 _report_done(earlier)
                 return earlier
+        (folder / ERROR_FILE).unlink(missing_ok=True)
         record = new_record(config, folder, asked=asked)
         write_record(record, folder)
         begin = time.monotonic()
@@ -144,12 +150,11 @@ def _checked_log(config: Config) -> RunLog | None:
 
 def _check_launch(config: Config) -> None:
     """A multirun inside one process cannot be trained by several: each would begin the whole sweep anew."""
-    hydra_config = HydraConfig.get()
-    in_process = hydra_config.mode == RunMode.MULTIRUN and "submitit" not in str(hydra_config.launcher.get("_target_"))
+    in_process = HydraConfig.get().mode == RunMode.MULTIRUN and "SUBMITIT_EXECUTOR" not in os.environ
     if in_process and str(config.trainer["strategy"]).startswith("ddp"):
         raise SecateurError(
             f"trainer.strategy={config.trainer['strategy']}: not in a multirun whose jobs run in the launching "
-            "process; start the jobs one by one, or under a launcher that gives each its own processes"
+            "process; start the jobs one by one, or take hydra/launcher=local or slurm"
         )
 
 
@@ -157,7 +162,7 @@ def _record_failure(record: Record, error: Exception, folder: Path) -> None:
     from secateur.record import write_record
 
     record.status, record.error = "failed", str(error).splitlines()[0] if str(error) else type(error).__name__
-    (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
     write_record(record, folder)
 
 

@@ -163,6 +163,7 @@ class Config:
     seed: int
     sweep: str
     force: bool
+    retry: str | None
     threads: int | None
     reference: str
 

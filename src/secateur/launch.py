@@ -44,6 +44,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     if not is_leader():
         logging.getLogger("secateur").setLevel(logging.WARNING)
+    # Whether jobs go through SLURM is the launcher's business.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # A loader of ours can be resumed mid-epoch; Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Where gates are trained on a frozen model, its dropout is off on purpose.
