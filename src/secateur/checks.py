@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from secateur.config import Config, DatasetConfig, ExportConfig, MeasureConfig
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
+from secateur.extras import check_installed
 from secateur.store import check_writable
 
 Schema = TypeVar("Schema")
@@ -45,6 +45,7 @@ def checked(composed: DictConfig) -> Config:
         )
     check_dataset(config.dataset)
     _check_measure(config.measure)
+    build(config.objective, key="objective")
     check_export(config.export)
     check_writable_paths(config)
     check_targets(config)
@@ -136,9 +137,7 @@ def check_onnx_installed(asked: str) -> None:
     Raises:
         SecateurError: naming those that are missing.
     """
-    missing = [name for name in ONNX_EXTRA if find_spec(name) is None]
-    if missing:
-        raise SecateurError(f'{asked}: needs {", ".join(missing)}; install with: pip install "secateur[onnx]"')
+    check_installed(asked, *ONNX_EXTRA, extra="onnx")
 
 
 def check_writable_paths(config: Config) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,17 @@ from secateur import naming
 from secateur.checks import checked
 from secateur.config import Config
 from secateur.data.sources import fingerprint
+from secateur.disk import DiskFullError, full_disk_is_told
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree
 from secateur.machine import machine, versions
-from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, is_done, record_in
+from secateur.search import told
+from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, record_in
 
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
+    from secateur.methods.base import Step
     from secateur.record import Record
 
 log = logging.getLogger(__name__)
@@ -35,8 +39,8 @@ naming.register()
 
 
 @hydra.main(version_base="1.3", config_path=config_path(), config_name="compress")
-def main(composed: DictConfig) -> float | None:
-    """Compress one model; returns its score on the task's own metric."""
+def main(composed: DictConfig) -> Any:
+    """Compress one model; returns what a search is told of it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     many = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -56,7 +60,7 @@ def main(composed: DictConfig) -> float | None:
             folder.rmdir()  # Hydra makes it before anything is checked
     if is_leader():
         _show(record)
-    return record.compressed.scores[record.metric] if record.compressed else None
+    return told(config, record) if is_leader() else None
 
 
 def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
@@ -67,10 +71,8 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """
     import torch
 
-    from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
     from secateur.pipeline import check_buildable, discard, run
-    from secateur.record import FILE_NAME, read_record, write_record
 
     quiet_libraries()
     if config.threads is not None:
@@ -82,33 +84,12 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         record = new_record(config, folder, asked=asked)
         run(config, steps, record, folder)
         return record
-    with _Alone(folder):
+    with full_disk_is_told(folder), _Alone(folder):
         if config.force:
             discard(folder)
-        if (folder / FILE_NAME).is_file():
-            earlier = read_record(folder)
-            if earlier.status == "finished":
-                if not is_done(config, earlier):
-                    export_finished(config.measure, earlier, folder)
-                _report_done(earlier)
-                return earlier
-        (folder / ERROR_FILE).unlink(missing_ok=True)
-        record = new_record(config, folder, asked=asked)
-        write_record(record, folder)
-        begin = time.monotonic()
-        if run_log is not None:
-            run_log.open(folder, config=asked)
-        try:
-            run(config, steps, record, folder, run_log=run_log)
-            record.status, record.seconds = "finished", time.monotonic() - begin
-            write_record(record, folder)
-        except Exception as error:
-            _record_failure(record, error, folder)
-            raise
-        finally:
-            if run_log is not None:
-                run_log.close(record, failed=record.status != "finished")
-    return record
+        if earlier := _finished(config, folder):
+            return earlier
+        return _recorded(config, steps, folder, asked=asked, run_log=run_log)
 
 
 def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
@@ -136,6 +117,55 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
         versions=versions(),
         machine={**machine(), "precision": with_precision(config.trainer)["precision"]},
     )
+
+
+def _finished(config: Config, folder: Path) -> Record | None:
+    """The record of a run that is finished, with whatever export it lacked."""
+    from secateur.figures import export_finished
+    from secateur.pipeline import validate_finished
+    from secateur.record import FILE_NAME, read_record
+
+    if not (folder / FILE_NAME).is_file():
+        return None
+    earlier = read_record(folder)
+    if earlier.status != "finished":
+        return None
+    if config.export.name == "onnx" and earlier.onnx is None:
+        export_finished(config.measure, earlier, folder)
+    if config.objective is not None and earlier.validation is None:
+        validate_finished(config, earlier, folder)
+    _report_done(earlier)
+    return earlier
+
+
+def _recorded(
+    config: Config, steps: Mapping[str, Step], folder: Path, *, asked: dict[str, Any], run_log: RunLog | None
+) -> Record:
+    """Run, and leave a record and a log of it, whatever the end."""
+    from secateur.pipeline import run
+    from secateur.record import write_record
+
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+    record = new_record(config, folder, asked=asked)
+    write_record(record, folder)
+    begin = time.monotonic()
+    if run_log is not None:
+        run_log.open(folder, config=asked)
+    try:
+        with full_disk_is_told(folder):
+            run(config, steps, record, folder, run_log=run_log)
+            record.status, record.seconds = "finished", time.monotonic() - begin
+            write_record(record, folder)
+    except DiskFullError:  # no failure, and no room to tell one: on disk the record says running still
+        record.status = "running"
+        raise
+    except Exception as error:
+        _record_failure(record, error, folder)
+        raise
+    finally:
+        if run_log is not None:
+            run_log.close(record)
+    return record
 
 
 def _checked_log(config: Config) -> RunLog | None:

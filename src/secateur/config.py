@@ -166,6 +166,7 @@ class Config:
     retry: str | None
     threads: int | None
     reference: str
+    objective: dict[str, Any] | None
 
 
 @dataclass(kw_only=True)

@@ -48,9 +48,10 @@ class _Submitted(Launcher):
         Raises:
             SecateurError: if the packages are missing, or the settings cannot work.
         """
-        from secateur.sweeps.extras import check_submitit_installed
+        from secateur.extras import check_installed
 
-        check_submitit_installed(config)
+        asked = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
+        check_installed(asked, "submitit", "hydra_plugins.hydra_submitit_launcher", extra="slurm")
         self._check()
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 

@@ -35,5 +35,5 @@ class RunLog(ABC):
     def phase(self, name: str) -> Logger:
         """Where the curves of a phase go."""
 
-    def close(self, record: Record, *, failed: bool) -> None:  # noqa: B027 - files are closed by their phases
-        """End: with the record's figures, or as a run that failed."""
+    def close(self, record: Record) -> None:  # noqa: B027 - files are closed by their phases
+        """End: with the record's figures, as a run that failed, or, if the record says running, as one interrupted."""

@@ -73,15 +73,18 @@ class Wandb(RunLog):
         self.run.define_metric(f"{name}/*", step_metric=f"{name}/{STEP}")
         return _PhaseLogger(experiment=self.run, prefix=name)
 
-    def close(self, record: Record, *, failed: bool) -> None:
+    def close(self, record: Record) -> None:
         """The record's figures as the run's summary, its pictures, and how it ended."""
         import wandb
 
-        if not failed:
+        finished = record.status == "finished"
+        if finished:
             self.run.summary.update(dict(figures(record)))
             pictures = sorted((self.folder / "figures").glob("*.png"))
             self.run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
-        self.run.finish(exit_code=int(failed))
+        elif record.status == "running":
+            self.run.mark_preempting()  # the dashboard then tells it apart from one that crashed
+        self.run.finish(exit_code=0 if finished else 1)
         self.run = None
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from secateur.errors import SecateurError
+from secateur.extras import check_installed
 from secateur.loggers.base import RunLog
 
 LOGS = "logs"
@@ -25,10 +23,7 @@ class TensorBoard(RunLog):
 
     def check(self) -> None:
         """The package is an extra."""
-        if find_spec("tensorboard") is None:
-            raise SecateurError(
-                'logger=tensorboard: needs tensorboard; install with: pip install "secateur[tensorboard]"'
-            )
+        check_installed("logger=tensorboard", "tensorboard", extra="tensorboard")
 
     def phase(self, name: str) -> Logger:
         """An event file for each process that trained the phase."""

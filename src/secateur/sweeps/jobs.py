@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from secateur.checks import checked
 from secateur.errors import SecateurError
+from secateur.search import told
 from secateur.sweeps.outcomes import earlier_failure, is_done, record_in
 
 
@@ -76,7 +77,8 @@ def _with_outcome(job: Job, composed: DictConfig) -> Job:
     if failure := earlier_failure(config, record):
         return _settled(job, job.failing(failure))
     if is_done(config, record):
-        return _settled(job, job.returning(None, JobStatus.COMPLETED))
+        assert record is not None
+        return _settled(job, job.returning(told(config, record), JobStatus.COMPLETED))
     return job
 
 

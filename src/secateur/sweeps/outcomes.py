@@ -35,7 +35,8 @@ def is_done(config: Config, record: Record | None) -> bool:
     """Whether nothing is left to do of a run that left ``record``."""
     if record is None or record.status != "finished" or config.force:
         return False
-    return config.export.name != "onnx" or record.onnx is not None
+    exported = config.export.name != "onnx" or record.onnx is not None
+    return exported and (config.objective is None or record.validation is not None)
 
 
 def earlier_failure(config: Config, record: Record | None) -> SecateurError | None:
