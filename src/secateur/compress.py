@@ -27,6 +27,7 @@ from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree
 from secateur.machine import machine, versions
 from secateur.search import told
+from secateur.store import me
 from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, record_in
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         if config.force:
             discard(folder)
         if earlier := _finished(config, folder):
+            if run_log is not None and run_log.is_awaited:
+                run_log.open(folder, config=asked)
+                run_log.close(earlier)
             return earlier
         return _recorded(config, steps, folder, asked=asked, run_log=run_log)
 
@@ -222,8 +226,11 @@ class _Alone(FileLock):
         self.folder = folder
 
     def __enter__(self) -> _Alone:
+        owner = self.folder / ".owner"
         try:
             self.acquire(timeout=0)
         except Timeout:
-            raise SecateurError(f"{self.folder}: another process works on this run; let it finish") from None
+            who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+            raise SecateurError(f"{self.folder}: {who} works on this run; let it finish") from None
+        owner.write_text(me(), encoding="utf-8")
         return self

@@ -22,6 +22,11 @@ class RunLog(ABC):
             SecateurError: saying what is missing.
         """
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the run to be logged even if it is finished already."""
+        return False
+
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
         """Begin, or go on where an earlier process of the same run left off.
 

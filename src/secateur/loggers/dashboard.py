@@ -51,6 +51,11 @@ class Wandb(RunLog):
         if not self.offline and not disabled and wandb.api.api_key is None:
             raise SecateurError("logger=wandb: there is no key; run wandb login, or set logger.offline=true")
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an agent of wandb's own sweeps started this process, and waits for the run that it gave an id."""
+        return "WANDB_SWEEP_ID" in os.environ
+
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
         """Start the run with its whole config: what is told later has been lost by runs without network."""
         super().open(folder, config=config)
@@ -59,7 +64,7 @@ class Wandb(RunLog):
         self.run = wandb.init(
             **self.settings,
             name=folder.name,
-            id=_kept_id(folder / ID_FILE),
+            id=_kept_id(folder / ID_FILE, given=os.environ.get("WANDB_RUN_ID") if self.is_awaited else None),
             dir=folder,
             config=dict(config),
             mode="offline" if self.offline else None,
@@ -110,6 +115,7 @@ def figures(record: Record) -> Iterator[tuple[str, float]]:
         place = f"{pair.runtime}/{pair.dtype}/{pair.batch_size}x{pair.length}"
         yield f"speedup/{place}", pair.speedup
         yield f"latency_p50/{place}", pair.compressed.p50
+    yield from ((f"validation/{score}", value) for score, value in (record.validation or {}).items())
     yield "seconds", record.seconds
 
 
@@ -122,8 +128,8 @@ def _of_model(name: str, model: ModelFigures) -> Iterator[tuple[str, float]]:
         yield from ((f"{name}/flops/{length}", flops) for length, flops in model.cost.flops.items())
 
 
-def _kept_id(path: Path) -> str:
-    """The id of this run folder, made on first use."""
-    if not path.is_file():
-        path.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+def _kept_id(path: Path, *, given: str | None) -> str:
+    """The id of this run folder, made on first use; or the one that is given."""
+    if given is not None or not path.is_file():
+        path.write_text(given or uuid.uuid4().hex[:8], encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()
