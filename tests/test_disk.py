@@ -29,7 +29,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 def test_a_run_that_finds_no_room_goes_on_once_there_is(tmp_path: Path) -> None:
     """Its checkpoint takes about 600 kB. It is no failure either: a repeated sweep goes on without being asked to."""
-    asked = ("method=control", "sparsity=null", EVERY_STEP, f"paths.store={tmp_path / 'store'}")
+    asked = ("method=control", EVERY_STEP, f"paths.store={tmp_path / 'store'}")
     whole = run(*asked, output=tmp_path / "whole")
     with pytest.raises(Killed):
         run(*asked, kill_at(3, when="batch"), output=tmp_path / "full")

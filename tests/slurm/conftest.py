@@ -15,7 +15,8 @@ from tests.conftest import REPOSITORY
 
 SCRIPT = REPOSITORY / "scripts" / "slurm_node"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
-PORT = "26817"  # beside whatever cluster the machine may belong to
+# Beside whatever cluster the machine may belong to, and other sessions of these tests.
+PORT = str(20000 + 2 * (os.getpid() % 10000))
 
 
 def why_not() -> str | None:

@@ -17,16 +17,17 @@ from secateur.launch import config_path
 from secateur.sweeps.jobs import Job, planned
 from tests.runs import run, small
 
-ASKED = ("method=finetune", "sparsity=null", "model.epochs=1")
+ASKED = ("method=finetune", "model.epochs=1")
 
 
 def plan(*overrides: str, output: Path, jobs: Sequence[Sequence[str]] = (("seed=1",),)) -> list[Job]:
     """The jobs of ``secateur -m``; those of a sweep lie where single runs do, for these tests."""
-    where = [f"paths.output={output}", f"paths.sweeps={output}", "sweep=runs", "hydra.mode=MULTIRUN"]
+    chosen = [*small(*ASKED, *overrides), f"paths.output={output}", f"paths.sweeps={output}", "sweep=runs"]
     with initialize_config_dir(config_path(), version_base="1.3"):
-        config = compose("compress", [*small(*ASKED, *overrides), *where], return_hydra_config=True)
-        loader = GlobalHydra.instance().config_loader()
-        return list(planned(HydraContext(config_loader=loader, callbacks=Callbacks()), config, jobs, first=0))
+        config = compose("compress", [*chosen, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+        context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+        # As from a sweeper: the overrides of a job are all that there are.
+        return list(planned(context, config, [[*chosen, *job] for job in jobs], first=0))
 
 
 @pytest.fixture(scope="module")
