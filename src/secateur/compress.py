@@ -24,7 +24,7 @@ from secateur.data.sources import fingerprint
 from secateur.disk import DiskFullError, full_disk_is_told
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
-from secateur.launch import config_path, print_tree
+from secateur.launch import config_path, print_tree, stopping_is_no_success
 from secateur.machine import machine, versions
 from secateur.search import told
 from secateur.store import me
@@ -51,7 +51,8 @@ def main(composed: DictConfig) -> Any:
             raise failure
         if is_leader():
             print_tree(naming.resolved(composed), title=folder.name)
-        record = compress(config, folder, asked=naming.resolved(composed))
+        with stopping_is_no_success():
+            record = compress(config, folder, asked=naming.resolved(composed))
     except Exception as error:
         if many:  # Hydra itself tells the first failure only, once all jobs are over
             log.error("%s: %s", folder.name, error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,20 @@ def print_tree(config: Mapping[str, Any], *, title: str) -> None:
     tree = Tree(f"[bold]{title}", guide_style="dim")
     _grow(tree, config)
     Console().print(tree)
+
+
+@contextmanager
+def stopping_is_no_success() -> Iterator[None]:
+    """Within the context, a process that was told to stop (SIGTERM) ends with that signal's exit code.
+
+    Lightning ends it as if all were well, and whoever started it would take the run for finished.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from stop
 
 
 def quiet_libraries() -> None:

@@ -19,14 +19,15 @@ POLL_SECONDS = 1.0
 
 def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
     """What a job that is over came to, also where it ended without a word."""
-    leader = submitted.task(0)
-    if not leader.paths.result_pickle.exists():
-        return job.failing(f"ended without a result: killed or cancelled; its output: {leader.paths.stderr}")
+    leader, *followers = [submitted.task(number) for number in range(submitted.num_tasks)]
+    left = [task for task in (leader, *followers) if task.paths.result_pickle.exists()]
     try:
-        returned: JobReturn = leader.result()
-    except FailedJobError as error:
+        returns: list[JobReturn] = [task.result() for task in left]
+    except FailedJobError as error:  # of whichever process failed; the others were taken along
         return job.failing(_last_line(str(error)))
-    return returned
+    if leader not in left:
+        return job.failing(f"ended without a result: killed or cancelled; its output: {leader.paths.stderr}")
+    return returns[0]
 
 
 def run_locally(
