@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 
 from secateur.errors import SecateurError
-from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record
+from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, find_records, read_record
 from secateur.search import BestScore, Frontier, costs_of
+from tests.test_compress import secateur
 
 
 def record(*, validation: dict[str, float] | None) -> Record:
@@ -55,3 +59,23 @@ def test_settings_out_of_range_are_refused() -> None:
         BestScore(latency=0)
     with pytest.raises(SecateurError, match=r"^costs=weight: must be one of latency"):
         Frontier(costs=["weight"])
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_until_it_has_its_trials(tmp_path: Path) -> None:
+    """From the command line: it remembers what it tried, and says what nothing else beats."""
+    pytest.importorskip("optuna", reason="the extra search is not installed")
+    asked = ("hparams_search=frontier", "method=random", "model.epochs=1", "sweep=s")
+    first = secateur(*asked, "hydra.sweeper.n_trials=2", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    assert len(find_records(sweep)) == 2
+    second = secateur(*asked, "hydra.sweeper.n_trials=3", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert "study s: 2 of 3 trials are finished" in second.stdout
+    records = [read_record(path) for path in find_records(sweep)]
+    assert len(records) == 3
+    values = [(record.validation[record.metric], 1 / record.latency.pairs[0].speedup) for record in records]
+    best = OmegaConf.load(sweep / "optimization_results.yaml").solutions
+    assert 1 <= len(best) <= 3
+    assert {tuple(solution["values"]) for solution in best} <= set(values)

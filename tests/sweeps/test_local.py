@@ -1,4 +1,4 @@
-"""A multirun in processes of this machine: side by side, with one predecessor, and only what is missing when repeated."""
+"""A multirun in processes of this machine: side by side, one predecessor, only what is missing when repeated."""
 
 from __future__ import annotations
 
