@@ -92,7 +92,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         if earlier := _finished(config, folder):
             if run_log is not None and run_log.is_awaited:
                 run_log.open(folder, config=asked)
-                run_log.close(earlier)
+                _end_log(run_log, earlier)
             return earlier
         return _recorded(config, steps, folder, asked=asked, run_log=run_log)
 
@@ -169,8 +169,16 @@ def _recorded(
         raise
     finally:
         if run_log is not None:
-            run_log.close(record)
+            _end_log(run_log, record)
     return record
+
+
+def _end_log(run_log: RunLog, record: Record) -> None:
+    """End the log; where it cannot be, the run is no worse for it: what counts is on disk."""
+    try:
+        run_log.close(record)
+    except Exception as error:
+        log.warning("%s: its log ended early (%s: %s)", record.name, type(error).__name__, error)
 
 
 def _checked_log(config: Config) -> RunLog | None:

@@ -138,6 +138,17 @@ def test_an_agent_of_wandbs_own_sweeps_finds_the_run_that_it_waits_for(
         assert found["summary"][example["metric"]["name"]] == pytest.approx(record.validation["f1"])
 
 
+def test_a_server_that_cannot_be_reached_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: Any) -> Any:
+        raise wandb.errors.CommError("Failed to get resume status\nwhile retrying")
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    with pytest.raises(
+        SecateurError, match=r"^logger=wandb: Failed to get resume status; set logger\.offline=true [^\n]+$"
+    ):
+        Wandb(**SETTINGS, offline=False).open(tmp_path, config={})
+
+
 def test_without_a_key_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)

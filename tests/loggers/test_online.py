@@ -20,6 +20,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Told, dict[
     """A run that ends well; one that fails; one that is interrupted and goes on. And their folders."""
     output = tmp_path_factory.mktemp("output")
     folders: dict[str, Path] = {}
+    wandb.teardown()  # what earlier tests had set up knows another server
     with serving() as (address, told), pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_BASE_URL", address)
         patch.setenv("WANDB_API_KEY", "0" * 40)

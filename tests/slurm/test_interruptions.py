@@ -92,20 +92,23 @@ def test_a_dead_terminal_and_a_dead_node_are_survived(cluster: dict[str, str], t
 
 def kill_node(sweep: Sweep, job_id: str) -> None:
     """End slurmd, and everything that it started for a job, with ``kill -9``."""
+    conf = sweep.environment["SLURM_CONF"]  # there may be other clusters on this machine
     children = [line.split()[0] for line in sweep.slurm("scontrol", "listpids", job_id).splitlines()[1:]]
     steps = [
         path.name
         for path in Path("/proc").iterdir()
-        if path.name.isdigit() and f"slurmstepd: [{job_id}." in _command_line(path)
+        if path.name.isdigit()
+        and f"slurmstepd: [{job_id}." in _text(path / "cmdline")
+        and conf in _text(path / "environ")
     ]
-    daemon = (Path(sweep.environment["SLURM_CONF"]).parent / "slurmd.pid").read_text().strip()
+    daemon = (Path(conf).parent / "slurmd.pid").read_text().strip()
     for process in (daemon, *steps, *children):
         if process.isdigit():
             subprocess.run(["kill", "-9", process], check=False)
 
 
-def _command_line(process: Path) -> str:
+def _text(path: Path) -> str:
     try:
-        return (process / "cmdline").read_text()
+        return path.read_text(errors="replace")
     except OSError:
         return ""

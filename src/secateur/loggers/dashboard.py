@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from secateur.errors import SecateurError
 from secateur.loggers.base import RunLog
 from secateur.record import ModelFigures, Record
+
+log = logging.getLogger(__name__)
 
 ID_FILE = "wandb_id"
 STEP = "optimizer_step"
@@ -57,20 +60,28 @@ class Wandb(RunLog):
         return "WANDB_SWEEP_ID" in os.environ
 
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
-        """Start the run with its whole config: what is told later has been lost by runs without network."""
+        """Start the run with its whole config: what is told later has been lost by runs without network.
+
+        Raises:
+            SecateurError: if the server does not answer, or refuses the run.
+        """
         super().open(folder, config=config)
         import wandb
 
-        self.run = wandb.init(
-            **self.settings,
-            name=folder.name,
-            id=_kept_id(folder / ID_FILE, given=os.environ.get("WANDB_RUN_ID") if self.is_awaited else None),
-            dir=folder,
-            config=dict(config),
-            mode="offline" if self.offline else None,
-            resume="allow",
-            reinit="create_new",  # jobs of one process each have a run of their own
-        )
+        try:
+            self.run = wandb.init(
+                **self.settings,
+                name=folder.name,
+                id=_kept_id(folder / ID_FILE, given=os.environ.get("WANDB_RUN_ID") if self.is_awaited else None),
+                dir=folder,
+                config=dict(config),
+                mode="offline" if self.offline else None,
+                resume="allow",
+                reinit="create_new",  # jobs of one process each have a run of their own
+            )
+        except wandb.errors.Error as error:
+            reason = str(error).splitlines()[0]
+            raise SecateurError(f"logger=wandb: {reason}; set logger.offline=true to log without the server") from error
 
     def phase(self, name: str) -> Logger:
         """Curves called ``<phase>/train/loss`` and so on, against ``<phase>/optimizer_step``."""
@@ -100,8 +111,14 @@ class _PhaseLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add the step as a metric of the phase."""
-        super().log_metrics({**metrics, STEP: step} if step is not None else metrics)
+        """Add the step as a metric of the phase. A client that has died ends the curves, not the run.
+
+        A cluster that takes a job away sends SIGTERM to all its processes, and the client's is the quickest to go.
+        """
+        try:
+            super().log_metrics({**metrics, STEP: step} if step is not None else metrics)
+        except OSError as error:
+            log.warning("a step was not logged: %s: %s", type(error).__name__, error)
 
 
 def figures(record: Record) -> Iterator[tuple[str, float]]:

@@ -67,13 +67,11 @@ def _study(params: Mapping[str, Any]) -> Any:
 
     direction = params["direction"]
     directions = list(direction) if isinstance(direction, list | ListConfig) else [direction]
-    study = optuna.create_study(
-        study_name=params["study_name"], storage=params["storage"], directions=directions, load_if_exists=True
-    )
-    before = [each.name.lower() for each in study.directions]
-    if before != directions:
-        raise SecateurError(
-            f"sweep={params['study_name']}: its study has directions {', '.join(before)}, not {', '.join(directions)}; "
-            "name another sweep"
+    try:
+        return optuna.create_study(
+            study_name=params["study_name"], storage=params["storage"], directions=directions, load_if_exists=True
         )
-    return study
+    except ValueError as error:
+        raise SecateurError(
+            f"sweep={params['study_name']}: its study is of another kind ({error}); name another"
+        ) from error
