@@ -5,13 +5,14 @@ It ends with the weights and scores of a run that was left alone.
 
 from __future__ import annotations
 
+import math
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.contract.test_resume import assert_same
-from tests.slurm.sweep import Sweep, ended, restarted_logs, wait_until
+from tests.slurm.sweep import PATIENCE, Sweep, ended, restarted_logs, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +60,9 @@ def test_requeued_terminated_and_cancelled_jobs_go_on(cluster: dict[str, str], t
 
 def test_a_time_limit_is_survived(cluster: dict[str, str], tmp_path: Path) -> None:
     """The job is told by SIGUSR2 ahead of its limit, and queued again."""
-    limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=5")
-    sweep = Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=limits, brake=7.0)
+    minutes = math.ceil(PATIENCE / 210)  # 2, or more where starting takes longer; training takes over twice as long
+    limits = (f"hydra.launcher.timeout_min={minutes}", "hydra.launcher.signal_delay_s=5")
+    sweep = Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=limits, brake=3.5 * minutes)
     command = sweep.start()
     wait_until(lambda: sweep.is_training(1))
     sweep.start_at_once(1)
