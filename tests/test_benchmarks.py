@@ -1,5 +1,6 @@
 """Benchmarks keep what they have measured, and say whether they reach their aims."""
 
+import os
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -69,6 +70,42 @@ def test_benchmarks_of_steps_run_to_their_figures(name: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     kept = BenchmarkRecord.model_validate_json(output.read_bytes())
     assert kept.status == "finished"
+    assert all(figure.value > 0 for figure in kept.figures)
+
+
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [
+        (
+            "deformer",
+            "--layers=3 --hidden=64 --lower-layers=2 --sweep 1 --documents 9 --batches 1 2 --turns=1",
+        ),
+        ("store", "--documents=40 --text=none"),
+    ],
+)
+def test_benchmarks_of_kept_documents_run_to_their_figures(name: str, small: str, tmp_path: Path) -> None:
+    from benchmarking import BenchmarkRecord
+
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / f"bench_{name}", *small.split(), "--threads=1", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert (kept.status, kept.benchmark) == ("finished", name)
+    assert kept.measurements
+
+
+def test_the_report_of_made_up_records_is_measured(tmp_path: Path) -> None:
+    """Where no browser is found, what the terminal takes is measured all the same."""
+    from benchmarking import BenchmarkRecord
+
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / "bench_report", "--records=12", "--repeats=1", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert "the page is not measured: chromium, chromedriver: not installed" in done.stdout
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert {figure.name for figure in kept.figures} == {"terminal written", "page written", "page"}
     assert all(figure.value > 0 for figure in kept.figures)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from secateur.analysis.command import main as analyze
 from secateur.record import Record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of, lower_layers_of
@@ -54,6 +55,30 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     assert "; with the document kept " in card
 
 
+def test_states_of_documents_stand_still_where_they_are_read_apart(
+    finished: tuple[Record, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to the decomposed layer the question has no say; in the packed reference it has in every layer."""
+    _, folder = finished
+    analyze([str(folder), "--documents", "4"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "toy_qa: 3 documents, 15 questions"  # a fourth is asked about once
+    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
+    assert (found["dataset"], found["documents"], found["questions"]) == ("toy_qa", 3, 15)
+    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    assert {name: len(each) for name, each in means.items()} == {"reference": 4, "deformer": 4}
+    assert max(means["deformer"][:2]) < 1e-9
+    assert min(means["deformer"][2:]) > 1e-6
+    assert min(means["reference"]) > 1e-6
+    assert lines[2].split()[:4] == [
+        "0",
+        f"{means['reference'][0]:.4f}",
+        "±",
+        f"{found['models']['reference'][0]['std']:.4f}",
+    ]
+    assert (folder / "figures" / "document_states.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_evaluate_lays_inputs_out_as_the_model_reads_them(finished: tuple[Record, Path], tmp_path: Path) -> None:
     record, folder = finished
     scores = evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path)
@@ -98,6 +123,43 @@ def test_a_pruned_model_is_decomposed_and_a_decomposed_one_pruned(output: Path) 
     assert sum(structure_sizes(model)[0]) < sum(structure_sizes(load(pruned / "model"))[0])
 
 
+XLNET = (
+    "model=tiny_xlnet",
+    "model.architecture.hidden_size=32",
+    "model.architecture.num_hidden_layers=2",
+    "model.architecture.intermediate_size=48",
+    "model.epochs=1",
+)
+
+
+def test_an_xlnet_is_decomposed_and_answers_questions(tmp_path: Path) -> None:
+    """Random weights, a Unigram vocabulary made on the spot: layouts, losses, record, figures and its folder."""
+    settings = (*XLNET, "dataset.generator.train=40", "distillation=representation")
+    record, folder = run("method=deformer", "sparsity=0.5", *settings, output=tmp_path)
+    assert record.status == "finished"
+    model = load(folder / "model")
+    assert (type(model).__name__, lower_layers_of(model.config)) == (
+        "SecateurSegmentedXLNetForQuestionAnsweringSimple",
+        1,
+    )
+    assert record.compressed is not None
+    assert record.compressed.cost is not None
+    assert record.compressed.structure.layers_decomposed == 0.5
+    assert record.compressed.structure.removed == 0
+    assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
+    assert evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path) == record.compressed.scores
+
+
+def test_an_xlnet_is_decomposed_and_classifies_pairs(tmp_path: Path) -> None:
+    lengths = ("dataset.max_seq_length=48", "dataset.max_question_length=16")
+    settings = (*XLNET, "dataset=toy_pairs", *lengths, "dataset.generator.train=40", "dataset.generator.test=16")
+    record, folder = run("method=deformer", "sparsity=0.5", *settings, output=tmp_path)
+    model = load(folder / "model")
+    assert type(model).__name__ == "SecateurSegmentedXLNetForSequenceClassification"
+    assert record.compressed is not None
+    assert "accuracy" in record.compressed.scores
+
+
 def test_multiple_choice_is_decomposed_too(tmp_path: Path) -> None:
     """The article is the document, the same for all options; questions differ in how many they have."""
     colours = ("blue", "green", "red")
@@ -121,3 +183,14 @@ def test_multiple_choice_is_decomposed_too(tmp_path: Path) -> None:
     assert record.compressed.cost is not None
     assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
     assert lower_layers_of(load(folder / "model").config) == 1
+
+
+def test_a_run_is_exported_as_a_pair_and_timed_with_documents_kept(tmp_path: Path) -> None:
+    record, folder = run("method=deformer", "sparsity=0.3", "export=onnx", *ONE_EPOCH, output=tmp_path)
+    assert record.onnx is not None
+    assert {path.name for path in (folder / "onnx").glob("*.onnx")} == {"document_encoder.onnx", "answering_model.onnx"}
+    assert record.onnx.largest_difference < 1e-4
+    assert record.latency is not None
+    (timed,) = (pair for pair in record.latency.pairs if pair.runtime == "onnxruntime")
+    assert timed.cached is not None
+    assert timed.cached.p50 > 0

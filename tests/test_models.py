@@ -206,6 +206,18 @@ def test_tokenizers_offer_what_the_architecture_takes(model_type, tokenizer, tmp
         assert ("token_type_ids" in found("who", "cut")) is (model_type in {"bert", "electra"})
 
 
+def test_a_random_xlnet_learns_a_unigram_vocabulary_and_keeps_no_memories():
+    sizes = {name: value for name, value in ARCHITECTURE.items() if name != "max_position_embeddings"}
+    settings = model_config(architecture={**sizes, "model_type": "xlnet", "hidden_dropout_prob": 0.3})
+    check_model(settings, max_seq_length=4096)
+    tokenizer = tokenizer_of(settings, TEXTS)
+    assert tokenizer("who", "cut")["token_type_ids"][-1] == 2
+    model = _fresh(settings, tokenizer, seed=1)
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert (model.config.use_mems_eval, model.base_model.dropout.p) == (False, 0.3)
+    assert structure_sizes(model) == ([4, 4], [24, 24])
+
+
 def test_fingerprint_is_of_what_a_checkpoint_holds(folder, tmp_path):
     """Not of where it lies or what is said of it."""
     found = checkpoint_fingerprint(folder)

@@ -103,7 +103,8 @@ def test_the_file_calls_its_version_schema(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "complaint"),
     [
-        (("schema",), 2, "schema: Input should be 1"),
+        (("schema",), 2, "it was written under schema 2; "),
+        (("schema",), {"a" * 99: 1}, r"it was written under schema \{.{39}; "),
         (("grade",), "A", "grade: Extra inputs"),
         (("compressed", "cost", "carbon"), 1, r"compressed\.cost\.carbon: Extra inputs"),
         (("status",), "paused", "status: Input should be"),

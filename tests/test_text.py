@@ -159,6 +159,11 @@ def test_the_body_goes_under_another_head(
         torch.testing.assert_close(
             model.bert.pooler.dense.weight, load(gain[1] / "model").bert.pooler.dense.weight, atol=1e-5, rtol=0
         )
+        inputs = [each for each in labelled if each.startswith("dataset")]
+        assert record.compressed.scores == _evaluated(
+            f"checkpoint={folder / 'model'}", *inputs, output=output / "alone"
+        )
+        assert (folder / "predictions.json").is_file()
         dense, ours = stage_rows([gain[0], record])
         assert (ours.method, ours.sparsity, ours.text) == ("gain", 0.5, "custom_text")
         assert ours.text_scores["nsp_accuracy"].mean == gain[0].compressed.scores["nsp_accuracy"]
@@ -205,7 +210,7 @@ def _evaluated(*overrides: str, output: Path) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("distillation=logits", r"^distillation=logits: masked language modelling [^\n]*; set distillation=none$"),
+        ("distillation=logits", r"^distillation=logits: masked language modelling [^\n]*, or none$"),
         ("model.architecture.model_type=roberta", r"^dataset\.task\.next_sentence=true: model_type=roberta has no "),
         ("dataset.task.mask_probability=0", r"^dataset\.task\.mask_probability=0: must lie in \(0, 1\)$"),
         ("dataset.test_share=1.0", r"^dataset\.test_share=1\.0: must lie in \(0, 1\), or be null$"),

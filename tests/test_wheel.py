@@ -44,6 +44,17 @@ def test_runs_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
+def test_brings_what_the_page_of_the_report_is_made_of(unpacked: Path) -> None:
+    report = Path("secateur", "report")
+    made_of = [
+        path.name
+        for path in (REPOSITORY / "src" / report / "page").iterdir()
+        if path.suffix in (".html", ".css", ".js")
+    ]
+    assert len(made_of) == 10 and (unpacked / report / "published.yaml").is_file()
+    assert all((unpacked / report / "page" / name).is_file() for name in made_of)
+
+
 def test_takes_a_users_own_options(unpacked: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "tinier.yaml").write_text("defaults: [tiny, _self_]\nname: tinier\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from claiming.plan import Job
+from claiming.plan import Job, listed
 
 SMALL = ("rte", "mrpc", "cola")
 LARGE = ("sst2", "squad_v1")
@@ -80,7 +80,7 @@ def _ways(profile: Profile) -> Iterator[Job]:
 
 def _schedules(profile: Profile) -> Iterator[Job]:
     for dataset in SMALL:
-        constant = ("method=theseus", "method.schedule=constant", f"method.rate={_listed(RATES)}")
+        constant = ("method=theseus", "method.schedule=constant", f"method.rate={listed(RATES)}")
         yield _job(profile, dataset, *constant, claims=("E2", "E3"))
         yield _job(profile, dataset, "method=theseus", "method.schedule=anti", claims=("E2",))
 
@@ -103,17 +103,13 @@ def _blocks(profile: Profile) -> Iterator[Job]:
 def _dropped(profile: Profile) -> Iterator[Job]:
     """With LayerDrop and without, layers removed and nothing trained afterwards."""
     for dataset in ("rte", "sst2"):
-        asked = (f"method.p={_listed(DROP_RATES)}", "sparsity=null", f"method.layers={_listed(LEFT)}")
+        asked = (f"method.p={listed(DROP_RATES)}", "sparsity=null", f"method.layers={listed(LEFT)}")
         yield _job(profile, dataset, "method=layerdrop", *DROP_ONLY, *asked, claims=("C2", "C3"))
 
 
 def _job(
     profile: Profile, dataset: str, *overrides: str, claims: tuple[str, ...], seeds: tuple[int, ...] | None = None
 ) -> Job:
-    listed = f"seed={_listed(seeds or profile.seeds[dataset])}"
+    own_seeds = f"seed={listed(seeds or profile.seeds[dataset])}"
     own = (*profile.overrides, *profile.of_dataset.get(dataset, ()))
-    return Job(experiment="depth", dataset=dataset, overrides=(*overrides, listed, *own), claims=claims)
-
-
-def _listed(numbers: tuple[float, ...]) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
+    return Job(experiment="depth", dataset=dataset, overrides=(*overrides, own_seeds, *own), claims=claims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from secateur.record import Record
+from secateur.record import LatencyPair, Record
 
 
 def middle_minus_ends(kind: str) -> Callable[[Record], float | None]:
@@ -70,10 +70,34 @@ def shares_kept(record: Record, kind: str) -> list[float]:
 
 def gain_at(record: Record, batch_size: int) -> float | None:
     """Speed-up less 1 in PyTorch and float32, at the greatest length that was timed."""
-    pairs = record.latency.pairs if record.latency else []
-    timed = {
-        pair.length: pair.speedup - 1
-        for pair in pairs
-        if (pair.runtime, pair.dtype, pair.batch_size) == ("pytorch", "float32", batch_size)
-    }
+    timed = {pair.length: pair.speedup - 1 for pair in timings(record, batch_size)}
     return timed[max(timed)] if timed else None
+
+
+def timings(record: Record, batch_size: int) -> list[LatencyPair]:
+    """Those in PyTorch and float32, at every length."""
+    pairs = record.latency.pairs if record.latency else []
+    return [pair for pair in pairs if (pair.runtime, pair.dtype, pair.batch_size) == ("pytorch", "float32", batch_size)]
+
+
+def step_detail(name: str) -> Callable[[Record], float | None]:
+    """A figure that one of the run's steps left."""
+
+    def figure(record: Record) -> float | None:
+        return next((step.details[name] for step in record.steps if name in step.details), None)
+
+    return figure
+
+
+def cached_share_of_promise(batch_size: int) -> Callable[[Record], float | None]:
+    """The speed-up in float32 with documents kept, as a share of the one that FLOPs promise, at the greatest length."""
+
+    def figure(record: Record) -> float | None:
+        costs = [model.cost for model in (record.reference, record.compressed) if model and model.cost]
+        timed = {pair.length: pair.cached_speedup for pair in timings(record, batch_size) if pair.cached_speedup}
+        if len(costs) < 2 or not timed:
+            return None
+        longest = max(timed)
+        return timed[longest] * costs[1].cached_flops[longest] / costs[0].flops[longest]
+
+    return figure

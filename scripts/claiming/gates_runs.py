@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from claiming.plan import Job
+from claiming.plan import Job, listed
 
 V1, V2 = "squad_v1", "squad_v2"
 KINDS = {"heads": "heads", "units": "FFN units"}
@@ -75,8 +75,8 @@ def _pruning(profile: Profile) -> Iterator[Job]:
                         dataset=dataset,
                         overrides=(
                             *order,
-                            f"method.{kind}={_listed(asked)}",
-                            f"seed={_listed(seeds)}",
+                            f"method.{kind}={listed(asked)}",
+                            f"seed={listed(seeds)}",
                             *extra,
                             *profile.overrides,
                         ),
@@ -98,8 +98,8 @@ def _recovery(profile: Profile) -> Iterator[Job]:
                 experiment="gates_recovery",
                 dataset=V1,
                 overrides=(
-                    f"sparsity={_listed(asked)}",
-                    f"seed={_listed(seeds)}",
+                    f"sparsity={listed(asked)}",
+                    f"seed={listed(seeds)}",
                     f"distillation={distillation}",
                     *profile.gate,
                     *profile.recovery,
@@ -111,7 +111,7 @@ def _recovery(profile: Profile) -> Iterator[Job]:
 
 def _curve(profile: Profile) -> Iterator[Job]:
     """The curve of each order of heads; and the models at its ends, for the questions that each gets right."""
-    seeds = f"seed={_listed(profile.seeds_elsewhere)}"
+    seeds = f"seed={listed(profile.seeds_elsewhere)}"
     extra = EVERY_EXAMPLE if profile.gain == EVERY_EXAMPLE else ()
     no_best_head, no_curve = "~method.steps.best_head", "~method.steps.curve"
     order, rankings = "method.order=[score,rank,curve,threshold,surgery]", "ascending,random,descending"
@@ -132,7 +132,3 @@ def _asked(
     others = tuple(fraction for fraction in fractions if fraction != CENTRE)
     if others:
         yield others, profile.seeds_elsewhere
-
-
-def _listed(numbers: tuple[float, ...]) -> str:
-    return ",".join(f"{number:g}" for number in numbers)

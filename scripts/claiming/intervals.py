@@ -45,11 +45,11 @@ def paired_interval(difference_SQ: NDArray[np.float64]) -> Interval:
     return Interval(float(low), float(high))
 
 
-def verdict_of(interval: Interval) -> Verdict:
-    """What an interval says of a claim that the difference is above 0."""
-    if interval.low > 0:
+def verdict_of(interval: Interval, *, margin: float = 0.0) -> Verdict:
+    """What an interval says of a claim that the difference is above 0, or no more than ``margin`` below."""
+    if interval.low > -margin:
         return "holds"
-    return "contradicted" if interval.high < 0 else "undecided"
+    return "contradicted" if interval.high < -margin else "undecided"
 
 
 def agreed(figures: Sequence[float]) -> Verdict:

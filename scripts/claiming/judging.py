@@ -50,9 +50,11 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
         f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed, over questions alone",
         f"{more_SQ.shape[1]:,} questions",
     ]
+    if test.margin:
+        told.append(f"up to {test.margin:g} below is as good")
     if len(seeds) < len(available):
         told.append(f"{len(available) - len(seeds)} seeds with another mask left out")
-    return Outcome(setting=test.setting, figures="; ".join(told), verdict=verdict_of(interval))
+    return Outcome(setting=test.setting, figures="; ".join(told), verdict=verdict_of(interval, margin=test.margin))
 
 
 def _judge_agreement(test: Agreement, evidence: Sequence[Evidence]) -> Outcome:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from circumstances import SETTINGS, circumstances, setting
+from circumstances import SETTINGS, circumstances, optimization, setting
 
 from claiming.evidence import Evidence, read
 from claiming.judging import judge
@@ -67,4 +67,19 @@ def gate_phase(record: Record) -> str:
     return f"{gate['epochs']:g} epochs, batch {gate['batch_size']}, learning rate of α {gate['gate_learning_rate']:g}"
 
 
-OWN_SETTINGS = {"importance": scoring, "gate phase": gate_phase}
+def trained(step: str) -> Callable[[Record], str]:
+    """How a step that trains did so, where there is one of that name."""
+
+    def told(record: Record) -> str:
+        settings = record.config["method"]["steps"].get(step, {})
+        return optimization(settings) if "epochs" in settings else ""
+
+    return told
+
+
+OWN_SETTINGS = {
+    "importance": scoring,
+    "gate phase": gate_phase,
+    "pruning": trained("prune"),
+    "layers apart": trained("decompose"),
+}

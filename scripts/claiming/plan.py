@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from claiming.names import run_names
 from secateur.record import Record
 
 PROFILES = ("cpu", "full")
 # Where data sets that are not in a folder of their own name lie.
-FOLDERS = {"cola": "glue/CoLA", "mrpc": "glue/MRPC", "rte": "glue/RTE", "sst2": "glue/SST-2"}
+FOLDERS = {
+    "cola": "glue/CoLA",
+    "mrpc": "glue/MRPC",
+    "rte": "glue/RTE",
+    "sst2": "glue/SST-2",
+    "wikipedia": "wiki_en",
+}
 FINAL = "final"  # the stage of a run's finished model; others are called after the step that was evaluated
 
 
@@ -23,12 +30,14 @@ class Job:
     Attributes:
         experiment: its name under ``conf/experiment/claims``.
         claims: ids of the claims that need it.
+        parent: the multirun whose models this one begins with, each in turn; None: with the model's own checkpoint.
     """
 
     experiment: str
     dataset: str
     overrides: tuple[str, ...]
     claims: tuple[str, ...]
+    parent: Job | None = None
 
     def arguments(self, *, sweep: str, output: Path, data: Path | None, more: Sequence[str]) -> list[str]:
         """What follows ``secateur``.
@@ -39,7 +48,12 @@ class Job:
         """
         place = [] if data is None else [f"dataset.data_dir={data / FOLDERS.get(self.dataset, self.dataset)}"]
         chosen = [f"experiment=claims/{self.experiment}", f"dataset={self.dataset}", *self.overrides]
-        return ["-m", *chosen, *place, f"sweep={sweep}", f"paths.output={output}", *more]
+        start = []
+        if self.parent is not None:  # after all others, which may say what the parent itself begins with
+            asked = self.parent.arguments(sweep=sweep, output=output, data=data, more=more)
+            models = [str(output / "sweeps" / sweep / name / "model") for name in run_names(asked[1:])]
+            start = [f"model.checkpoint={','.join(models)}"]
+        return ["-m", *chosen, *place, f"sweep={sweep}", f"paths.output={output}", *more, *start]
 
     def command(self, **where: Any) -> list[str]:
         """The multirun, in this interpreter."""
@@ -48,10 +62,21 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """The runs whose config has these values, by dotted key, and which of their models: ``FINAL`` or a step's."""
+    """The runs whose config has these values, by dotted key, and which of their models: ``FINAL`` or a step's.
+
+    Attributes:
+        where: keys that begin with ``parent.`` are those of the run whose model it began with.
+        score: one that the runs have beside their own, such as ``nsp_accuracy``.
+    """
 
     where: Mapping[str, Any]
     stage: str = FINAL
+    score: str | None = None
+
+    @property
+    def points(self) -> str:
+        """Under what the points of every question are kept."""
+        return self.stage if self.score is None else beside(self.stage, self.score)
 
 
 class Term(NamedTuple):
@@ -75,12 +100,14 @@ class Contrast:
 
     Attributes:
         same_mask: seeds count only where all runs have the same heads and units left in every layer.
+        margin: points that ``more`` may lie below ``less`` and still be as good.
     """
 
     setting: str
     more: Quantity
     less: Quantity
     same_mask: bool = False
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +154,16 @@ class Section:
     details: tuple[Callable[[Sequence[Record]], str], ...] = field(default=())
 
 
-def plain(quantity: str, where: Mapping[str, Any]) -> Quantity:
+def plain(quantity: str, where: Mapping[str, Any], *, score: str | None = None) -> Quantity:
     """The score of some runs' finished models."""
-    return Quantity(quantity, (Term(1.0, Runs(where=where)),))
+    return Quantity(quantity, (Term(1.0, Runs(where=where, score=score)),))
+
+
+def beside(stage: str, score: str) -> str:
+    """What the points of a further score are kept under."""
+    return f"{stage}/{score}"
+
+
+def listed(numbers: Sequence[float]) -> str:
+    """Values of one key, as a multirun takes them."""
+    return ",".join(f"{number:g}" for number in numbers)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from claiming import depth, gates
+from claiming import deformer, depth, gates, weights
 from claiming.page import page
 from claiming.plan import PROFILES, Section
 
 PREFIX = "claims_"
-SECTIONS: dict[str, Callable[[str], Section]] = {"gates": gates.section, "depth": depth.section}
+SECTIONS: dict[str, Callable[[str], Section]] = {
+    "gates": gates.section,
+    "depth": depth.section,
+    "weights": weights.section,
+    "deformer": deformer.section,
+}
 
 
 def folder_name(section: str, profile: str) -> str:

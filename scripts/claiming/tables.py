@@ -37,7 +37,7 @@ def tasks_table(records: Sequence[Record]) -> str:
         "|---" * (len(tasks) + 5) + "|",
     ]
     for (name, layers), found in sorted(rows.items(), key=lambda row: (-row[0][1], row[0][0])):
-        cells = [_mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
+        cells = [mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
         ends = _ends(found) if set(tasks) == set(found) else ["", "", ""]
         lines.append("| " + " | ".join([name, str(layers), *cells, *ends]) + " |")
     return "\n".join(lines)
@@ -84,6 +84,22 @@ def layers_table(records: Sequence[Record]) -> str:
     return "\n".join(["## What L0 keeps in each layer", "", *head, *sorted(lines)])
 
 
+def markdown(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table under a heading; empty without a line."""
+    if not lines:
+        return ""
+    rows = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines)]
+    return "\n".join([f"## {title}", "", *rows])
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """The mean, and where there are several their deviation; empty without any."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
 def _rows(records: Sequence[Record]) -> dict[Row, dict[str, list[Scored]]]:
     """The runs of each row, by task."""
     rows: dict[Row, dict[str, list[Scored]]] = {}
@@ -111,10 +127,3 @@ def _ends(found: dict[str, list[Scored]]) -> list[str]:
     )
     gains = [run.gain for runs in found.values() for run in runs if run.gain is not None]
     return [f"{score:.1f}", f"{100 * score / dense:.1f}", f"{1 + statistics.mean(gains):.2f}" if gains else ""]
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"

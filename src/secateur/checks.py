@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +22,17 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from secateur.config import Config, DatasetConfig, ExportConfig, MeasureConfig
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
-from secateur.extras import check_installed
 from secateur.store import check_writable
 
 Schema = TypeVar("Schema")
-ONNX_EXTRA = ("onnx", "onnxruntime", "onnxscript")
+# What each extra brings: packages by the module that they are imported as.
+EXTRAS = {
+    "analysis": {"sklearn": "scikit-learn"},
+    "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "search": {"optuna": "optuna", "hydra_plugins.hydra_optuna_sweeper": "hydra-optuna-sweeper"},
+    "slurm": {"submitit": "submitit", "hydra_plugins.hydra_submitit_launcher": "hydra-submitit-launcher"},
+    "tensorboard": {"tensorboard": "tensorboard"},
+}
 
 
 def checked(composed: DictConfig) -> Config:
@@ -128,16 +135,22 @@ def check_export(export: ExportConfig) -> None:
     if export.name not in ("none", "onnx"):
         raise SecateurError(f"export.name={export.name}: must be none or onnx")
     if export.name == "onnx":
-        check_onnx_installed("export=onnx")
+        check_extra("onnx", asked="export=onnx")
 
 
-def check_onnx_installed(asked: str) -> None:
-    """Refuse what was ``asked`` where the packages of the ``onnx`` extra are missing; none of them is imported.
+def check_extra(extra: str, *, asked: str, otherwise: str = "") -> None:
+    """Refuse what was ``asked`` where packages of an extra are missing; none of them is imported.
+
+    Args:
+        otherwise: what else would do, for the end of the message.
 
     Raises:
         SecateurError: naming those that are missing.
     """
-    check_installed(asked, *ONNX_EXTRA, extra="onnx")
+    missing = [package for module, package in EXTRAS[extra].items() if find_spec(module) is None]
+    if missing:
+        remedy = f'install with: pip install "secateur[{extra}]"{otherwise}'
+        raise SecateurError(f"{asked}: needs {', '.join(missing)}; {remedy}")
 
 
 def check_writable_paths(config: Config) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,10 @@ from transformers import PreTrainedModel
 from secateur.card import model_card
 from secateur.config import MeasureConfig
 from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
+from secateur.cost.runtimes import onnx_file
 from secateur.errors import SecateurError
-from secateur.export.onnx import MODEL_FILE, check_parity, export_onnx
+from secateur.evaluation import PREDICTIONS, SCORES, read_scores
+from secateur.export.onnx import check_parity, export_onnx
 from secateur.record import ModelFigures, OnnxExport, Record, write_record
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.checkpoint import load, load_tokenizer
@@ -27,19 +29,25 @@ log = logging.getLogger(__name__)
 
 
 def score(
-    workshop: Workshop, model_folder: Path, *, reference: Path, folder: Path, unchanged: bool
+    workshop: Workshop, model_folder: Path, *, reference: Path, folder: Path, start: Path | None
 ) -> tuple[ModelFigures, ModelFigures]:
-    """Scores on ``test`` of the reference and of the run's model; a method without steps leaves the reference."""
-    dense = ModelFigures(folder=os.path.relpath(reference, folder), scores=workshop.stored_scores(reference))
-    predictions = folder / "predictions.json"
-    if unchanged and not predictions.is_file():
-        return dense, ModelFigures(folder=model_folder.name, scores=dense.scores)
-    scores = (
-        json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-        if (folder / "scores.json").is_file()
-        else workshop.evaluate(load(model_folder), folder)
+    """Scores on ``test`` of the reference and of the run's model, whose predictions go to ``folder``.
+
+    Args:
+        start: the model that a method without steps leaves as it is, and that runs share; None where there are steps.
+    """
+    dense = read_scores(workshop.stored_evaluation(reference))
+    if not (folder / SCORES).is_file():
+        if start is None:
+            workshop.evaluate(load(model_folder), folder)
+        else:
+            shared = workshop.stored_evaluation(start)
+            for name in (PREDICTIONS, SCORES):  # the scores last: where they are, all is there
+                shutil.copyfile(shared / name, folder / name)
+    return (
+        ModelFigures(folder=os.path.relpath(reference, folder), scores=dense),
+        ModelFigures(folder=model_folder.name, scores=read_scores(folder)),
     )
-    return dense, ModelFigures(folder=model_folder.name, scores=scores)
 
 
 def export(record: Record, folder: Path) -> None:
@@ -93,7 +101,7 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
     for figures, model in ((record.reference, reference), (record.compressed, compressed)):
         figures.cost = cost_of(model, folder / figures.folder, lengths=lengths)
         figures.structure = structure_of(model, reference=reference)
-    with _exported(record, folder, reference=reference) as onnx:
+    with _exported(record, folder, reference=reference, compressed=compressed) as onnx:
         record.latency = measure_latency(
             reference,
             compressed,
@@ -107,7 +115,9 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
 
 
 @contextmanager
-def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> Iterator[tuple[Path, Path] | None]:
+def _exported(
+    record: Record, folder: Path, *, reference: PreTrainedModel, compressed: PreTrainedModel
+) -> Iterator[tuple[Path, Path] | None]:
     """The ONNX files of reference and compressed model, where the run was exported; the former is for the timing."""
     if record.onnx is None or reference.device.type != "cpu":
         yield None
@@ -115,4 +125,4 @@ def _exported(record: Record, folder: Path, *, reference: PreTrainedModel) -> It
     with tempfile.TemporaryDirectory(prefix="secateur-onnx-") as scratch:
         dense = Path(scratch) / "reference"
         export_onnx(reference, load_tokenizer(folder / "model"), dense)
-        yield dense / MODEL_FILE, folder / record.onnx.folder / MODEL_FILE
+        yield dense / onnx_file(reference), folder / record.onnx.folder / onnx_file(compressed)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_onnx_installed
+from secateur.checks import check_extra
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.record import find_records, read_record
@@ -32,7 +32,7 @@ def measure_folders(folders: Sequence[Path], settings: MeasureConfig) -> None:
     """
     runs = finished_runs(folders)
     if any(read_record(run).onnx for run in runs):
-        check_onnx_installed("timing an exported run")
+        check_extra("onnx", asked="timing an exported run")
     from secateur.figures import measure_again
     from secateur.launch import quiet_libraries
 

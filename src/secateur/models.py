@@ -9,7 +9,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
@@ -22,14 +21,18 @@ from transformers import (
 
 from secateur.checks import unknown_key
 from secateur.config import ModelConfig
-from secateur.data.vocabulary import PAD_ID, train_wordpiece
+from secateur.data.vocabulary import PAD_ID, train_unigram, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
+from secateur.structure.auto import auto_class_named
 from secateur.structure.checkpoint import load, load_tokenizer, transplant, with_fresh_head
 from secateur.structure.masks import declare, declared, layer_patterns
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
+
+# How a vocabulary is learnt, by what anatomies call it.
+_VOCABULARIES: dict[str, Any] = {"wordpiece": train_wordpiece, "unigram": train_unigram}
 
 
 def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
@@ -63,16 +66,18 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
 
 
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or a WordPiece vocabulary trained on ``texts``.
+    """The checkpoint's tokenizer, or a vocabulary of the architecture's kind learnt from ``texts``.
 
     Whatever the tokenizer's class, it offers no token types to an architecture that takes none.
     """
     settings: dict[str, Any] = {}
-    if not takes_token_types(config_of(model)):
+    config = config_of(model)
+    if not takes_token_types(config):
         settings["model_input_names"] = ["input_ids", "attention_mask"]
     if model.checkpoint is None:
         assert model.vocabulary_size is not None
-        return train_wordpiece(texts, vocab_size=model.vocabulary_size, **settings)
+        learn = _VOCABULARIES[anatomy_of(config).vocabulary]
+        return learn(texts, vocab_size=model.vocabulary_size, **settings)
     if Path(model.checkpoint).is_dir():
         return load_tokenizer(model.checkpoint, **settings)
     return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
@@ -96,7 +101,8 @@ def fresh_model(
             is drawn anew for every checkpoint.
     """
     pl.seed_everything(seed, verbose=False)
-    auto = getattr(transformers, auto_class)
+    auto = auto_class_named(auto_class)
+    head = {**anatomy_of(config_of(model)).config_values, **head}
     if model.checkpoint is None:
         config = config_of(model)
         config.update({**head, "vocab_size": len(tokenizer)})
@@ -112,6 +118,8 @@ def fresh_model(
         config = AutoConfig.from_pretrained(name, revision=revision, **head)
         body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
         found = transplant(body, auto.from_config(config, dtype=torch.float32))
+    if len(tokenizer) > found.config.vocab_size:  # the task has tokens of its own
+        found.resize_token_embeddings(len(tokenizer))
     return with_kept_zeros(found, model)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,22 @@ from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build
 from secateur.config import Config, ModelConfig
 from secateur.data.prepared import check_segmented
+from secateur.distillation import Distillation
 from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.loggers import RunLog
 from secateur.methods.base import State, Step
+from secateur.methods.ranking import Matrices
 from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord, write_record
 from secateur.store import key_of
+from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
+from secateur.structure.masks import declared
 from secateur.structure.surgery import planned_sizes
 from secateur.tasks.base import Task
 from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
@@ -45,7 +49,8 @@ def check_buildable(config: Config) -> dict[str, Step]:
         SecateurError: if a step, the task or the model cannot be as the config says.
     """
     task: Task = build(config.dataset.task, key="dataset.task")
-    if build(config.distillation.loss, key="distillation.loss") is not None:
+    loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
+    if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = {name: build(config.method["steps"][name], key=f"method.steps.{name}") for name in config.method["order"]}
     check_predecessor(config.predecessor, reference=config.reference)
@@ -55,16 +60,19 @@ def check_buildable(config: Config) -> dict[str, Step]:
     task.check_architecture(architecture)
     heads, units = planned_sizes(architecture)
     for step in steps.values():
+        if not step.any_architecture:
+            check_linear_attention(architecture, key=f"method={config.method['name']}")
         step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
                 "init=predecessor"
             )
+    _check_zeros(_vocabulary_owner(config), steps.values())
     if any(step.segments for step in steps.values()):
         check_segmented(config.dataset, task)
-        if config.export.name != "none":
-            raise SecateurError(f"export={config.export.name}: takes no model that reads question and document apart")
+    if config.export.name != "none":
+        check_linear_attention(architecture, key=f"export={config.export.name}")
     return steps
 
 
@@ -105,7 +113,7 @@ def run(
         export(record, folder)
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
     log.info("scoring on test")
-    figures = score(workshop, model_folder, reference=reference, folder=folder, unchanged=not steps)
+    figures = score(workshop, model_folder, reference=reference, folder=folder, start=None if steps else start)
     record.reference, record.compressed = figures
     if config.objective is not None:
         record.validation = _validated(workshop, folder)
@@ -132,6 +140,18 @@ def _vocabulary_owner(config: Config) -> ModelConfig:
     if config.predecessor.checkpoint is None:
         return config.model
     return dataclasses.replace(config.model, checkpoint=config.predecessor.checkpoint, vocabulary_size=None)
+
+
+def _check_zeros(model: ModelConfig, steps: Iterable[Step]) -> None:
+    """Refuse to ask for fewer zeros than a given model keeps, before a predecessor is trained.
+
+    Later steps start from what the first one leaves, which takes zeros out with heads, units and layers.
+    """
+    first, folder = next(iter(steps), None), Path(model.checkpoint or "")
+    if first is None or first.zeros is None or not (folder / "config.json").is_file():
+        return
+    if model.keep_zeros or declared(config_of(model)):
+        Matrices(load(folder)).check_target(first.zeros)
 
 
 def run_steps(

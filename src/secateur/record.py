@@ -49,6 +49,7 @@ class Cost(_Typed):
     """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
 
     ``cached_flops`` are those of a question to a document whose states are kept; empty where a model can keep none.
+    ``cache_difference`` is how far any output then is from what it is without, at the most; None likewise.
     ``sparse_bytes`` is what ``disk_bytes`` would be with zeros left out: each parameter as a bitmask and float32 for
     what is not 0, where that is smaller than float32 throughout; None where it nowhere is.
     """
@@ -57,6 +58,7 @@ class Cost(_Typed):
     encoder_parameters: int
     flops: dict[int, int] = Field(default_factory=dict)
     cached_flops: dict[int, int] = Field(default_factory=dict)
+    cache_difference: float | None = None
     peak_memory_bytes: dict[int, int] = Field(default_factory=dict)
     disk_bytes: int = 0
     sparse_bytes: int | None = None
@@ -200,8 +202,15 @@ def read_record(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except OSError as error:
         raise SecateurError(f"{path}: no record can be read there ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SecateurError(f"{path}: not a record: the file is not UTF-8 text") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("schema",) and first["type"] != "missing":
+            raise SecateurError(
+                f"{path}: not a record of schema {SCHEMA}: it was written under schema {str(first['input'])[:40]}; "
+                "run the job again, or read it with the version that wrote it"
+            ) from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SecateurError(f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from error
 

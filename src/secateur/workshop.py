@@ -19,7 +19,7 @@ from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
 from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
-from secateur.evaluation import evaluate, read_scores
+from secateur.evaluation import evaluate
 from secateur.loggers import RunLog
 from secateur.methods.base import Context
 from secateur.models import checkpoint_fingerprint
@@ -104,8 +104,8 @@ class Workshop:
         data = self.data.laid_out(layout_of(model.config))
         return evaluate(model, self.task, data, split=split, trainer=trainer, folder=folder)
 
-    def stored_scores(self, model_folder: Path) -> dict[str, float]:
-        """Scores on ``test`` of a model that many runs share: taken once and kept in the store."""
+    def stored_evaluation(self, model_folder: Path) -> Path:
+        """Where scores and predictions on ``test`` of a model that many runs share are kept: they are made once."""
         key = key_of(
             {
                 "model": checkpoint_fingerprint(model_folder),
@@ -115,12 +115,11 @@ class Workshop:
                 "arithmetic": self.arithmetic,
             }
         )
-        folder = made_once(
+        return made_once(
             self.store / "scores" / key,
             lambda partial: _evaluate_folder(self, model_folder, partial),
             what=f"the scores of {model_folder}",
         )
-        return read_scores(folder)
 
     def teacher_outputs(self, teacher_folder: Path) -> TeacherOutputs:
         """What a model that many runs imitate says of every training example: computed once, kept in the store."""

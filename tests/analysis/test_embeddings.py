@@ -6,9 +6,7 @@ import pytest
 import torch
 from transformers import BertTokenizer
 
-from secateur.analysis import embeddings
 from secateur.analysis.embeddings import (
-    check_analysis_installed,
     draw_embeddings,
     embeddings_of,
     frequent_words,
@@ -82,12 +80,3 @@ def test_a_word_has_the_same_colour_and_name_in_both_maps() -> None:
     assert [text.xy for text in right.texts] == [tuple(point) for point in after[::3]]
     assert figure.get_suptitle() == "100 words; 75 % of their 10 nearest are the same - t"
     figure.canvas.draw()  # type: ignore[attr-defined]
-
-
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "find_spec", lambda name: None)
-    message = (
-        r'^embeddings=9: needs scikit-learn; install with: pip install "secateur\[analysis\]", or give --embeddings 0$'
-    )
-    with pytest.raises(SecateurError, match=message):
-        check_analysis_installed("embeddings=9")

@@ -17,24 +17,17 @@ from secateur.pipeline import check_buildable
 from tests.claiming.conftest import SCRIPTS
 from tests.test_record import make
 
+PARENT = "model.checkpoint=out/"
+
 
 def compose_one(*overrides: str) -> Any:
     with initialize_config_dir(config_path(), version_base="1.3"):
         return compose("compress", list(overrides))
 
 
-def jobs_of(arguments: list[str]) -> list[list[str]]:
-    """The overrides of each job of a multirun, as Hydra's basic sweeper takes them apart."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides(arguments)
-    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [list(overrides) for overrides in batch]
-
-
 def all_jobs(profile: str, *more: str) -> list[tuple[Any, list[str]]]:
     """Every job of every section's commands, beside what the command belongs to."""
+    from claiming.names import jobs_of
     from claiming.sections import SECTIONS
 
     return [
@@ -60,11 +53,13 @@ def test_every_command_composes_and_can_be_built(profile: str, tmp_path: Path) -
         kind = [
             text
             for text in overrides
-            if not any(sign in text for sign in ("seed=", "sparsity=", "s=0.", ".p=", ".rate=", ".layers="))
+            if not any(
+                sign in text for sign in ("seed=", "sparsity=", "s=0.", ".p=", ".rate=", "layers=", ".gamma=", PARENT)
+            )
         ]
         firsts.setdefault((job.experiment, *kind), overrides)
-    for overrides in firsts.values():
-        check_buildable(checked(compose_one(*overrides)))
+    for overrides in firsts.values():  # a parent has not run, and left no model to begin with
+        check_buildable(checked(compose_one(*(each for each in overrides if not each.startswith(PARENT)))))
     assert len(firsts) >= 12
 
 
@@ -80,11 +75,15 @@ def test_every_claim_has_runs_that_its_tests_look_for() -> None:
     from claiming.sections import SECTIONS
 
     configs: dict[str, list[dict]] = {}
+    by_name: dict[str, dict] = {}
     for job, overrides in all_jobs("cpu"):
         if "seed=1" in overrides:
-            config = naming.resolved(compose_one(*overrides))
+            composed = compose_one(*overrides)
+            config = naming.resolved(composed)
+            by_name[naming.run_name(_root_=composed)] = config
+            parent = by_name.get(Path(config["model"]["checkpoint"] or "").parent.name)
             for claim in job.claims:
-                configs.setdefault(claim, []).append(config)
+                configs.setdefault(claim, []).append({"own": config, "parent": parent})
     for claim in (claim for make_section in SECTIONS.values() for claim in make_section("cpu").claims):
         for test in claim.tests:
             terms = () if isinstance(test, Agreement) else (*test.more.terms, *test.less.terms)
@@ -92,10 +91,11 @@ def test_every_claim_has_runs_that_its_tests_look_for() -> None:
                 assert any(matches(config, where) for config in configs[claim.id]), (claim.id, where)
 
 
-def matches(config: dict, where: Any) -> bool:
+def matches(configs: dict, where: Any) -> bool:
     from claiming.evidence import Evidence, Questions, select
 
-    evidence = Evidence(record=make(config=config), questions=Questions(questions="", points={}))
+    parent = configs["parent"] and make(config=configs["parent"])
+    evidence = Evidence(record=make(config=configs["own"]), questions=Questions(questions="", points={}), parent=parent)
     return bool(select([evidence], where))
 
 

@@ -19,7 +19,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=METHODS, ids=lambda row: row.id)
 def row(request: pytest.FixtureRequest, output: Path) -> Row:
-    """Each method in turn, three of them on every architecture."""
+    """Each method in turn, some of them on several architectures."""
     return request.param.prepared(output)
 
 

@@ -1,8 +1,9 @@
 """One row for each method: what the contract suite needs to know to run it. A new method joins with one row here.
 
 A full cross of methods and architectures would take minutes. What methods do, they do through anatomies, gates and
-surgery, or through the layers' matrices; so all methods run on BERT, and on every architecture one that scores, one
-that trains gates, one that puts other layers in and one that steps on weights.
+surgery, or through the layers' matrices; so all methods run on BERT, on every architecture one that scores, and on one
+of each anatomy one that trains gates, one that puts other layers in, one that steps on weights and one that takes
+layers apart.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from secateur.structure.anatomy import ANATOMIES
+from tests.architectures import ARCHITECTURES
 from tests.runs import run
+
+ONE_OF_EACH_ANATOMY = ("bert", "distilbert", "roberta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +121,10 @@ METHODS = [
         reached={"zeroed": 0.6, "removed": 0.0},
         phases=("prune", "recover"),
     ),
-    *(replace(_GAIN, architecture=architecture) for architecture in sorted(ANATOMIES)),
-    *(replace(_L0, architecture=architecture) for architecture in sorted(ANATOMIES)),
-    *(replace(_THESEUS, architecture=architecture) for architecture in sorted(ANATOMIES)),
-    *(replace(_RPP, architecture=architecture) for architecture in sorted(ANATOMIES)),
-    *(replace(_DEFORMER, architecture=architecture) for architecture in ("bert", "distilbert", "roberta")),
+    *(replace(_GAIN, architecture=architecture) for architecture in ARCHITECTURES),
+    *(
+        replace(row, architecture=architecture)
+        for row in (_L0, _THESEUS, _RPP, _DEFORMER)
+        for architecture in ONE_OF_EACH_ANATOMY
+    ),
 ]

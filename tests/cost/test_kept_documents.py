@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from secateur.cost import cost_of, count_flops, measure_latency
+from secateur.cost import cache_difference, cost_of, count_flops, inputs, measure_latency
 from secateur.cost.inputs import random_inputs
 from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose
@@ -65,3 +65,12 @@ def test_figures_of_both_are_taken_and_a_packed_model_has_but_one(model, tokeniz
         assert pair.cached is not None
         assert pair.cached_speedup == pair.reference.p50 / pair.cached.p50
     assert measure_latency(dense, dense, **settings).pairs[0].cached_speedup is None
+
+
+def test_keeping_documents_changes_no_output_and_the_figure_would_show_it(model, tokenizer, tmp_path, monkeypatch):
+    save_model(model, tokenizer, tmp_path / "model")
+    assert 0 <= cost_of(model, tmp_path / "model", lengths=[8, 16]).cache_difference < 1e-5
+    assert cost_of(random_model("bert"), tmp_path / "model", lengths=[8]).cache_difference is None
+    true_states = inputs.encode
+    monkeypatch.setattr(inputs, "encode", lambda *given: true_states(*given) + 0.1)
+    assert cache_difference(model, lengths=[8]) > 1e-5

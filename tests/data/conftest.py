@@ -1,4 +1,4 @@
-"""Tokenizers of the two families, made on the spot."""
+"""Tokenizers of the three families, made on the spot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerBase, RobertaTokenizer
 
-from secateur.data.vocabulary import train_wordpiece
+from secateur.data.vocabulary import train_unigram, train_wordpiece
 
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog, and the dog sleeps.",
@@ -28,3 +28,9 @@ def roberta() -> PreTrainedTokenizerBase:
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("o", "g"), ("Ġ", "d"), ("Ġd", "og")]
     vocabulary = {piece: index for index, piece in enumerate([*pieces, *map("".join, merges)])}
     return RobertaTokenizer(vocab=vocabulary, merges=merges)
+
+
+@pytest.fixture(scope="session")
+def xlnet() -> PreTrainedTokenizerBase:
+    """Unigram pieces, [CLS] last with a token type of its own, padding first."""
+    return train_unigram(_TEXTS * 2, vocab_size=150)

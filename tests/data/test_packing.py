@@ -18,7 +18,7 @@ PAIRS = (
 )
 
 
-@pytest.fixture(params=["bert", "roberta"])
+@pytest.fixture(params=["bert", "roberta", "xlnet"])
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
     return request.getfixturevalue(request.param)
 
@@ -41,10 +41,13 @@ def test_a_batch_equals_the_tokenizers_own(tokenizer):
     questions, documents = (list(texts) for texts in zip(*PAIRS, strict=True))
     expected = tokenizer(questions, documents, padding=True, return_tensors="pt")
     packed = _packed(tokenizer, *PAIRS)
-    assert set(packed) == {*expected, "document_mask"}
+    assert set(packed) == {*expected, "document_mask", "cls_position"}
+    assert set(packed["input_ids"][:, packed["cls_position"]].tolist()) == {tokenizer.cls_token_id}
     for name, tensor in expected.items():
         assert packed[name].dtype == tensor.dtype
-        assert torch.equal(packed[name], tensor)
+        # XLNet's padding has a token type, too, which nothing attends to.
+        real = expected["attention_mask"] if name == "token_type_ids" else torch.ones_like(tensor)
+        assert torch.equal(packed[name] * real, tensor * real)
 
 
 def test_the_document_mask_covers_the_documents_own_tokens(tokenizer):
@@ -53,7 +56,9 @@ def test_the_document_mask_covers_the_documents_own_tokens(tokenizer):
     for row, (question, document) in enumerate(PAIRS):
         ids = _ids(tokenizer, document)
         assert packed["input_ids"][row][packed["document_mask"][row]].tolist() == ids.tolist()
-        start = template.document_starts(np.array([len(_ids(tokenizer, question))]))[0]
+        start = len(template.prefix) + len(_ids(tokenizer, question)) + len(template.middle)
+        if template.cls_type is not None:  # padded at its start
+            start += int((packed["attention_mask"][row] == 0).sum())
         assert packed["document_mask"][row].nonzero()[[0, -1], 0].tolist() == [start, start + len(ids) - 1]
 
 
@@ -61,7 +66,7 @@ def test_a_document_without_tokens_is_an_empty_segment(tokenizer):
     packed = _packed(tokenizer, ("Who?", ""), ("Who?", "Ada."))
     template = Template.of(tokenizer)
     ids = [*template.prefix, *_ids(tokenizer, "Who?"), *template.middle, *template.suffix]
-    assert packed["input_ids"][0, : len(ids)].tolist() == ids
+    assert packed["input_ids"][0][packed["attention_mask"][0].bool()].tolist() == ids
     assert packed["attention_mask"].sum(1).tolist() == [len(ids), len(ids) + len(_ids(tokenizer, "Ada."))]
     assert not packed["document_mask"][0].any()
 
@@ -69,7 +74,7 @@ def test_a_document_without_tokens_is_an_empty_segment(tokenizer):
 def test_templates_of_both_families(bert, roberta):
     cls, sep = bert.cls_token_id, bert.sep_token_id
     assert Template.of(bert) == Template(
-        prefix=(cls,), middle=(sep,), suffix=(sep,), second_type=1, pad=bert.pad_token_id, has_types=True
+        prefix=(cls,), middle=(sep,), suffix=(sep,), second_type=1, cls_type=None, pad=bert.pad_token_id, has_types=True
     )
     cls, sep = roberta.cls_token_id, roberta.sep_token_id
     template = Template.of(roberta)

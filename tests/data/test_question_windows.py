@@ -11,9 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
 from secateur.data.packing import Template
-from secateur.data.question_windows import NULL, QuestionWindows, tokenize_questions
+from secateur.data.question_windows import QuestionWindows, tokenize_questions
 from secateur.data.squad import FEATURES
 
+NULL = 0  # where BERT's [CLS] is
 LENGTHS = Lengths(max_seq_length=32, max_question_length=8, doc_stride=6)
 LONG = "The brown dog sleeps. " * 3 + "In 1843 Ada Lovelace wrote notes. " + "The quick fox jumps over the dog. " * 3
 
@@ -210,3 +211,19 @@ def _usual_labels(tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> li
             )
         )
     return labels
+
+
+def test_xlnet_points_at_its_cls_which_is_last(xlnet):
+    """And labels follow the padding that stands first."""
+    windows = _windows(
+        _rows(("Who?", LONG, None), ("Who?", LONG, "Ada Lovelace"), ("When?", "In 1843.", "1843")), xlnet
+    )
+    batch = windows.collate(list(range(len(windows))))
+    found = set()
+    for item, window in enumerate(windows.windows):
+        start, end = int(batch["start_positions"][item]), int(batch["end_positions"][item])
+        text = xlnet.decode(batch["input_ids"][item, start : end + 1])
+        assert (start == batch["cls_position"] == end) == (text == "<cls>")
+        found.add((window.example, text.strip(" .,")))
+    assert found >= {(0, "<cls>"), (1, "Ada Lovelace"), (2, "1843")}
+    assert (1, "Ada") not in found

@@ -11,12 +11,13 @@ from datasets import Dataset
 from secateur.data.choice_inputs import ChoiceInputs, tokenize_choices
 from secateur.data.choices import FEATURES as CHOICES
 from secateur.data.examples import Lengths
-from secateur.data.question_windows import NULL, QuestionWindows, tokenize_questions
+from secateur.data.question_windows import QuestionWindows, tokenize_questions
 from secateur.data.slots import template_of
 from secateur.data.text_pairs import TextPairs, tokenize_pairs
 from secateur.errors import SecateurError
 from tests.data.test_question_windows import LONG, _rows
 
+NULL = 0  # where BERT's [CLS] is
 LENGTHS = Lengths(max_seq_length=32, max_question_length=8, doc_stride=6, layout="segmented")
 PACKED = dataclasses.replace(LENGTHS, layout="packed")
 ASKED = (("Who wrote the notes?", LONG, "Ada Lovelace"), ("When?", LONG, "1843"), ("Who?", "The dog sleeps.", None))
@@ -26,8 +27,9 @@ def windows_of(tokenizer, *asked, lengths=LENGTHS):
     return QuestionWindows(tokenize_questions(_rows(*asked), tokenizer), template_of(tokenizer, lengths), lengths)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlnet"])
 def test_each_slot_is_as_wide_as_its_longest(family, request):
+    """XLNet's question ends in [CLS], and where it ends the document begins: its padding stands first."""
     tokenizer = request.getfixturevalue(family)
     windows = windows_of(tokenizer, *ASKED)
     batch = windows.collate(list(range(len(windows))))
@@ -37,9 +39,12 @@ def test_each_slot_is_as_wide_as_its_longest(family, request):
     assert "token_type_ids" not in batch
     for item, (ids, mask) in enumerate(zip(batch["input_ids"], batch["attention_mask"], strict=True)):
         window = windows.windows[item]
-        question = [cls, *windows.questions[window.example][:8], sep]
+        question = windows.questions[window.example][:8]
+        question = [*question, sep, cls] if family == "xlnet" else [cls, *question, sep]
         document = windows.documents[window.example][window.first_token : window.first_token + window.size]
-        assert ids[:width].tolist() == question + [pad] * (width - len(question))
+        padding = [pad] * (width - len(question))
+        assert ids[:width].tolist() == (padding + question if family == "xlnet" else question + padding)
+        assert ids[batch["cls_position"]] == cls
         assert ids[width:][mask[width:].bool()].tolist() == [*document, sep]
         assert ids[batch["document_mask"][item]].tolist() == document.tolist()
         assert mask.sum() == windows.lengths[item] == len(question) + len(document) + 1

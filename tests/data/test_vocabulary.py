@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from secateur.data.vocabulary import train_wordpiece
+from secateur.data.vocabulary import PAD_ID, train_unigram, train_wordpiece
 from secateur.errors import SecateurError
 
 TEXTS = [
@@ -105,3 +106,30 @@ def test_long_passages_overflow_into_windows():
     assert len(encoded["input_ids"]) > 1
     assert all(len(ids) <= 16 for ids in encoded["input_ids"])
     assert 1 in encoded.sequence_ids(1)
+
+
+def test_unigram_pieces_have_the_logarithm_of_their_share():
+    """By hand: the words are ▁aab 3, ▁b 1. Merged are (a, a), (aa, b), (▁, aab), 3 each, and then nothing twice.
+
+    The texts fall into ▁aab 3, ▁ 1, b 1.
+    """
+    tokenizer = train_unigram(["aab aab aab b"], vocab_size=100)
+    pieces = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
+    special = ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>", "<s>", "</s>", "<eop>", "<eod>"]
+    assert [piece for piece, _ in pieces] == [*special, "a", "b", "▁", "aa", "aab", "▁aab"]
+    scores = {piece: math.exp(score) for piece, score in pieces[len(special) :]}
+    assert scores == pytest.approx({"▁aab": 3 / 5, **dict.fromkeys(("a", "b", "▁", "aa", "aab"), 1 / 5)})
+
+
+def test_unigram_tells_capitals_and_marks_words_and_has_xlnets_layout():
+    tokenizer = train_unigram(TEXTS, vocab_size=50)
+    assert tokenizer.vocab == train_unigram(reversed(TEXTS), vocab_size=50).vocab
+    assert len(tokenizer) == 50
+    assert tokenizer.tokenize("boats")[0].startswith("▁")
+    assert tokenizer.tokenize("The") != tokenizer.tokenize("the")
+    ids = tokenizer("the boats", "boats")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids)[-2:] == ["<sep>", "<cls>"]
+    assert tokenizer("the", "the")["token_type_ids"][-1] == 2
+    assert tokenizer.pad_token_id == PAD_ID
+    with pytest.raises(SecateurError, match=r"vocab_size=7: .* at least"):
+        train_unigram(TEXTS, vocab_size=7)

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from secateur.data.masking import IGNORED
 from secateur.distillation import LogitsDistillation, PatientDistillation
 from secateur.distillation.patient import imitated_layers, patient_distance
 from secateur.errors import SecateurError
 from secateur.structure.depth import keep_layers
 from secateur.tasks.classification import Classification
+from secateur.tasks.masked_lm import MaskedLM
 from secateur.tasks.question_answering import QuestionAnswering
 from tests.architectures import random_model
 
@@ -58,19 +60,38 @@ def test_the_last_layer_is_left_to_the_outputs():
     assert patient_distance(student[:1], teacher, layers="skip", mask_BL=None) == 0
 
 
+def test_cls_alone_counts_wherever_it_stands():
+    """XLNet's is the last token."""
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = ([torch.randn(2, 5, 4, generator=generator) for _ in range(3)] for _ in range(2))
+    last = patient_distance(student, teacher, layers="last", mask_BL=None, cls_position=4)
+    turned = [[states.flip(1) for states in each] for each in (student, teacher)]
+    assert torch.equal(last, patient_distance(*turned, layers="last", mask_BL=None))
+    assert not torch.equal(last, patient_distance(student, teacher, layers="last", mask_BL=None))
+
+
 def batch_for(task):
     attention_mask = torch.ones(2, 9, dtype=torch.long)
     attention_mask[1, 6:] = 0
     labels = {"labels": torch.tensor([0, 1])}
     spans = {"start_positions": torch.tensor([3, 0]), "end_positions": torch.tensor([4, 0])}
     own = spans if isinstance(task, QuestionAnswering) else labels
-    return {"input_ids": torch.arange(1, 19).view(2, 9), "attention_mask": attention_mask, **own}
+    ids = torch.arange(1, 19).view(2, 9)
+    return {"input_ids": ids, "attention_mask": attention_mask, "cls_position": 0, **own}
 
 
 TASKS = {
     "QuestionAnswering": QuestionAnswering(),
     "SequenceClassification": Classification(metrics=["accuracy"], metric="accuracy"),
 }
+
+
+def hidden_batch():
+    """Two inputs with three tokens to be guessed, for a masked language model with next sentences."""
+    labels_BL = torch.full((2, 9), IGNORED)
+    labels_BL[0, 2], labels_BL[0, 5], labels_BL[1, 3] = 7, 9, 11
+    own = {"labels": labels_BL, "next_sentence_label": torch.tensor([0, 1])}
+    return batch_for(TASKS["SequenceClassification"]) | own
 
 
 def both(name):
@@ -140,3 +161,16 @@ def test_question_answering_compares_all_real_tokens_and_classification_the_firs
 def test_refuses_bad_settings_in_one_line(settings, message):
     with pytest.raises(SecateurError, match=f"^{message}$"):
         PatientDistillation(**{**SETTINGS, **settings})
+
+
+def test_a_masked_language_model_imitates_what_is_guessed_of_the_same_tokens():
+    """Its teacher runs in every step, so that nothing has to be stored of inputs that change from epoch to epoch."""
+    assert not PatientDistillation.reads_stored
+    assert LogitsDistillation.reads_stored
+    task, (student, teacher), batch = MaskedLM(), both("PreTraining"), hidden_batch()
+    tokens, pairs = task.distilled(task.forward(student, batch), batch)
+    assert (len(tokens.logits), pairs.logits.shape) == (3, (2, 2))
+    objective = PatientDistillation(**SETTINGS).objective(task, teacher=lambda: teacher, teacher_outputs=lambda: None)
+    objective(student, batch).backward()
+    assert student.cls.seq_relationship.weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in teacher.parameters())

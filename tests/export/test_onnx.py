@@ -11,19 +11,25 @@ from typing import NamedTuple
 
 import pytest
 import torch
-import transformers
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.cost.inputs import is_multiple_choice
-from secateur.cost.runtimes import feeds_of, open_session
+from secateur.cost.runtimes import ANSWERING_FILE, ENCODER_FILE, MODEL_FILE, feeds_of, open_session
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.export import onnx
-from secateur.export.onnx import MODEL_FILE, TOLERANCE, check_parity, export_onnx, input_names
-from secateur.structure.anatomy import ANATOMIES, max_positions_of
+from secateur.export.graphs import graphs_of
+from secateur.export.onnx import TOLERANCE, check_parity, export_onnx, input_names
+from secateur.structure.anatomy import max_positions_of
+from secateur.structure.auto import auto_class_named
+from secateur.structure.decomposition import decompose
 from secateur.structure.modeling_secateur import AUTO_CLASSES
 from secateur.structure.surgery import remove_heads, remove_units
+from tests.architectures import ARCHITECTURES
+
+# Architectures that take no token types, or have one alone, although their heads may offer to hand them on.
+UNTYPED = ("distilbert", "roberta")
 
 
 class Exported(NamedTuple):
@@ -52,7 +58,7 @@ def build(model_type: str, task: str, *, layers: int) -> PreTrainedModel:
     settings = {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 4, "initializer_range": 0.2}
     config = AutoConfig.for_model(model_type, vocab_size=64, max_position_embeddings=48, **settings)
     torch.manual_seed(0)
-    model = getattr(transformers, f"AutoModelFor{task}").from_config(config)
+    model = auto_class_named(f"AutoModelFor{task}").from_config(config)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.2)
@@ -65,7 +71,7 @@ def difference(model: PreTrainedModel, folder: Path, *shape: int) -> float:
     mask = torch.ones_like(ids)
     mask[-1, ..., shape[-1] // 2 + 1 :] = 0
     inputs = {"input_ids": ids.where(mask.bool(), model.config.pad_token_id), "attention_mask": mask}
-    if "token_type_ids" in inspect.signature(model.forward).parameters and model.config.model_type != "roberta":
+    if "token_type_ids" in inspect.signature(model.forward).parameters and model.config.model_type not in UNTYPED:
         inputs["token_type_ids"] = (torch.arange(shape[-1]) % 2).expand(shape).contiguous()
     with torch.no_grad():
         expected = copy.deepcopy(model).eval()(**inputs)
@@ -126,7 +132,9 @@ def test_another_model_is_refused_and_the_export_before_it_stays(
     shutil.copytree(uneven.folder, folder)
     other = copy.deepcopy(uneven.model)
     other.qa_outputs.bias.data += change
-    monkeypatch.setattr(onnx, "_write_graph", lambda _, __, file: shutil.copyfile(uneven.folder / MODEL_FILE, file))
+    monkeypatch.setattr(
+        onnx, "_write_graph", lambda _, graph, __, file: shutil.copyfile(uneven.folder / graph.file, file)
+    )
     with pytest.raises(SecateurError, match=rf"model\.onnx: differs from PyTorch by .*, more than {TOLERANCE:g}"):
         export_onnx(other, tokenizer, folder)
     assert check_parity(uneven.model, folder) < TOLERANCE
@@ -152,9 +160,57 @@ def test_multiple_choice_takes_any_number_of_choices_and_the_exporter_says_nothi
     assert max(difference(model.float(), tmp_path, *shape) for shape in ((1, 2, 9), (3, 5, 16), (2, 1, 40))) < 1e-5
 
 
+def apart(model_type: str, *, uneven: bool = False) -> PreTrainedModel:
+    """A model of which two layers of three read question and document apart."""
+    model = build(model_type, "QuestionAnswering", layers=3)
+    if uneven:
+        remove_heads(model, [torch.arange(0), torch.tensor([0, 2]), torch.arange(0)])
+        remove_units(model, [torch.arange(5), torch.arange(0), torch.arange(0)])
+    return decompose(model, lower_layers=2, question_slot=9)
+
+
+def check_pair(model: PreTrainedModel, folder: Path) -> None:
+    """Documents encoded and questions answered by the files are those of the model that reads both in one pass."""
+    encoder, answering = (open_session(folder / name) for name in (ENCODER_FILE, ANSWERING_FILE))
+    ids = torch.randint(5, 64, (3, 20), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 15:] = 0
+    documents = {"document_ids": ids[:, 7:], "attention_mask": mask[:, 7:]}
+    (states,) = encoder.run(None, feeds_of(encoder, documents))
+    asked = {"question_ids": ids[:, :7], "attention_mask": mask, "document_states": torch.from_numpy(states)}
+    starts, ends = answering.run(None, feeds_of(answering, asked))
+    with torch.no_grad():
+        expected = copy.deepcopy(model).eval()(ids, mask, question_length=7)
+    real = mask.bool()
+    for found, output in ((starts, expected.start_logits), (ends, expected.end_logits)):
+        torch.testing.assert_close(torch.from_numpy(found)[real], output[real], atol=1e-5, rtol=0)
+
+
+def test_a_decomposed_model_becomes_an_encoder_and_an_answering_model(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """Its layers differ in width, some have nothing."""
+    model = apart("bert", uneven=True)
+    assert export_onnx(model, tokenizer, tmp_path / "onnx") < TOLERANCE
+    assert sorted(path.name for path in (tmp_path / "onnx").glob("*.onnx*")) == [ANSWERING_FILE, ENCODER_FILE]
+    check_pair(model, tmp_path / "onnx")
+    other = copy.deepcopy(model)
+    other.bert.encoder.layer[0].output.dense.bias.data[0] += 1  # LayerNorm takes off what all have in common
+    with pytest.raises(SecateurError, match=r"document_encoder\.onnx: differs from PyTorch by"):
+        check_parity(other, tmp_path / "onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", [name for name in ARCHITECTURES if name != "bert"])
+def test_every_architecture_becomes_a_pair(model_type: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    model = apart(model_type)
+    export_onnx(model, tokenizer, tmp_path / "onnx")
+    check_pair(model, tmp_path / "onnx")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("auto_class", [name for name in AUTO_CLASSES if name != "AutoModel"])
-@pytest.mark.parametrize("model_type", sorted(ANATOMIES))
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_every_architecture_and_head(
     model_type: str, auto_class: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -162,7 +218,7 @@ def test_every_architecture_and_head(
     remove_heads(model, [torch.arange(0), torch.tensor([0, 2]), torch.arange(0)])
     remove_units(model, [torch.arange(5), torch.arange(0), torch.arange(0)])
     tokenizer = copy.deepcopy(tokenizer)
-    if model_type == "roberta":
+    if model_type in UNTYPED:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     export_onnx(model, tokenizer, tmp_path)
     choices = (3,) if is_multiple_choice(model) else ()
@@ -172,7 +228,8 @@ def test_every_architecture_and_head(
 
 def test_inputs_are_those_that_the_tokenizer_gives_and_the_model_takes(tokenizer: PreTrainedTokenizerBase) -> None:
     model = build("bert", "SequenceClassification", layers=1)
-    assert set(input_names(model, tokenizer)) == {"input_ids", "token_type_ids", "attention_mask"}
+    (graph,) = graphs_of(model)
+    assert set(input_names(graph, tokenizer)) == {"input_ids", "token_type_ids", "attention_mask"}
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.model_input_names = ["input_ids", "attention_mask", "unheard_of"]
-    assert input_names(model, tokenizer) == ["input_ids", "attention_mask"]
+    assert input_names(graph, tokenizer) == ["input_ids", "attention_mask"]

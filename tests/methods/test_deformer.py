@@ -12,7 +12,7 @@ from secateur.checks import checked
 from secateur.distillation import LogitsDistillation, RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
-from secateur.methods.deformer import Decomposition, LowerLayers, Segment
+from secateur.methods.deformer import Decomposition, LowerLayers, Segment, Separation
 from secateur.methods.gain import batch_gain
 from secateur.pipeline import check_buildable
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
@@ -118,7 +118,6 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
             ("dataset=custom_text", "dataset.train_files=FILE", "dataset.test_files=FILE"),
             r"dataset=custom_text: has no.*",
         ),
-        (("export=onnx",), r"export=onnx: takes no model that reads question and document apart"),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, tmp_path):
@@ -127,6 +126,31 @@ def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, 
     given = [each.replace("FILE", str(file)) for each in overrides]
     with pytest.raises(SecateurError, match=f"^{message}$"):
         check_buildable(checked(composed("method=deformer", *given, output=tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "method", ["gain", "l0", "theseus", "layerdrop", "truncate", "heads", "rpp", "nip", "magnitude"]
+)
+def test_methods_that_reach_into_layers_refuse_xlnet_by_name(method, tmp_path):
+    """And say what they take."""
+    overrides = (f"method={method}", "model=tiny_xlnet")
+    message = rf"^method={method}: takes no model_type=xlnet; it takes bert, camembert, [^\n]+, xlm-roberta$"
+    with pytest.raises(SecateurError, match=message):
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
+
+
+def test_xlnet_is_not_exported(tmp_path):
+    message = r"^export=onnx: takes no model_type=xlnet; it takes bert, [^\n]+$"
+    with pytest.raises(SecateurError, match=message):
+        check_buildable(checked(composed("method=control", "export=onnx", "model=tiny_xlnet", output=tmp_path)))
+
+
+@pytest.mark.parametrize("method", ["deformer", "finetune", "control"])
+def test_xlnet_is_taken_by_what_leaves_layers_as_they_are(method, tmp_path):
+    amount = "sparsity=0.5" if method == "deformer" else "sparsity=null"
+    assert (
+        check_buildable(checked(composed(f"method={method}", amount, "model=tiny_xlnet", output=tmp_path))) is not None
+    )
 
 
 def test_a_packed_model_is_not_decomposed(make_model, make_context):
@@ -154,3 +178,15 @@ def ones_like_gates(model):
         heads=tuple(torch.ones(count, requires_grad=True) for count in heads),
         units=tuple(torch.ones(count, requires_grad=True) for count in units),
     )
+
+
+def test_taken_apart_alone_no_weight_changes(make_model, make_context, twin):
+    """What decomposing costs before anything is trained."""
+    step = Separation(amount=LowerLayers(lower_layers=2))
+    state = step.run(State(model=twin()), make_context())
+    assert lower_layers_of(state.model.config) == 2
+    assert torch.equal(weights(state.model), weights(twin()))
+    with pytest.raises(SecateurError, match="segment it first"):
+        step.run(State(model=make_model()), make_context())
+    with pytest.raises(SecateurError, match=r"lower_layers=2: the model has 1 layers"):
+        step.check(heads=[2], units=[4])

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from secateur.checks import checked
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.magnitude import Magnitude
 from secateur.methods.ranking import Amount
+from secateur.pipeline import check_buildable
+from secateur.structure.checkpoint import save_model
 from secateur.structure.masks import masks_of
+from tests.runs import composed
 
 
 def test_zeroes_the_smallest_of_every_matrix(make_model, make_context):
@@ -34,6 +38,19 @@ def test_a_second_helping_goes_on_from_the_first(make_model, make_context):
         SecateurError, match=r"^sparsity=0\.5: the model to start from has 0\.6\d* zeros already[^\n]*$"
     ):
         Magnitude(amount=Amount(sparsity=0.5)).run(state, make_context())
+
+
+@pytest.mark.parametrize("key", ["predecessor.checkpoint", "model.checkpoint"])
+def test_fewer_zeros_than_a_given_model_keeps_are_refused_before_anything_is_trained(
+    make_model, make_context, workshop, tmp_path, key
+):
+    state = Magnitude(amount=Amount(sparsity=0.6)).run(State(model=make_model()), make_context())
+    save_model(state.model, workshop.tokenizer, tmp_path / "sparse")
+    given = [f"{key}={tmp_path / 'sparse'}", *(("model=minilm",) if key == "model.checkpoint" else ())]
+    for method in ("magnitude", "nip", "rpp"):
+        check_buildable(checked(composed(f"method={method}", "sparsity=0.7", *given, output=tmp_path)))
+        with pytest.raises(SecateurError, match=r"^sparsity=0\.5: the model to start from has 0\.6\d* zeros already"):
+            check_buildable(checked(composed(f"method={method}", "sparsity=0.5", *given, output=tmp_path)))
 
 
 def test_a_random_mask_is_the_steps_own(make_model, make_context):

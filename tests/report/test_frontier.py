@@ -1,11 +1,8 @@
-import math
 import subprocess
 import sys
 
-import pytest
-
 from secateur.record import Latency, LatencyPair, ModelFigures, Percentiles, Record
-from secateur.report.frontier import draw, pareto
+from secateur.report.frontier import draw
 from secateur.report.rows import group
 
 
@@ -37,46 +34,18 @@ def make_record(*, method="l0", seed=1, f1=72.0, milliseconds=50.0, timed=True, 
     )
 
 
-@pytest.mark.parametrize(
-    ("points", "best"),
-    [
-        ([], []),
-        ([(1, 1)], [0]),
-        ([(1, 3), (2, 2), (3, 1)], [0, 1, 2]),
-        ([(3, 1), (1, 3), (2, 2)], [1, 2, 0]),
-        ([(1, 3), (2, 2), (1.5, 1)], [0, 1]),
-    ],
-    ids=["none", "one", "all", "unordered", "one beaten"],
-)
-def test_pareto_keeps_what_nothing_beats_by_rising_speed(points, best):
-    assert pareto(points) == best
-
-
-@pytest.mark.parametrize(
-    ("points", "best"),
-    [
-        ([(2, 2), (2, 2)], [0, 1]),
-        ([(2, 2), (2, 1)], [0]),
-        ([(1, 2), (2, 2)], [1]),
-        ([(1, 2), (2, 2), (2, 2), (2, 1), (0, 2), (0, 3), (0, 3)], [5, 6, 1, 2]),
-    ],
-    ids=["equal points both stay", "same speed, lower score", "same score, slower", "all of it"],
-)
-def test_pareto_with_ties(points, best):
-    assert pareto(points) == best
-
-
-def test_pareto_leaves_out_what_is_not_a_number():
-    """A NaN compares false with everything and must not slip through as unbeaten, nor hide another point."""
-    assert pareto([(math.nan, 1), (1, math.nan), (1, 1)]) == [2]
-
-
 def test_the_picture_is_a_png_with_a_panel_for_each_dataset(tmp_path):
     records = [make_record(seed=seed, f1=70.0 + seed, dataset=name) for seed in (1, 2) for name in ("a", "$b_{")]
     path = tmp_path / "frontier.png"
     assert draw(group(records), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in tmp_path.iterdir()] == ["frontier.png"]
+
+
+def test_more_panels_than_anybody_reads_are_not_drawn(tmp_path):
+    """A sweep over many models and data sets has its page; a picture of all of them would take minutes."""
+    records = [make_record(dataset=str(number)) for number in range(25)]
+    assert not draw(group(records), tmp_path / "frontier.png")
 
 
 def test_nothing_is_drawn_without_a_speed(tmp_path):

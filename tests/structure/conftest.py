@@ -18,8 +18,9 @@ def make_model() -> MakeModel:
     """Builds a model of 3 layers with 4 heads of 8 and 24 units each, its biases away from zero; a BERT by default."""
 
     def make(
-        task: str = "QuestionAnswering", *, model_type: str = "bert", attention: str = "sdpa", **settings: int
+        task: str = "QuestionAnswering", *, model_type: str = "bert", attention: str | None = None, **settings: int
     ) -> PreTrainedModel:
+        # None: what the architecture takes by itself, sdpa where there is a choice.
         model = random_model(model_type, task=task, attn_implementation=attention, **settings)
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):

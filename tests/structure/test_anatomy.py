@@ -10,6 +10,7 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import (
     ANATOMIES,
     anatomy_of,
+    check_linear_attention,
     head_size_of,
     layers_of,
     max_positions_of,
@@ -35,6 +36,26 @@ def test_paths_lead_to_what_they_name(model_type):
         attention = layer.get_submodule(paths.attention)
         assert layer.get_submodule(paths.query) in attention.modules()
         assert (getattr(attention, paths.head_count), getattr(attention, paths.heads_width)) == (4, 32)
+
+
+def test_xlnets_projections_are_bare_tensors_of_attention_and_linear_modules_of_the_ffn():
+    model = random_model("xlnet", num_hidden_layers=2)
+    names = anatomy_of(model.config).matrices
+    for layer in layers_of(model):
+        shapes = [tuple(layer.get_parameter(name).shape) for name in names.values()]
+        assert shapes == [(32, 4, 8)] * 4 + [(24, 32), (32, 24)]
+    assert structure_sizes(model) == ([4, 4], [24, 24])
+
+
+def test_xlnet_takes_any_length_and_no_gates():
+    model = random_model("xlnet", num_hidden_layers=1)
+    assert max_positions_of(model.config) > 10**6
+    gates = PerGate(heads=(torch.ones(4),), units=(torch.ones(24),))
+    message = r"^gates: takes no model_type=xlnet; it takes bert, camembert, distilbert, electra, roberta, xlm-roberta$"
+    for cut in (gated(model, gates).__enter__, lambda: shrink(model, gates)):
+        with pytest.raises(SecateurError, match=message):
+            cut()
+    check_linear_attention(random_model("bert").config, key="gates")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +100,7 @@ def test_the_longest_sequence_runs_and_one_longer_does_not(model_type, pad_token
         ("xlm-roberta", {}, False),
         ("camembert", {}, False),
         ("distilbert", {}, False),
+        ("xlnet", {}, True),
     ],
 )
 def test_token_types_are_for_those_that_learn_them(model_type, settings, expected):

@@ -1,5 +1,6 @@
 """A decomposed model: joined it is the dense one, apart it does not see, cached it says the same, saved it stays so."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -9,25 +10,36 @@ import torch
 import transformers
 
 from secateur.errors import SecateurError
+from secateur.structure.anatomy import ANATOMIES
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import answer, decompose, encode, layout_of, lower_layers_of
 from secateur.structure.depth import keep_layers
 from secateur.structure.modeling_secateur import segment_inputs, stock_name
 from secateur.structure.surgery import segments_of, shrink, structure_sizes
-from tests.architectures import ARCHITECTURES
+from tests.architectures import ALL_ARCHITECTURES, ARCHITECTURES
 
 SLOT = 8
+# XLNet has one way of attending.
+KERNELS = [*itertools.product(ARCHITECTURES, ("sdpa", "eager")), ("xlnet", "eager")]
 TASKS = ("QuestionAnswering", "SequenceClassification", "MultipleChoice")
 
 
 @pytest.fixture
 def slots():
-    """Two questions of 5 and 3 tokens, two documents of 7 and 9, each in its slot."""
+    return slots_of("bert")
+
+
+def slots_of(model_type):
+    """Two questions of 5 and 3 tokens, two documents of 7 and 9, each in its slot; XLNet's questions end theirs."""
     generator = torch.Generator().manual_seed(4)
     mask = torch.ones(2, 14, dtype=torch.long)
-    mask[1, 3:5] = mask[0, 12:] = 0
+    mask[1, question_padding(model_type)] = mask[0, 12:] = 0
     ids = torch.randint(1, 40, (2, 14), generator=generator) * mask
     return {"input_ids": ids, "attention_mask": mask, "question_length": 5}
+
+
+def question_padding(model_type):
+    return slice(0, 2) if ANATOMIES[model_type].ends_in_cls else slice(3, 5)
 
 
 def logits(outputs):
@@ -50,10 +62,10 @@ def cached(model, slots):
         return logits(answer(model, question, states_of(model, slots), attention_mask_BL=slots["attention_mask"]))
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_without_lower_layers_it_is_the_dense_model_to_the_bit(make_model, slots, model_type, attention):
+@pytest.mark.parametrize(("model_type", "attention"), KERNELS)
+def test_without_lower_layers_it_is_the_dense_model_to_the_bit(make_model, model_type, attention):
     """On the same ids, positions, token types and mask."""
+    slots = slots_of(model_type)
     dense, model = (make_model(model_type=model_type, attention=attention) for _ in range(2))
     decompose(model, lower_layers=0, question_slot=SLOT)
     where = segment_inputs(slots["input_ids"], (5, 9), segments_of(model.config))
@@ -73,10 +85,10 @@ def test_positions_restart_and_types_tell_the_segments_apart(make_model, slots):
     assert set(where) == {"position_ids"}
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("lower_layers", [0, 2, 3])
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_kept_states_give_the_same_answers(make_model, slots, model_type, lower_layers, attention):
+@pytest.mark.parametrize(("model_type", "attention"), KERNELS)
+def test_kept_states_give_the_same_answers(make_model, model_type, lower_layers, attention):
+    slots = slots_of(model_type)
     model = make_model(model_type=model_type, attention=attention)
     decompose(model, lower_layers=lower_layers, question_slot=SLOT)
     torch.testing.assert_close(cached(model, slots), run(model, slots), atol=1e-5, rtol=0)
@@ -88,8 +100,9 @@ def test_kept_states_give_the_same_answers_of_a_pruned_model(make_model, slots, 
     torch.testing.assert_close(cached(model, slots), run(model, slots), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_pairs_are_classified_with_kept_states(make_model, slots, model_type):
+@pytest.mark.parametrize("model_type", ALL_ARCHITECTURES)
+def test_pairs_are_classified_with_kept_states(make_model, model_type):
+    slots = slots_of(model_type)
     model = make_model("SequenceClassification", model_type=model_type)
     decompose(model, lower_layers=2, question_slot=SLOT)
     torch.testing.assert_close(cached(model, slots), run(model, slots), atol=1e-5, rtol=0)
@@ -105,8 +118,22 @@ def test_one_document_serves_many_questions(make_model, slots):
     torch.testing.assert_close(logits(many), expected.expand(3, -1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta"])
-def test_a_choice_is_answered_as_it_is_alone(make_model, slots, model_type):
+@pytest.mark.parametrize(("model_type", "attention"), KERNELS)
+def test_one_question_serves_many_documents(make_model, slots, model_type, attention):
+    """It goes through the lower layers once; XLNet's stands at the end of its slot, where there is no padding now."""
+    model = decompose(make_model(model_type=model_type, attention=attention), lower_layers=2, question_slot=SLOT)
+    states, mask = states_of(model, slots), slots["attention_mask"].clone()
+    mask[:, :5] = 1
+    question = slots["input_ids"][:1, :5]
+    with torch.no_grad():
+        once = answer(model, question, states, attention_mask_BL=mask)
+        twice = answer(model, question.repeat(2, 1), states, attention_mask_BL=mask)
+    torch.testing.assert_close(logits(once), logits(twice), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta", "xlnet"])
+def test_a_choice_is_answered_as_it_is_alone(make_model, model_type):
+    slots = slots_of(model_type)
     model = decompose(make_model("MultipleChoice", model_type=model_type), lower_layers=2, question_slot=SLOT)
     both = {name: slots[name][None] for name in ("input_ids", "attention_mask")}
     alone = [{name: slots[name][row][None, None] for name in ("input_ids", "attention_mask")} for row in range(2)]
@@ -125,18 +152,45 @@ def test_the_question_changes_nothing_below(make_model, slots):
         assert torch.equal(*starts) != depends
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_padding_has_no_say(make_model, slots, model_type):
+@pytest.mark.parametrize("model_type", ALL_ARCHITECTURES)
+def test_padding_has_no_say(make_model, model_type):
     """The same question and document in wider slots: each keeps its positions."""
+    slots = slots_of(model_type)
+    begin = 3 if ANATOMIES[model_type].ends_in_cls else 0
     model = decompose(make_model(model_type=model_type), lower_layers=2, question_slot=SLOT)
     real = slots["attention_mask"].bool()
     wide_ids, wide_mask = (torch.zeros(2, 20, dtype=torch.long) for _ in range(2))
     for wide, narrow in ((wide_ids, slots["input_ids"]), (wide_mask, slots["attention_mask"])):
-        wide[:, :5], wide[:, 8:17] = narrow[:, :5], narrow[:, 5:]
+        wide[:, begin : begin + 5], wide[:, 8:17] = narrow[:, :5], narrow[:, 5:]
     with torch.no_grad():
         wide = model(wide_ids, wide_mask, question_length=8).start_logits[wide_mask.bool()]
         narrow = model(**slots).start_logits[real]
     torch.testing.assert_close(wide, narrow, atol=1e-5, rtol=0)
+
+
+def test_xlnets_document_is_of_another_type_and_its_cls_of_a_third(make_model):
+    model = decompose(make_model(model_type="xlnet"), lower_layers=1, question_slot=SLOT)
+    where = segment_inputs(slots_of("xlnet")["input_ids"], (5, 9), segments_of(model.config))
+    assert set(where) == {"token_type_ids"}
+    assert where["token_type_ids"][0].tolist() == [0] * 4 + [2] + [1] * 9
+
+
+def test_xlnet_classifies_by_the_state_of_cls_which_ends_the_question(make_model):
+    """To the bit what its own head says of that state."""
+    slots = slots_of("xlnet")
+    dense, model = (make_model("SequenceClassification", model_type="xlnet") for _ in range(2))
+    decompose(model, lower_layers=0, question_slot=SLOT)
+    where = segment_inputs(slots["input_ids"], (5, 9), segments_of(model.config))
+    with torch.no_grad():
+        states = dense.transformer(slots["input_ids"], slots["attention_mask"], **where).last_hidden_state
+        expected = dense.logits_proj(dense.sequence_summary(states[:, :5]))
+    assert torch.equal(run(model, slots), expected)
+
+
+def test_xlnet_keeps_no_memories(make_model):
+    model = decompose(make_model(model_type="xlnet"), lower_layers=1, question_slot=SLOT)
+    with torch.no_grad():
+        assert model(**slots_of("xlnet")).mems is None
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -149,7 +203,9 @@ def test_gradients_reach_every_layer(make_model, slots, task):
     assert without == []
 
 
-@pytest.fixture(params=[(name, uneven) for name in ("bert", "distilbert", "electra", "roberta") for uneven in (0, 1)])
+@pytest.fixture(
+    params=[*itertools.product(("bert", "distilbert", "electra", "roberta"), (False, True)), ("xlnet", False)]
+)
 def model(request, make_model, uneven_gates):
     model_type, uneven = request.param
     model = make_model(model_type=model_type)
@@ -180,8 +236,10 @@ print(json.dumps([torch.cat([each.start_logits, each.end_logits], dim=-1).tolist
 """
 
 
-def test_a_fresh_process_without_us_answers_the_same_and_keeps_states(make_model, slots, tokenizer, tmp_path):
-    model = decompose(make_model(), lower_layers=2, question_slot=SLOT)
+@pytest.mark.parametrize("model_type", ["bert", "xlnet"])
+def test_a_fresh_process_without_us_answers_the_same_and_keeps_states(make_model, tokenizer, tmp_path, model_type):
+    slots = slots_of(model_type)
+    model = decompose(make_model(model_type=model_type), lower_layers=2, question_slot=SLOT)
     save_model(model, tokenizer, tmp_path / "model")
     given = json.dumps([slots["input_ids"].tolist(), slots["attention_mask"].tolist()])
     foreign = subprocess.run(

@@ -162,6 +162,12 @@ def test_only_bert_predicts_next_sentences():
         TEXTS.check_architecture(AutoConfig.for_model(model_type))
 
 
+def test_an_architecture_without_such_a_head_is_refused_with_those_that_have_one():
+    message = r"^model_type=xlnet: has no AutoModelForMaskedLM; take one of bert, camembert, [^\n]+$"
+    with pytest.raises(SecateurError, match=message):
+        TEXTS.check_architecture(AutoConfig.for_model("xlnet"))
+
+
 def test_a_model_fits_by_its_heads(model, pairs):
     PAIRS.check_head(model, pairs, key="checkpoint=x")
     with pytest.raises(
@@ -175,5 +181,7 @@ def test_a_model_fits_by_its_heads(model, pairs):
 
 
 def test_stored_teachers_are_refused():
-    with pytest.raises(SecateurError, match=r"^distillation=logits: .* every epoch, .*; set distillation=none$"):
+    with pytest.raises(
+        SecateurError, match=r"^distillation=logits: .* every epoch, .*; set distillation=patient, .* or none$"
+    ):
         PAIRS.check_distillation(key="distillation=logits")

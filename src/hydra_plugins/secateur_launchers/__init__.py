@@ -48,10 +48,10 @@ class _Submitted(Launcher):
         Raises:
             SecateurError: if the packages are missing, or the settings cannot work.
         """
-        from secateur.extras import check_installed
+        from secateur.checks import check_extra
 
         asked = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
-        check_installed(asked, "submitit", "hydra_plugins.hydra_submitit_launcher", extra="slurm")
+        check_extra("slurm", asked=asked)
         self._check()
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 

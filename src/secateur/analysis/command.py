@@ -1,4 +1,4 @@
-"""``secateur-analyze``: what the pattern of zeros of a sparse run looks like."""
+"""``secateur-analyze``: what the pattern of zeros of a sparse run looks like, or how its documents' states move."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from secateur.checks import check_extra
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
 
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from transformers import PreTrainedModel
 
+    from secateur.analysis.document_states import Movement
     from secateur.analysis.zeros import Spread, Zeros
 
 _DESCRIPTION = """\
 Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
 each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
-projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png."""
+projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png.
+
+With --documents, instead, look at a run of any method on question answering: how far the states of a document's tokens
+move when another question is asked, layer by layer. Prints a table and writes document_states.png and .json."""
 _EPILOG = """\
 Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) stand beside those of a
 random mask with as many zeros; `times` is their ratio, and all are means over layers."""
@@ -33,9 +38,15 @@ random mask with as many zeros; `times` is their ratio, and all are means over l
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ``arguments`` are those of the process unless given."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.documents is not None and options.layer is not None:
+        parser.error("--layer: has no effect on --documents")
     try:
-        analyze(options.run, layer=options.layer, embeddings=options.embeddings, seed=options.seed)
+        if options.documents is not None:
+            analyze_documents(options.run, count=options.documents, seed=options.seed)
+        else:
+            analyze(options.run, layer=options.layer, embeddings=options.embeddings, seed=options.seed)
     except SecateurError as error:
         sys.exit(str(error))
 
@@ -53,10 +64,7 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
         SecateurError: if the run is unfinished or its model has no fixed zeros, there is no such layer, or
             scikit-learn is missing.
     """
-    record = read_record(run)
-    if record.status != "finished":
-        raise SecateurError(f"{run}: the run is {record.status}; finish it first, by the same command")
-    from secateur.analysis.embeddings import check_analysis_installed
+    record = _finished(run)
     from secateur.analysis.pictures import title_of
     from secateur.analysis.zero_pictures import pictures_of_zeros
     from secateur.analysis.zeros import check_sparse, zeros_by_projection
@@ -68,7 +76,7 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
     model = load(run / "model")
     check_sparse(model, name=str(run))
     if embeddings:
-        check_analysis_installed(f"embeddings={embeddings}")
+        check_extra("analysis", asked=f"embeddings={embeddings}", otherwise=", or give --embeddings 0")
     console = Console(highlight=False)
     pictures = dict(pictures_of_zeros(model, layer=layer, title=title_of(record)))
     console.print(Text(title_of(record), "bold"), table_of(zeros_by_projection(model)))
@@ -79,6 +87,46 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
         path = run / "figures" / f"{name}.png"
         save(figure, path)
         console.print(Text(f"{name}: {path}"), soft_wrap=True)
+
+
+def analyze_documents(run: Path, *, count: int, seed: int) -> None:
+    """Print how far the states of documents move with the question, and write figure and numbers.
+
+    Args:
+        run: its folder.
+        count: documents of the test split, drawn from those that are asked about twice or more.
+        seed: of the draw.
+
+    Raises:
+        SecateurError: if the run is unfinished, is no question answering, or has no such documents.
+    """
+    record = _finished(run)
+    from secateur.analysis.documents import NAME, document_states
+    from secateur.drawing import save
+    from secateur.launch import quiet_libraries
+
+    quiet_libraries()
+    found = document_states(record, run, count=count, seed=seed)
+    console = Console(highlight=False)
+    console.print(Text(f"{found.dataset}: {found.documents} documents, {found.questions} questions", "bold"))
+    console.print(table_of_movement(found.models))
+    (run / "figures").mkdir(exist_ok=True)
+    picture = run / "figures" / f"{NAME}.png"
+    save(found.figure(record), picture)
+    for path in (picture, found.write(run / "figures")):
+        console.print(Text(f"{NAME}: {path}"), soft_wrap=True)
+
+
+def table_of_movement(models: Mapping[str, Movement]) -> Table:
+    """A line for each layer: mean cosine distance to the centroid, and its deviation over documents, of each model."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", justify="right")
+    for name in models:
+        table.add_column(name, justify="right", no_wrap=True)
+    per_layer = zip(*(movement.rows() for movement in models.values()), strict=False)
+    for layer, rows in enumerate(per_layer):
+        table.add_row(str(layer), *(f"{row['mean']:.4f} ± {row['std']:.4f}" for row in rows))
+    return table
 
 
 def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
@@ -92,6 +140,13 @@ def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
         mean = over_layers(layers)
         table.add_row(name, _number(mean.fraction, 3), *_cells(mean.columns), *_cells(mean.rows))
     return table
+
+
+def _finished(run: Path) -> Record:
+    record = read_record(run)
+    if record.status != "finished":
+        raise SecateurError(f"{run}: the run is {record.status}; finish it first, by the same command")
+    return record
 
 
 def _cells(spread: Spread) -> Iterator[str]:
@@ -138,5 +193,11 @@ def _parser() -> argparse.ArgumentParser:
         help="map the N most frequent words by t-SNE, before and after; needs scikit-learn (the extra analysis); "
         "0: none; default: 1000",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of that map; default: 1")
+    parser.add_argument(
+        "--documents",
+        metavar="N",
+        type=int,
+        help="how far the states of N test documents move with the question, for five questions of each at most",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of that map, or of the draw of documents; default: 1")
     return parser

@@ -8,7 +8,6 @@ Shapes: N words, H width of an embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -34,18 +33,6 @@ class Words(NamedTuple):
 
     ids: list[int]
     texts: list[str]
-
-
-def check_analysis_installed(asked: str) -> None:
-    """Refuse what was ``asked`` where the ``analysis`` extra is missing; nothing of it is imported.
-
-    Raises:
-        SecateurError: naming the extra.
-    """
-    if find_spec("sklearn") is None:
-        raise SecateurError(
-            f'{asked}: needs scikit-learn; install with: pip install "secateur[analysis]", or give --embeddings 0'
-        )
 
 
 def frequent_words(tokenizer: PreTrainedTokenizerBase, count: int) -> Words:

@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from secateur.cost.flops import count_flops
+from secateur.cost.kept import cache_difference
 from secateur.cost.latency import measure_latency
 from secateur.cost.memory import disk_bytes, peak_memory
 from secateur.cost.parameters import bitmask_saving, encoder_matrices, parameter_counts, structure_of
@@ -16,6 +17,7 @@ from secateur.structure.surgery import segments_of
 
 __all__ = [
     "bitmask_saving",
+    "cache_difference",
     "cost_of",
     "count_flops",
     "disk_bytes",
@@ -47,6 +49,7 @@ def cost_of(model: PreTrainedModel, folder: Path, *, lengths: Iterable[int]) -> 
         cached_flops={length: count_flops(model, length=length, cached=True) for length in lengths}
         if is_segmented
         else {},
+        cache_difference=cache_difference(model, lengths=lengths) if is_segmented else None,
         disk_bytes=size,
         sparse_bytes=size - saving if saving else None,
     )

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import max_positions_of
+from secateur.structure.anatomy import anatomy_of, max_positions_of
 from secateur.structure.decomposition import encode
 from secateur.structure.surgery import segments_of
 
@@ -42,7 +42,9 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cache
     inputs = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
     segments = segments_of(model.config)
     if segments is None:
-        return inputs
+        # XLNet compares types within attention, which costs something; others look them up, zeros if there are none.
+        compares_types = anatomy_of(model.config).positions == "relative"
+        return {**inputs, "token_type_ids": torch.zeros_like(ids_BL)} if compares_types else inputs
     question_length = min(segments["question_slot"], -(-length // 2))
     if not cached:
         return {**inputs, "question_length": question_length}

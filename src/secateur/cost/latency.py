@@ -110,7 +110,9 @@ def _runners(
         kept = [pytorch_runner(cast[1], cached=True)] if is_segmented else []
         yield "pytorch", dtype, [*map(pytorch_runner, cast), *kept]
     if onnx is not None:
-        yield "onnxruntime", "float32", [onnx_runner(file, model) for file, model in zip(onnx, models, strict=True)]
+        is_segmented = segments_of(models[1].config) is not None
+        kept = [onnx_runner(onnx[1], models[1], cached=True)] if is_segmented else []
+        yield "onnxruntime", "float32", [*map(onnx_runner, onnx, models), *kept]
 
 
 def _time_pairs(

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.record import Structure
-from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.decomposition import lower_layers_of
+from secateur.structure.surgery import structure_sizes
 
 
 def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
@@ -16,15 +17,15 @@ def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def encoder_matrices(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Weights of the six projections of every layer, (out, in), named ``<layer>.<path in the layer>``.
+    """Weights of the six projections of every layer, named ``<layer>.<path in the layer>``, of linear ones (out, in).
 
     They are the model's own parameters, not copies; a projection that lost everything has no elements.
     """
-    paths = anatomy_of(model.config).projections
+    names = anatomy_of(model.config).matrices
     return {
-        f"{index}.{path}": layer.get_parameter(f"{path}.weight")
+        f"{index}.{path}": layer.get_parameter(name)
         for index, layer in enumerate(layers_of(model))
-        for path in paths
+        for path, name in names.items()
     }
 
 
@@ -37,8 +38,8 @@ def structure_of(model: PreTrainedModel, *, reference: PreTrainedModel) -> Struc
     base = sum(matrix.numel() for matrix in encoder_matrices(reference).values())
     present = sum(matrix.numel() for matrix in matrices)
     nonzero = sum(int(matrix.count_nonzero()) for matrix in matrices)
-    heads, units = _widths(model)
-    reference_heads, reference_units = _widths(reference)
+    heads, units = structure_sizes(model)
+    reference_heads, reference_units = structure_sizes(reference)
     return Structure(
         removed=1 - present / base,
         zeroed=(present - nonzero) / base,
@@ -66,12 +67,3 @@ def _zeros(weight: Tensor) -> int:
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _widths(model: PreTrainedModel) -> tuple[list[int], list[int]]:
-    """Heads and FFN units of each layer."""
-    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
-    layers = layers_of(model)
-    heads = [layer.get_parameter(f"{anatomy.query}.weight").shape[0] // head_size for layer in layers]
-    units = [layer.get_parameter(f"{anatomy.up}.weight").shape[0] for layer in layers]
-    return heads, units

@@ -14,9 +14,13 @@ from transformers import PreTrainedModel
 
 from secateur.cost.inputs import random_inputs
 from secateur.errors import SecateurError
+from secateur.structure.surgery import segments_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+# What an export leaves: of an ordinary model one file, of one that reads question and document apart the other two.
+MODEL_FILE, ENCODER_FILE, ANSWERING_FILE = "model.onnx", "document_encoder.onnx", "answering_model.onnx"
 
 # One forward pass over inputs that lie ready; the work is done when it returns.
 Pass = Callable[[], object]
@@ -35,13 +39,24 @@ def pytorch_runner(model: PreTrainedModel, *, cached: bool = False) -> Runner:
     return prepare
 
 
-def onnx_runner(file: Path, model: PreTrainedModel) -> Runner:
+def onnx_file(model: PreTrainedModel) -> str:
+    """The file of an export that answers."""
+    return MODEL_FILE if segments_of(model.config) is None else ANSWERING_FILE
+
+
+def onnx_runner(file: Path, model: PreTrainedModel, *, cached: bool = False) -> Runner:
     """Passes of ``file`` in ONNX Runtime, over the inputs that ``model``, which it was exported from, would get.
+
+    Args:
+        cached: given the documents' states; otherwise the encoder beside ``file`` makes them in every pass.
 
     Raises:
         SecateurError: if there is no such file.
     """
     session = open_session(file)
+    if segments_of(model.config) is not None:
+        encoder = None if cached else open_session(file.with_name(ENCODER_FILE))
+        return partial(_apart_pass, session, encoder, model)
 
     def prepare(batch_size: int, length: int) -> Pass:
         feeds = feeds_of(session, random_inputs(model, length=length, batch_size=batch_size))
@@ -71,8 +86,28 @@ def open_session(file: Path) -> InferenceSession:
 
 def feeds_of(session: InferenceSession, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """``inputs`` as ``session`` takes them; what is missing (token types) is zero, as it is in PyTorch."""
-    zeros = torch.zeros_like(inputs["input_ids"])
-    return {node.name: inputs.get(node.name, zeros).cpu().numpy() for node in session.get_inputs()}
+    return {
+        node.name: (inputs[node.name] if node.name in inputs else torch.zeros_like(inputs["input_ids"])).cpu().numpy()
+        for node in session.get_inputs()
+    }
+
+
+def _apart_pass(
+    session: InferenceSession, encoder: InferenceSession | None, model: PreTrainedModel, batch_size: int, length: int
+) -> Pass:
+    """A pass of the pair: documents encoded, unless their states are there, and questions answered."""
+    inputs = random_inputs(model, length=length, batch_size=batch_size, cached=True)
+    feeds = feeds_of(session, {**inputs, "question_ids": inputs["input_ids"]})
+    if encoder is None:
+        return partial(session.run, None, feeds)
+    ids = random_inputs(model, length=length, batch_size=batch_size)["input_ids"][:, feeds["question_ids"].shape[1] :]
+    documents = {"document_ids": ids.cpu().numpy(), "attention_mask": np.ones(ids.shape, dtype=np.int64)}
+
+    def run() -> object:
+        (states,) = encoder.run(None, documents)
+        return session.run(None, {**feeds, "document_states": states})
+
+    return run
 
 
 def _forward(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from secateur.data.hub import load_splits
 from secateur.data.sources import Source, parts_off_test, resolve_files
 from secateur.data.split import parted
-from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, find_columns
+from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, decode_line, find_columns
 from secateur.errors import SecateurError
 
 COLUMNS = ("id", "title", "text")
@@ -28,7 +28,6 @@ PLACES = Features(
 )
 
 _TITLE_LENGTH = 60
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def load_documents(source: Source) -> DatasetDict:
@@ -105,7 +104,7 @@ def _places(file: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
     position = begin = 0
     title = ""
     for number, line in enumerate(file, start=1):
-        text = _decoded(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line, path, number).strip()
+        text = decode_line(line, path=path, number=number).strip()
         if text and not title:
             begin, title = position, text[:_TITLE_LENGTH]
         if title and not text:
@@ -114,14 +113,6 @@ def _places(file: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
         position += len(line)
     if title:
         yield title, begin, position
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        raise SecateurError(f"{path}: line {number}: byte 0x{byte:02x} is not UTF-8; convert the file") from error
 
 
 def _read(rows: Mapping[str, Sequence[Any]]) -> Iterable[str]:

@@ -1,5 +1,7 @@
 """Laying texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP].
 
+XLNet's [CLS] stands last instead, and so that it does so in every row of a batch, padding stands first.
+
 Shapes: B inputs of a batch, L tokens of the longest, E examples of a data set.
 """
 
@@ -11,7 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
@@ -24,6 +25,7 @@ class Template:
     Attributes:
         prefix, middle, suffix: token ids.
         second_type: token type of the document and what follows it (0 where an architecture has one type).
+        cls_type: token type of a [CLS] that ends the suffix; None where it is the prefix.
         pad: id of the padding token.
         has_types: whether the model takes ``token_type_ids``.
     """
@@ -32,6 +34,7 @@ class Template:
     middle: tuple[int, ...]
     suffix: tuple[int, ...]
     second_type: int
+    cls_type: int | None = None
     pad: int
     has_types: bool
 
@@ -47,6 +50,7 @@ class Template:
             middle=tuple(ids[first[-1] + 1 : second[0]]),
             suffix=tuple(ids[second[-1] + 1 :]),
             second_type=0 if types is None else int(types[second[0]]),
+            cls_type=int(types[-1]) if types and ids[-1] == tokenizer.cls_token_id else None,
             pad=int(tokenizer.pad_token_id),
             has_types=types is not None,
         )
@@ -59,40 +63,39 @@ class Template:
         """How many tokens of a document fit beside questions of so many tokens, (E,)."""
         return lengths.max_seq_length - self.added() - question_sizes
 
-    def document_starts(self, question_sizes: np.ndarray) -> np.ndarray:
-        """Positions of the documents' first tokens in a batch with questions of so many tokens, (B,)."""
-        return len(self.prefix) + question_sizes + len(self.middle)
-
     def lay_out(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None) -> dict[str, Any]:
         """One batch; see :func:`pack`."""
         return pack(firsts, seconds, self)
 
 
-def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, template: Template) -> dict[str, Tensor]:
+def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, template: Template) -> dict[str, Any]:
     """Pad B single texts, or B pairs (question and document), to one batch; L tokens in the longest.
 
     Returns:
         input_ids, attention_mask and (where the model takes them) token_type_ids, int64 (B, L); for pairs also
-        document_mask, bool (B, L), true at the second text's own tokens.
+        document_mask, bool (B, L), true at the second text's own tokens; cls_position, where [CLS] stands in all rows.
     """
     rows: list[list[Any]] = [[template.prefix, first] for first in firsts]
     if seconds is not None:
         rows = [[*row, template.middle, second] for row, second in zip(rows, seconds, strict=True)]
     rows = [[*row, template.suffix] for row in rows]
     lengths = np.array([sum(map(len, row)) for row in rows])
-    positions_L = np.arange(lengths.max())[None]
-    ids_BL = np.full((len(rows), lengths.max()), template.pad, dtype=np.int64)
-    for ids_L, row, length in zip(ids_BL, rows, lengths, strict=True):
-        ids_L[:length] = np.concatenate(row)
-    attention_BL = positions_L < lengths[:, None]
+    positions_L, length = np.arange(lengths.max())[None], int(lengths.max())
+    begins = np.zeros_like(lengths) if template.cls_type is None else length - lengths
+    ids_BL = np.full((len(rows), length), template.pad, dtype=np.int64)
+    attention_BL = (positions_L >= begins[:, None]) & (positions_L < (begins + lengths)[:, None])
+    ids_BL[attention_BL] = np.concatenate([part for row in rows for part in row])
     types_BL = np.zeros_like(ids_BL)
     batch = {"input_ids": ids_BL, "attention_mask": attention_BL.astype(np.int64)}
     if seconds is not None:
-        starts = template.document_starts(np.array([len(first) for first in firsts]))
+        starts = begins + [len(template.prefix) + len(first) + len(template.middle) for first in firsts]
         ends = starts + [len(second) for second in seconds]
         after_BL = positions_L >= starts[:, None]
         types_BL[after_BL & attention_BL] = template.second_type
         batch["document_mask"] = after_BL & (positions_L < ends[:, None])
+    if template.cls_type is not None:
+        types_BL[:, -1] = template.cls_type
     if template.has_types:
         batch["token_type_ids"] = types_BL
-    return {name: torch.from_numpy(values) for name, values in batch.items()}
+    cls_position = 0 if template.cls_type is None else length - 1
+    return {**{name: torch.from_numpy(values) for name, values in batch.items()}, "cls_position": cls_position}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from secateur.data.split import with_validation
 from secateur.errors import SecateurError
 from secateur.models import config_of, tokenizer_of
 from secateur.store import key_of, made_once
-from secateur.structure.anatomy import takes_token_types
+from secateur.structure.anatomy import anatomy_of, takes_token_types
 from secateur.structure.checkpoint import load_tokenizer
 from secateur.structure.decomposition import PACKED, SEGMENTED
 from secateur.tasks.base import Task
@@ -42,13 +43,15 @@ def prepare(
     folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
-        rows = read_rows(dataset, task)
+        rows = read_rows(dataset, task, partial / "read")
         log.info("tokenizing %s: %s", dataset.name, ", ".join(f"{len(rows[name])} {name}" for name in rows))
         texts = (text for split in ("train", "val") for text in task.texts(rows[split]))
         tokenizer = tokenizer_of(model, texts)
+        tokenizer.add_tokens(list(task.added_tokens), special_tokens=True)
         tokenizer.save_pretrained(partial / "tokenizer")
         for name, split in rows.items():
             task.write_tokens(split, tokenizer, lengths, partial / "rows" / name)
+        shutil.rmtree(partial / "read", ignore_errors=True)
 
     made_once(folder, make, what=f"the tokens of {dataset.name}")
     tokenizer = load_tokenizer(folder / "tokenizer")
@@ -58,7 +61,10 @@ def prepare(
         if layout == SEGMENTED:
             check_segmented(dataset, task)
         laid_out = dataclasses.replace(lengths, layout=layout)
-        return {name: task.examples(split, tokenizer, laid_out) for name, split in tokens.items()}
+        return {
+            name: (task.training_examples if name == "train" else task.examples)(split, tokenizer, laid_out)
+            for name, split in tokens.items()
+        }
 
     examples = examples_in(PACKED)
     if examples["train"].questions_cut:
@@ -87,14 +93,14 @@ def check_segmented(dataset: DatasetConfig, task: Task) -> None:
         )
 
 
-def read_rows(dataset: DatasetConfig, task: Task) -> DatasetDict:
-    """Validated rows of ``train``, ``val`` and ``test``.
+def read_rows(dataset: DatasetConfig, task: Task, folder: Path | None = None) -> DatasetDict:
+    """Validated rows of ``train``, ``val`` and ``test``, kept in ``folder`` where they may exceed memory.
 
     Raises:
         SecateurError: if a file is missing or malformed; it names the file and the row.
     """
     return with_validation(
-        task.load_rows(dataset.source()),
+        task.load_rows(dataset.source()) if folder is None else task.read_rows(dataset.source(), folder),
         group_keys=task.group_keys,
         limit_train=dataset.limit_train,
         limit_test=dataset.limit_test,
@@ -117,7 +123,7 @@ def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
 def _vocabulary(model: ModelConfig) -> Any:
     """What tokens depend on: the models of a sweep, whose weights differ, have them in common."""
     if model.checkpoint is None:
-        return model.vocabulary_size
+        return [anatomy_of(config_of(model)).vocabulary, model.vocabulary_size]
     folder = Path(model.checkpoint)
     if not folder.is_dir():
         return [model.checkpoint, model.revision]

@@ -14,9 +14,6 @@ from secateur.data.packing import Template
 from secateur.data.slots import check_documents
 from secateur.data.windows import ragged, slide
 
-# Position of [CLS], where a window without the answer points (SQuAD 2.0's null span).
-NULL = 0
-
 
 def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Add token columns to rows of SQuAD's schema.
@@ -53,7 +50,7 @@ class QuestionWindows(Examples):
     def collate(self, items: list[int]) -> Batch:
         """Inputs, labels start_positions and end_positions (B,), document_start (B,) and the windows' numbers.
 
-        ``document_start`` is the position of the first document token.
+        ``document_start`` is the position of the first document token. A window without the answer points at [CLS].
         """
         windows = [self.windows[item] for item in items]
         sizes = self.question_sizes[[window.example for window in windows]]
@@ -61,11 +58,12 @@ class QuestionWindows(Examples):
         documents = [
             self.documents[window.example][window.first_token : window.first_token + window.size] for window in windows
         ]
-        starts = torch.from_numpy(self.template.document_starts(sizes))
+        laid_out = self.template.lay_out(questions, documents)
+        starts = laid_out["document_mask"].int().argmax(-1)
         spans = torch.tensor([self._span(item) for item in items])
-        spans = torch.where(spans < 0, NULL, spans + starts[:, None])
+        spans = torch.where(spans < 0, laid_out["cls_position"], spans + starts[:, None])
         return {
-            **self.template.lay_out(questions, documents),
+            **laid_out,
             "start_positions": spans[:, 0],
             "end_positions": spans[:, 1],
             "document_start": starts,

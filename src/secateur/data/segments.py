@@ -56,6 +56,11 @@ class Lists:
     def __len__(self) -> int:
         return int(self._first_rows[-1])
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of values in each row."""
+        return np.concatenate([np.diff(offsets) for offsets, _ in self._chunks])
+
     def __getitem__(self, row: int) -> np.ndarray:
         chunk = int(np.searchsorted(self._first_rows, row, side="right")) - 1
         offsets, values = self._chunks[chunk]

@@ -27,7 +27,16 @@ def template_of(tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Templat
 
 
 class SlotTemplate(Template):
-    """The special tokens of an architecture where question and document have slots of their own."""
+    """The special tokens of an architecture where question and document have slots of their own.
+
+    A [CLS] that ends an input (XLNet's) ends the question, which is then padded at its start: the two slots meet
+    without padding between them, and [CLS] stands in the same place in all rows.
+    """
+
+    @property
+    def document_suffix(self) -> tuple[int, ...]:
+        """What follows a document: the suffix without [CLS]."""
+        return self.suffix if self.cls_type is None else self.suffix[:-1]
 
     def question_slot(self, max_question_length: int) -> int:
         """Tokens of the longest question, special tokens included."""
@@ -35,38 +44,41 @@ class SlotTemplate(Template):
 
     def added(self, *, pair: bool = True) -> int:
         """How many special tokens the two slots get."""
-        return self.question_slot(0) + len(self.suffix)
+        return self.question_slot(0) + len(self.document_suffix)
 
     def document_rooms(self, question_sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
         """As many as beside the longest question, (E,)."""
-        room = lengths.max_seq_length - self.question_slot(lengths.max_question_length) - len(self.suffix)
+        room = lengths.max_seq_length - self.question_slot(lengths.max_question_length)
+        room -= len(self.document_suffix)
         return np.full_like(question_sizes, room)
-
-    def document_starts(self, question_sizes: np.ndarray) -> np.ndarray:
-        """Where the batch's second slot begins, (B,)."""
-        return np.full_like(question_sizes, self.question_slot(int(question_sizes.max())))
 
     def lay_out(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None) -> dict[str, Any]:
         """Pad B questions and B documents to their slots.
 
         Returns:
             input_ids and attention_mask, int64 (B, L); document_mask, bool (B, L), true at the document's own tokens;
-            question_length, Q. The model counts positions and tells token types by itself.
+            question_length, Q; cls_position, where [CLS] stands in all rows. The model counts positions and tells token
+            types by itself.
         """
         assert seconds is not None
         questions = [np.concatenate([self.prefix, first, self.suffix]) for first in firsts]
-        documents = [np.concatenate([second, self.suffix]) for second in seconds]
+        documents = [np.concatenate([second, self.document_suffix]) for second in seconds]
         question_length = max(map(len, questions))
         lengths = (question_length, max(map(len, documents)))
         ids_BL = np.full((len(questions), sum(lengths)), self.pad, dtype=np.int64)
         mask_BL, document_BL = np.zeros_like(ids_BL), np.zeros(ids_BL.shape, dtype=bool)
         for row, (question, document) in enumerate(zip(questions, documents, strict=True)):
-            for begin, tokens in ((0, question), (question_length, document)):
+            first = 0 if self.cls_type is None else question_length - len(question)
+            for begin, tokens in ((first, question), (question_length, document)):
                 ids_BL[row, begin : begin + len(tokens)] = tokens
                 mask_BL[row, begin : begin + len(tokens)] = 1
-            document_BL[row, question_length : question_length + len(document) - len(self.suffix)] = True
+            document_BL[row, question_length : question_length + len(document) - len(self.document_suffix)] = True
         batch = {"input_ids": ids_BL, "attention_mask": mask_BL, "document_mask": document_BL}
-        return {**{name: torch.from_numpy(each) for name, each in batch.items()}, "question_length": question_length}
+        return {
+            **{name: torch.from_numpy(each) for name, each in batch.items()},
+            "question_length": question_length,
+            "cls_position": 0 if self.cls_type is None else question_length - 1,
+        }
 
 
 def check_documents(template: Template, sizes: np.ndarray, ids: Sequence[str]) -> None:

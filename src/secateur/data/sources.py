@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +194,18 @@ def _digest(path: Path | None) -> str:
     try:
         if path is None:
             return "missing"
-        with path.open("rb") as file:
-            # The suffix decides how the content is read.
-            return path.suffix.lower() + hashlib.file_digest(file, "sha256").hexdigest()
+        status = path.stat()
+        # The suffix decides how the content is read.
+        return path.suffix.lower() + _content_digest(path.absolute(), status.st_size, status.st_mtime_ns)
     except OSError:
         return "missing"
+
+
+@cache
+def _content_digest(path: Path, _size: int, _changed_ns: int) -> str:
+    """SHA-256 of a file. A run asks several times, and some data sets are tens of gigabytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(value: Any) -> Any:

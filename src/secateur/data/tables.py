@@ -53,6 +53,19 @@ def read_text(path: Path) -> str:
         raise SecateurError(f"{path}: line {line}: byte 0x{byte:02x} is not UTF-8; convert the file") from error
 
 
+def decode_line(line: bytes, *, path: Path, number: int) -> str:
+    """A line of a UTF-8 file as text, without a byte order mark at the file's beginning.
+
+    Raises:
+        SecateurError: if it is not UTF-8, naming file and line.
+    """
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise SecateurError(f"{path}: line {number}: byte 0x{byte:02x} is not UTF-8; convert the file") from error
+
+
 def parse_json(text: str, *, path: Path, line: int | None = None) -> Any:
     """Parse a document, or the given line of a file.
 

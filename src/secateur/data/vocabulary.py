@@ -1,7 +1,7 @@
-"""Learn a WordPiece vocabulary where no pretrained one is at hand.
+"""Learn a WordPiece or a Unigram vocabulary where no pretrained one is at hand.
 
-The trainer that comes with ``tokenizers`` walks over hash maps in an order that differs from process to process,
-so it gives the same texts other ids, and now and then other pieces. Dense models are shared by what they were
+The trainers that come with ``tokenizers`` walk over hash maps in an order that differs from process to process,
+so they give the same texts other ids, and now and then other pieces. Dense models are shared by what they were
 made from, so a vocabulary has to follow from its texts alone: hence the merges below.
 """
 
@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tokenizers import normalizers, pre_tokenizers
-from transformers import BertTokenizer, PreTrainedTokenizerFast
+from tokenizers.normalizers import Normalizer
+from tokenizers.pre_tokenizers import PreTokenizer
+from transformers import BertTokenizer, PreTrainedTokenizerFast, XLNetTokenizer
 
 from secateur.errors import SecateurError
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# XLNet's, in an order that leaves padding its id.
+_SPECIAL_UNIGRAM = ("<pad>", "<unk>", "<cls>", "<sep>", "<mask>", "<s>", "</s>", "<eop>", "<eod>")
 PAD_ID = _SPECIAL.index("[PAD]")
 """Id of the padding token, known before the vocabulary is."""
 _PREFIX = "##"
+# Makes one piece of two neighbours.
+Join = Callable[[tuple[str, str]], str]
 # A piece seen once is no help to a model, and merging on would only memorise the corpus.
 _MIN_FREQUENCY = 2
 
@@ -51,29 +58,81 @@ def train_wordpiece(
     Raises:
         SecateurError: if ``vocab_size`` leaves no room for the single characters.
     """
-    words = _count_words(texts)
-    pieces = {word: _characters(word) for word in sorted(words)}
-    alphabet = sorted({piece for of_word in pieces.values() for piece in of_word})
-    room = vocab_size - len(_SPECIAL) - len(alphabet)
-    if room < 0:
-        raise SecateurError(
-            f"vocab_size={vocab_size}: these texts need at least {vocab_size - room}, for their single characters"
-        )
-    vocabulary = dict.fromkeys([*_SPECIAL, *alphabet])
-    for merged in _merges(pieces, words):
-        if len(vocabulary) == vocab_size:
-            break
-        vocabulary[merged] = None
+    words = _count_words(texts, normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer())
+    vocabulary, _ = _learn(words, vocab_size=vocab_size, special=_SPECIAL, split=_characters, join=_join)
     return BertTokenizer(
-        vocab={piece: index for index, piece in enumerate(vocabulary)},
+        vocab=vocabulary,
         model_max_length=model_max_length,
         model_input_names=list(model_input_names),
     )
 
 
-def _count_words(texts: Iterable[str]) -> Counter[str]:
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    splitter = pre_tokenizers.BertPreTokenizer()
+def train_unigram(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask"),
+) -> PreTrainedTokenizerFast:
+    """Learn the pieces of ``texts`` and wrap them as XLNet's tokenizer, which tells capitals from small letters.
+
+    Pieces are made as in :func:`train_wordpiece`, of words that begin with their space. A piece's score is the
+    logarithm of its share of the pieces that the texts then fall into (Kudo 2018, section 3.2, without the pruning by
+    which his vocabulary comes about); one that all merged away has that of a piece seen once.
+
+    Args:
+        texts, vocab_size, model_input_names: as for :func:`train_wordpiece`.
+
+    Returns:
+        A tokenizer with XLNet's special tokens, ready for ``save_pretrained``.
+
+    Raises:
+        SecateurError: if ``vocab_size`` leaves no room for the single characters.
+    """
+    blank = XLNetTokenizer().backend_tokenizer
+    words = _count_words(texts, blank.normalizer, blank.pre_tokenizer)
+    vocabulary, pieces = _learn(words, vocab_size=vocab_size, special=_SPECIAL_UNIGRAM, split=list, join="".join)
+    counts: Counter[str] = Counter()
+    for word, of_word in pieces.items():
+        for piece in of_word:
+            counts[piece] += words[word]
+    total = max(1, counts.total())
+    scores = {piece: math.log(max(1, counts[piece]) / total) for piece in vocabulary}
+    return XLNetTokenizer(
+        vocab=[(piece, 0.0 if piece in _SPECIAL_UNIGRAM else score) for piece, score in scores.items()],
+        unk_id=_SPECIAL_UNIGRAM.index("<unk>"),
+        model_input_names=list(model_input_names),
+    )
+
+
+def _learn(
+    words: Counter[str],
+    *,
+    vocab_size: int,
+    special: Sequence[str],
+    split: Callable[[str], list[str]],
+    join: Join,
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """The pieces with their ids, and those that each word falls into.
+
+    Raises:
+        SecateurError: if ``vocab_size`` leaves no room for the single characters.
+    """
+    pieces = {word: split(word) for word in sorted(words)}
+    alphabet = sorted({piece for of_word in pieces.values() for piece in of_word})
+    room = vocab_size - len(special) - len(alphabet)
+    if room < 0:
+        raise SecateurError(
+            f"vocab_size={vocab_size}: these texts need at least {vocab_size - room}, for their single characters"
+        )
+    vocabulary = dict.fromkeys([*special, *alphabet])
+    merges = _merges(pieces, words, join)
+    # A piece may come about in two ways, so that not every merge adds one.
+    while len(vocabulary) < vocab_size and (merged := next(merges, None)) is not None:
+        vocabulary[merged] = None
+    return {piece: index for index, piece in enumerate(vocabulary)}, pieces
+
+
+def _count_words(texts: Iterable[str], normalizer: Normalizer, splitter: PreTokenizer) -> Counter[str]:
     words: Counter[str] = Counter()
     # Question answering repeats its passages, once for each question that follows the last.
     for text, repeated in itertools.groupby(texts):
@@ -87,7 +146,7 @@ def _characters(word: str) -> list[str]:
     return [word[0], *(_PREFIX + character for character in word[1:])]
 
 
-def _merges(pieces: dict[str, list[str]], counts: dict[str, int]) -> Iterator[str]:
+def _merges(pieces: dict[str, list[str]], counts: dict[str, int], join: Join) -> Iterator[str]:
     """Merge pairs in ``pieces`` in place, the most frequent first, and give each new piece as it is made."""
     frequency: Counter[tuple[str, str]] = Counter()
     holders: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -106,7 +165,7 @@ def _merges(pieces: dict[str, list[str]], counts: dict[str, int]) -> Iterator[st
         changed = set()
         for word in holders.pop(pair):
             old = pieces[word]
-            pieces[word] = _merge(old, pair)
+            pieces[word] = _merge(old, pair, join)
             for sign, of_word in ((-1, old), (1, pieces[word])):
                 for neighbours in _pairs(of_word):
                     frequency[neighbours] += sign * counts[word]
@@ -116,18 +175,18 @@ def _merges(pieces: dict[str, list[str]], counts: dict[str, int]) -> Iterator[st
         for neighbours in changed:
             if frequency[neighbours] > 0:
                 heapq.heappush(heap, (-frequency[neighbours], neighbours))
-        yield _join(pair)
+        yield join(pair)
 
 
 def _pairs(of_word: list[str]) -> Iterator[tuple[str, str]]:
     return itertools.pairwise(of_word)
 
 
-def _merge(of_word: list[str], pair: tuple[str, str]) -> list[str]:
+def _merge(of_word: list[str], pair: tuple[str, str], join: Join) -> list[str]:
     merged: list[str] = []
     for piece in of_word:
         if merged and (merged[-1], piece) == pair:
-            merged[-1] = _join(pair)
+            merged[-1] = join(pair)
         else:
             merged.append(piece)
     return merged

@@ -45,19 +45,26 @@ def ragged(rows: Dataset, column: str) -> Ragged:
 
 
 def slide(document_sizes: np.ndarray, rooms: np.ndarray, *, doc_stride: int) -> list[Window]:
-    """Windows over every document, as the common QA scripts cut them.
+    """Windows over every document, as the common QA scripts cut them; the arguments are those of :func:`places`."""
+    return [
+        Window(*place)
+        for place in zip(
+            *(column.tolist() for column in places(document_sizes, rooms, doc_stride=doc_stride)), strict=True
+        )
+    ]
+
+
+def places(document_sizes: np.ndarray, rooms: np.ndarray, *, doc_stride: int) -> tuple[np.ndarray, ...]:
+    """The example, first token and size of each window, as three arrays (W,).
 
     Args:
         document_sizes: tokens of each document, (E,).
         rooms: how many document tokens fit beside the question of each row, (E,), all above ``doc_stride``.
         doc_stride: tokens that two neighbouring windows share.
     """
-    windows = []
-    for example, (size, room) in enumerate(zip(document_sizes.tolist(), rooms.tolist(), strict=True)):
-        first = 0
-        while True:
-            windows.append(Window(example, first, min(room, size - first)))
-            if first + room >= size:
-                break
-            first += room - doc_stride
-    return windows
+    steps = rooms - doc_stride
+    counts = 1 + np.maximum(0, -((rooms - document_sizes) // steps))  # rounded up: the last one reaches the end
+    examples = np.repeat(np.arange(len(counts)), counts)
+    numbers = np.arange(len(examples)) - np.repeat(counts.cumsum() - counts, counts)
+    firsts = numbers * steps[examples]
+    return examples, firsts, np.minimum(rooms[examples], document_sizes[examples] - firsts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -17,7 +18,13 @@ Objective = Callable[[PreTrainedModel, Batch], Tensor]
 
 
 class Distillation(ABC):
-    """A loss against a teacher, built from settings alone."""
+    """A loss against a teacher, built from settings alone.
+
+    Class attributes:
+        reads_stored: what the teacher says was stored before training, which needs inputs that stay the same.
+    """
+
+    reads_stored: ClassVar[bool] = False
 
     @abstractmethod
     def objective(

@@ -6,6 +6,7 @@ Shapes: B examples of a batch, C classes (or positions) to choose from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class LogitsDistillation(Distillation):
         temperature: softens both distributions, > 0.
         alpha: weight of the imitation in [0, 1]; the task's own loss weighs 1 - alpha.
     """
+
+    reads_stored: ClassVar[bool] = True
 
     def __init__(self, *, temperature: float, alpha: float) -> None:
         if temperature <= 0:

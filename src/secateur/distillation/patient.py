@@ -1,6 +1,6 @@
 """Patient distillation: the teacher's layers are imitated beside its outputs (Sun et al., arXiv 1908.09355).
 
-Shapes: B sequences of a batch, L tokens, D features.
+Shapes: B sequences of a batch, L tokens, D features, N tokens that count.
 """
 
 from __future__ import annotations
@@ -58,24 +58,31 @@ class PatientDistillation(Distillation):
             imitation = self.logits.loss(outputs["loss"], task.distilled(outputs, batch), task.distilled(said, batch))
             # A model that answers token by token says nothing with [CLS] alone.
             mask_BL = batch["attention_mask"].flatten(0, -2).bool() if task.answers_by_token else None
-            distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL)
+            place = batch["cls_position"]
+            distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL, cls_position=place)
             return imitation + self.beta * distance
 
         return mean_loss
 
 
 def patient_distance(
-    student: Sequence[Tensor], teacher: Sequence[Tensor], *, layers: str, mask_BL: Tensor | None
+    student: Sequence[Tensor],
+    teacher: Sequence[Tensor],
+    *,
+    layers: str,
+    mask_BL: Tensor | None,
+    cls_position: int = 0,
 ) -> Tensor:
     """Mean, over the student's layers but the last, of ||h_s / ||h_s|| - h_t / ||h_t|| ||² (equation 7).
 
     Args:
         student, teacher: outputs of the layers (B, L, D), as many as each has.
         layers: which of the teacher's; see :func:`imitated_layers`.
-        mask_BL: the tokens that count; None: the first of each sequence, [CLS].
+        mask_BL: the tokens that count; None: [CLS] alone, which is at ``cls_position``.
     """
     pairs = zip(student, imitated_layers(len(student), len(teacher), layers=layers), strict=False)
-    distances = [_distance(mine_BLD, teacher[number], mask_BL) for mine_BLD, number in pairs]
+    counted = (slice(None), cls_position) if mask_BL is None else mask_BL
+    distances = [_distance(mine_BLD[counted], teacher[number][counted]) for mine_BLD, number in pairs]
     return torch.stack(distances).mean() if distances else student[-1].new_zeros(())
 
 
@@ -86,9 +93,7 @@ def imitated_layers(student: int, teacher: int, *, layers: str) -> list[int]:
     return [-(-(number + 1) * teacher // student) - 1 for number in range(student - 1)]
 
 
-def _distance(mine_BLD: Tensor, theirs_BLD: Tensor, mask_BL: Tensor | None) -> Tensor:
-    """Mean over the tokens that count of the squared distance of two directions."""
-    mine = mine_BLD[:, 0] if mask_BL is None else mine_BLD[mask_BL]
-    theirs = theirs_BLD[:, 0] if mask_BL is None else theirs_BLD[mask_BL]
-    difference = functional.normalize(mine.float(), dim=-1) - functional.normalize(theirs.float(), dim=-1)
+def _distance(mine_ND: Tensor, theirs_ND: Tensor) -> Tensor:
+    """Mean over N tokens of the squared distance of two directions."""
+    difference = functional.normalize(mine_ND.float(), dim=-1) - functional.normalize(theirs_ND.float(), dim=-1)
     return difference.square().sum(-1).mean()

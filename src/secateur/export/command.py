@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_onnx_installed
+from secateur.checks import check_extra
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.measure import finished_runs
@@ -37,12 +37,18 @@ def export_folders(folders: Sequence[Path]) -> None:
         SecateurError: if the packages of the ``onnx`` extra are missing, there is no finished run, a record cannot
             be read, or an exported model does not agree with PyTorch.
     """
-    check_onnx_installed("secateur-export")
+    check_extra("onnx", asked="secateur-export")
     runs = finished_runs(folders)
+    from transformers import AutoConfig
+
     from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
+    from secateur.structure.anatomy import check_linear_attention
 
     quiet_libraries()
+    for run in runs:
+        config = AutoConfig.from_pretrained(run / "model")
+        check_linear_attention(config, key=f"secateur-export {run}")
     for run in track(runs, description="exporting"):
         record = read_record(run)
         export_finished(MeasureConfig(**record.config["measure"]), record, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from secateur.extras import check_installed
+from secateur.checks import check_extra
 from secateur.loggers.base import RunLog
 
 LOGS = "logs"
@@ -23,7 +23,7 @@ class TensorBoard(RunLog):
 
     def check(self) -> None:
         """The package is an extra."""
-        check_installed("logger=tensorboard", "tensorboard", extra="tensorboard")
+        check_extra("tensorboard", asked="logger=tensorboard")
 
     def phase(self, name: str) -> Logger:
         """An event file for each process that trained the phase."""

@@ -87,12 +87,16 @@ class Step(ABC):
         parents: names of the runs that the step draws upon.
         needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
         segments: whether it needs data whose questions and documents can be laid out apart.
+        any_architecture: whether it leaves layers as they are, and so takes those that can't be gated or cut (XLNet's).
+        zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
     """
 
     changes_model: bool = True
     parents: tuple[str, ...] = ()
     needs_pretrained: bool = False
     segments: bool = False
+    any_architecture: bool = False
+    zeros: float | None = None
 
     def __init__(self, *, evaluate: bool = False) -> None:
         self.evaluate = evaluate

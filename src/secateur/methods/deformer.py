@@ -7,6 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.methods.finetune import Phase
@@ -67,10 +69,37 @@ class Segment(Step):
     """
 
     segments = True
+    any_architecture = True
 
     def run(self, state: State, context: Context) -> State:
         """Leave the twin in the place of the model."""
         return State(model=context.segmented())
+
+
+class Separation(Step):
+    """Take the lower layers apart and train nothing: what decomposing alone costs.
+
+    Args:
+        amount: in how many layers.
+        evaluate: as in :class:`secateur.methods.base.Step`.
+    """
+
+    segments = True
+
+    def __init__(self, *, amount: LowerLayers, evaluate: bool = False) -> None:
+        super().__init__(evaluate=evaluate)
+        self.amount = amount
+
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There are as many layers as are to be taken apart."""
+        self.amount.check(len(heads))
+
+    def run(self, state: State, context: Context) -> State:
+        """Decompose."""
+        slot = _question_slot(state.model, context)
+        lower_layers = self.amount.of(len(layers_of(state.model)))
+        decompose(state.model, lower_layers=lower_layers, question_slot=slot)
+        return State(model=state.model, details={"lower_layers": lower_layers})
 
 
 class Decomposition(Phase):
@@ -84,6 +113,7 @@ class Decomposition(Phase):
     """
 
     segments = True
+    any_architecture = True
 
     def __init__(self, *, amount: LowerLayers, init: str, **training: Any) -> None:
         super().__init__(**training)
@@ -98,14 +128,19 @@ class Decomposition(Phase):
 
     def run(self, state: State, context: Context) -> State:
         """Decompose and train."""
-        segments = segments_of(state.model.config)
-        if segments is None:
-            raise SecateurError(f"step {context.name}: the model reads question and document packed; segment it first")
+        slot = _question_slot(state.model, context)
         model = context.pretrained() if self.needs_pretrained else state.model
         lower_layers = self.amount.of(len(layers_of(model)))
-        decompose(model, lower_layers=lower_layers, question_slot=segments["question_slot"])
+        decompose(model, lower_layers=lower_layers, question_slot=slot)
         # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
         imitated = dataclasses.replace(context, teacher=context.segmented, teacher_outputs=context.segmented_outputs)
         module = TrainingModule(model, context.task, **self.training(imitated))
         trained = self.trained(module, imitated)
         return dataclasses.replace(trained, details={"lower_layers": lower_layers})
+
+
+def _question_slot(model: PreTrainedModel, context: Context) -> int:
+    segments = segments_of(model.config)
+    if segments is None:
+        raise SecateurError(f"step {context.name}: the model reads question and document packed; segment it first")
+    return int(segments["question_slot"])

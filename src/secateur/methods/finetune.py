@@ -79,6 +79,8 @@ class FineTuning(Phase):
         training: as in :class:`Phase`.
     """
 
+    any_architecture = True
+
     def __init__(
         self, *, train_embeddings: bool = True, train_head: bool = True, clip: str = "trained", **training: Any
     ) -> None:

@@ -21,6 +21,7 @@ class Magnitude(Step):
         super().__init__(evaluate=evaluate)
         self.amount = amount
         self.include = tuple(include)
+        self.zeros = amount.sparsity
 
     def run(self, state: State, context: Context) -> State:
         """Rank and zero.

@@ -126,6 +126,7 @@ class Gradual(Phase):
         self.amount = amount
         self.ramp = Ramp(update_every=update_every, start=ramp_start, end=ramp_end)
         self.include = tuple(include)
+        self.zeros = amount.sparsity
 
     def run(self, state: State, context: Context) -> State:
         """Train and prune.

@@ -119,6 +119,13 @@ class Matrices:
         """Of the encoder's layers."""
         return zero_fraction(self.groups[0].values())
 
+    @property
+    def mean_size(self) -> float:
+        """The mean of |w| over what is not zero in the encoder's layers; 0 where all is."""
+        layers = self.groups[0].values()
+        kept = sum(int(weight.count_nonzero()) for weight in layers)
+        return sum(weight.detach().abs().sum().item() for weight in layers) / max(kept, 1)
+
     def check_target(self, sparsity: float) -> None:
         """Refuse what would bring weights of the encoder's layers back.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.drawing import FAINT, INK, SMALL, save, style_axes
 from secateur.report.panels import draw_points, figure_of, look_of, panels_of
+from secateur.report.pareto import pareto
 from secateur.report.rows import DENSE, Row, Stat
 
 if TYPE_CHECKING:
@@ -16,25 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FRONTIER = "frontier, with sparsity"
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points (x, y) that no other beats: is as good in both and better in one, where more is better.
-
-    Equal points do not beat one another, so all of them are on the frontier. A point with a NaN never is.
-
-    Returns:
-        Their indices, by rising x.
-    """
-    known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
-    highest, beyond = -math.inf, math.nan
-    frontier = []
-    for index in sorted(known, key=lambda i: (-points[i][0], -points[i][1], -i)):
-        x, y = points[index]
-        if y > highest or (y == highest and x == beyond):
-            highest, beyond = y, x
-            frontier.append(index)
-    return frontier[::-1]
 
 
 def draw(rows: Sequence[Row], path: Path) -> bool:

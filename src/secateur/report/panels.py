@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_PANELS = 24
 _INCHES = (7.0, 4.4)
 
 Panels = Mapping[tuple[str, str, str], Sequence[Row]]
 
 
 def panels_of(rows: Iterable[Row], *, worth: Callable[[Row], bool]) -> Panels:
-    """The rows by model, dataset and metric, where at least one of them makes a picture worth drawing."""
+    """The rows by model, dataset and metric, where at least one of them makes a picture worth drawing.
+
+    There are none where there would be more than ``MOST_PANELS``: nobody could read that, and drawing takes minutes.
+    """
     panels: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         panels[row.model, row.dataset, row.metric].append(row)
-    return {key: members for key, members in panels.items() if any(map(worth, members))}
+    kept = {key: members for key, members in panels.items() if any(map(worth, members))}
+    return kept if len(kept) <= MOST_PANELS else {}
 
 
 def figure_of(

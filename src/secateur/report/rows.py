@@ -65,7 +65,7 @@ class Row:
     ``figures`` has ``retention`` (a fraction of the reference's score), those of ``FRACTIONS`` and those of
     ``SIZES`` (FLOPs of one forward pass over ``flops_length`` tokens); what was not measured is missing.
     ``differs`` names the settings, as ``dotted.key=value``, in which this row departs from those that have
-    the same method, model, dataset, distillation and sparsity.
+    the same method, model, dataset, distillation and sparsity. ``records`` are those of its runs.
     """
 
     method: str
@@ -83,6 +83,7 @@ class Row:
     devices: tuple[str, ...]
     beside_others: bool
     settings: dict[str, Any] = field(repr=False)
+    records: tuple[Record, ...] = field(repr=False)
     differs: tuple[str, ...] = ()
 
     @property
@@ -135,6 +136,8 @@ def differences(settings: Sequence[Mapping[str, Any]], *, prefix: str = "") -> l
 
     A mapping that only some have is named once, as ``key=absent`` where it is missing, and not leaf by leaf.
     """
+    if len(settings) < 2:  # as most rows of a large sweep are: their configs need not be gone through
+        return [() for _ in settings]
     labels: list[list[str]] = [[] for _ in settings]
     for key in dict.fromkeys(key for each in settings for key in each):
         values = [each.get(key, "absent") for each in settings]
@@ -238,6 +241,7 @@ def _row(records: Sequence[Record], side: str, stat: Callable, *, asked: Mapping
         timings=_timings(records, side, stat),
         devices=tuple(sorted({f"{each.device}, threads: {each.threads}" for each in latencies})),
         beside_others=any(each.beside_others for each in latencies),
+        records=tuple(records),
         **asked,
         **known,
     )

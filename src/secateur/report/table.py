@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from secateur.record import Record, method_label
+from secateur.report.pareto import frontiers
+from secateur.report.published import Published, published_of
 from secateur.report.rows import Row, Stat, group
 
 NOTHING = "-"
+_FOLDED = ("method", "  in")  # columns of text, on as many lines as they take
 
 
 def render(records: Iterable[Record]) -> Table:
@@ -25,23 +29,51 @@ def render_rows(rows: Sequence[Row]) -> Table:
 
     What all rows of a table share stands above it; in which settings look-alikes differ stands below.
     """
-    sections: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        sections[row.model, row.dataset].append(row)
-    marks = {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
     page = Table.grid()
-    for members in sections.values():
-        page.add_row(Text(_title(members), "bold"))
-        page.add_row(_section(members, marks, _columns(members)))
-        if sparse := [row for row in members if row.is_sparse]:
-            page.add_row(_section(sparse, marks, _ZEROS))
-        if exported := [row for row in members if row.onnx]:
-            page.add_row(_section(exported, marks, _RUNTIMES))
+    for section in sections(rows):
+        page.add_row(Text(section.title, "bold"))
+        for columns in section.tables:
+            page.add_row(_table(columns))
         page.add_row()
-    for differs, mark in marks.items():
-        page.add_row(Text(f"{mark} {', '.join(differs)}"))
-    page.add_row(Text(_caption(rows), "dim"))
+    for line in notes(rows):
+        page.add_row(Text(line))
+    page.add_row(Text("\n".join(caption(rows)), "dim"))
     return page
+
+
+class Section(NamedTuple):
+    """The tables of one model and dataset, each as its columns: cells by header, the rows' labels first."""
+
+    title: str
+    tables: list[dict[str, list[str]]]
+
+
+def sections(rows: Sequence[Row]) -> Iterator[Section]:
+    """All figures of a report as text, for each model and dataset."""
+    members: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        members[row.model, row.dataset].append(row)
+    marks = _marks(rows)
+    for alike in members.values():
+        tables = [(alike, _columns(alike)), *_further(alike)]
+        yield Section(_title(alike), [_cells(shown, cells, marks) for shown, cells in tables if shown])
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """In which settings look-alikes differ, by the numbers beside their names."""
+    return [f"{mark} {', '.join(differs)}" for differs, mark in _marks(rows).items()]
+
+
+def _further(rows: Sequence[Row]) -> list[tuple[list[Row], dict[str, Callable[[Row], str]]]]:
+    return [
+        ([row for row in rows if row.is_sparse], _ZEROS),
+        ([row for row in rows if row.onnx], _RUNTIMES),
+        ([row for row in rows if published_of(row)], _PUBLISHED),
+    ]
+
+
+def _marks(rows: Sequence[Row]) -> dict[tuple[str, ...], str]:
+    return {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
 
 
 _ASKED: dict[str, Callable[[Row], str]] = {
@@ -63,18 +95,37 @@ _ZEROS: dict[str, Callable[[Row], str]] = {
 }
 
 
-def _section(
-    rows: Sequence[Row], marks: Mapping[tuple[str, ...], str], cells_of: Mapping[str, Callable[[Row], str]]
-) -> Table:
+def _published(show: Callable[[Published], str]) -> Callable[[Row], str]:
+    return lambda row: show(published) if (published := published_of(row)) else NOTHING
+
+
+_PUBLISHED: dict[str, Callable[[Row], str]] = {
+    "ours": lambda row: score_text(row.score),
+    "  published": _published(lambda its: f"{its.score:.1f}"),
+    "  kept %": lambda row: plus_minus(row.figures.get("retention"), scale=100, decimals=1),
+    "  published kept %": _published(lambda its: f"{100 * its.retention:.1f}"),
+    "  published speed-up": _published(lambda its: NOTHING if its.speedup is None else f"{its.speedup:.2f}"),
+    "  in": _published(lambda its: f"{its.source} ({its.statistic})"),
+}
+
+
+def _cells(
+    rows: Sequence[Row], cells_of: Mapping[str, Callable[[Row], str]], marks: Mapping[tuple[str, ...], str]
+) -> dict[str, list[str]]:
+    labels = [" ".join(filter(None, [method_label(r.method, r.distillation), marks.get(r.differs)])) for r in rows]
+    return {"method": labels} | {header: [cell(row) for row in rows] for header, cell in cells_of.items()}
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    table.add_column("method", overflow="fold", min_width=10)
-    columns = {header: [cell(row) for row in rows] for header, cell in cells_of.items()}
     for header, cells in columns.items():
-        # A width known beforehand spares rich from measuring each cell four times over.
-        table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
-    for row, *cells in zip(rows, *columns.values(), strict=True):
-        label = " ".join(filter(None, [method_label(row.method, row.distillation), marks.get(row.differs)]))
-        table.add_row(*map(Text, [label, *cells]))
+        if header in _FOLDED:
+            table.add_column(header, overflow="fold", min_width=10)
+        else:
+            # A width known beforehand spares rich from measuring each cell four times over.
+            table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -90,10 +141,18 @@ def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
         "FLOPs": lambda row: _scaled(row.figures.get("flops")),
         "bytes": lambda row: _scaled(row.figures.get("disk_bytes")),
         " speed-up": lambda row: f" {plus_minus(row.speedup, decimals=2)}",
+        "best": _best(rows),
     }
+    if sum(not row.dense for row in rows) < 2:
+        del columns["best"]
     if not any(row.is_sparse for row in rows):
         del columns["zeroed"]
     return columns
+
+
+def _best(rows: Sequence[Row]) -> Callable[[Row], str]:
+    best = {id(row): "".join(name[0] for name in names) for row, names in zip(rows, frontiers(rows), strict=True)}
+    return lambda row: best[id(row)]
 
 
 def _title(rows: Sequence[Row]) -> str:
@@ -105,7 +164,8 @@ def _title(rows: Sequence[Row]) -> str:
     return f"{title}, predecessor " + ("seeded as the run" if seed is None else f"seed {seed}")
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def caption(rows: Sequence[Row]) -> list[str]:
+    """What the figures are, and where they were taken."""
     timed = [row for row in rows if row.headline is not None and not row.dense]
     settings = _by_dataset({row.dataset: str(row.headline) for row in timed})
     lengths = _by_dataset({row.dataset: f"{row.flops_length} tokens" for row in rows if row.flops_length})
@@ -113,6 +173,8 @@ def _caption(rows: Sequence[Row]) -> str:
     lines = ["n seeds, mean ± standard deviation; kept % and speed-up are against the dense model"]
     lines += [f"FLOPs of one forward pass over {lengths}"] if lengths else []
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
+    if len(timed) > 1:
+        lines.append("best: nothing beats it in score and one of s speed, b bytes, F FLOPs")
     if any(row.is_sparse for row in rows):
         lines.append("zeros gain no speed, dense kernels multiply them too; stored sparse: a bit for each weight, and")
         lines.append("float32 for those that are not 0")
@@ -120,7 +182,9 @@ def _caption(rows: Sequence[Row]) -> str:
         lines.append("ms per batch at the same setting; ONNX speed-up with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):
         lines.append("timed while other jobs ran beside: secateur-measure times them again, alone")
-    return "\n".join(lines)
+    if any(published_of(row) for row in rows):
+        lines.append("published: by the paper, on its hardware, in the same setting; not measured here")
+    return lines
 
 
 def _by_dataset(texts: Mapping[str, str]) -> str:

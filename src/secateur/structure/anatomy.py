@@ -5,8 +5,10 @@ Adding an architecture is adding one entry to ``ANATOMIES``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
@@ -28,8 +30,15 @@ class Anatomy:
         up, down: linear projections into and out of the FFN; a unit is a row of ``up`` and a column of ``down``.
         head_count, heads_width: attributes of ``attention``: its number of heads, and their width together.
         config_names: BERT's name of a setting -> the config's, for those that transformers does not map itself.
+        config_values: settings that a model gets whatever its checkpoint says.
+        has_linear_attention: the projections of attention are linear modules, as said above, whose heads can be gated
+            and cut; otherwise bare tensors (width, heads, head size).
+        positions: "absolute", or "relative": tokens know how far apart they are, of whatever length the input is.
         positions_follow_padding: positions count from the padding token's id + 1, not from 0.
         has_token_types: token types tell the second text from the first.
+        ends_in_cls: [CLS] stands last, with a token type of its own, and inputs are padded at their start.
+        length_first: layers take and give states (L, B, D), not (B, L, D).
+        vocabulary: what is learnt from texts where there is no pretrained one, "wordpiece" or "unigram".
     """
 
     layers: str
@@ -44,13 +53,25 @@ class Anatomy:
     head_count: str = "num_attention_heads"
     heads_width: str = "all_head_size"
     config_names: Mapping[str, str] = field(default_factory=dict)
+    config_values: Mapping[str, Any] = field(default_factory=dict)
+    has_linear_attention: bool = True
+    positions: str = "absolute"
     positions_follow_padding: bool = False
     has_token_types: bool = True
+    ends_in_cls: bool = False
+    length_first: bool = False
+    vocabulary: str = "wordpiece"
 
     @property
     def projections(self) -> tuple[str, ...]:
-        """The six linear projections of a layer, whose weights are the encoder's matrices."""
+        """The six projections of a layer, whose weights are the encoder's matrices."""
         return (self.query, self.key, self.value, self.attention_output, self.up, self.down)
+
+    @property
+    def matrices(self) -> dict[str, str]:
+        """What the weights of the projections are called, from one layer."""
+        bare = () if self.has_linear_attention else self.projections[:4]
+        return {path: path if path in bare else f"{path}.weight" for path in self.projections}
 
 
 _BERT = Anatomy(
@@ -85,6 +106,31 @@ _DISTILBERT = Anatomy(
     },
     has_token_types=False,
 )
+_XLNET = Anatomy(
+    layers="layer",
+    embeddings="word_embedding",
+    attention="rel_attn",
+    query="rel_attn.q",
+    key="rel_attn.k",
+    value="rel_attn.v",
+    attention_output="rel_attn.o",
+    up="ff.layer_1",
+    down="ff.layer_2",
+    head_count="n_head",
+    heads_width="d_model",
+    config_names={
+        "intermediate_size": "d_inner",
+        "hidden_act": "ff_activation",
+        "hidden_dropout_prob": "dropout",  # attention has no other
+    },
+    # Memories serve texts that go on from batch to batch.
+    config_values={"mem_len": None, "use_mems_eval": False, "use_mems_train": False},
+    has_linear_attention=False,
+    positions="relative",
+    ends_in_cls=True,
+    length_first=True,
+    vocabulary="unigram",
+)
 
 ANATOMIES: dict[str, Anatomy] = {
     "bert": _BERT,
@@ -93,6 +139,7 @@ ANATOMIES: dict[str, Anatomy] = {
     "electra": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
+    "xlnet": _XLNET,
 }
 
 
@@ -111,6 +158,17 @@ def anatomy_of(config: PretrainedConfig) -> Anatomy:
         ) from None
 
 
+def check_linear_attention(config: PretrainedConfig, *, key: str) -> None:
+    """Refuse an architecture whose attention is no linear modules, which few methods and no export can deal with.
+
+    Raises:
+        SecateurError: naming ``key``, which asks for that, and the architectures that it takes.
+    """
+    if not anatomy_of(config).has_linear_attention:
+        others = ", ".join(sorted(name for name, anatomy in ANATOMIES.items() if anatomy.has_linear_attention))
+        raise SecateurError(f"{key}: takes no model_type={config.model_type}; it takes {others}")
+
+
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
     """The encoder's layers, first to last."""
     layers = model.base_model.get_submodule(anatomy_of(model.config).layers)
@@ -124,11 +182,14 @@ def head_size_of(config: PretrainedConfig) -> int:
 
 
 def max_positions_of(config: PretrainedConfig) -> int:
-    """The longest sequence, in tokens, that the model has positions for."""
+    """The longest sequence, in tokens, that the model has positions for; any where they are relative."""
+    if anatomy_of(config).positions == "relative":
+        return sys.maxsize
     unused = config.pad_token_id + 1 if anatomy_of(config).positions_follow_padding else 0
     return config.max_position_embeddings - unused
 
 
 def takes_token_types(config: PretrainedConfig) -> bool:
     """Whether a pair's second text is to have token type 1; RoBERTa's stays 0, whatever its table has room for."""
-    return anatomy_of(config).has_token_types and config.type_vocab_size > 1
+    # XLNet compares types, and needs no table of them.
+    return anatomy_of(config).has_token_types and getattr(config, "type_vocab_size", 2) > 1

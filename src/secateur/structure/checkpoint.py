@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -29,7 +28,15 @@ from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.masks import hand_on
-from secateur.structure.modeling_secateur import AUTO_CLASSES, PREFIX, SEGMENTED_PREFIX, auto_class_of, stock_name
+from secateur.structure.modeling_secateur import (
+    AUTO_CLASSES,
+    NATURAL_QUESTIONS,
+    PREFIX,
+    SEGMENTED_PREFIX,
+    auto_class_of,
+    stock_class,
+    stock_name,
+)
 from secateur.structure.surgery import describe_structure, segments_of, structure_sizes
 
 _MODELLING_FILE = Path(modeling_secateur.__file__)
@@ -173,11 +180,12 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
     heads, units = structure_sizes(model)
     config = stock_config(model)
     is_segmented = segments_of(model.config) is not None
-    if not is_segmented and set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
+    base_name = stock_name(type(model).__name__)
+    is_stock = not is_segmented and not base_name.endswith(NATURAL_QUESTIONS)
+    if is_stock and set(heads) == {config.num_attention_heads} and len(set(units)) == 1:
         names = anatomy_of(config).config_names
         setattr(config, names.get("intermediate_size", "intermediate_size"), units[0])
         return config
-    base_name = stock_name(type(model).__name__)
     auto_class = auto_class_of(base_name)
     if auto_class is None:
         raise SecateurError(
@@ -240,16 +248,17 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     else:
         asked = f"architectures={listed!r}"
         name = listed[0] if isinstance(listed, list) and len(listed) == 1 else None
-    base = getattr(transformers, stock_name(name), None) if isinstance(name, str) else None
-    if not (isinstance(base, type) and issubclass(base, PreTrainedModel) and _builds(base, model_type)):
+    base = stock_class(name) if isinstance(name, str) else None
+    if not isinstance(name, str) or base is None or not _builds(base, model_type):
         raise SecateurError(
             f"{folder}/config.json: {asked} with model_type={model_type!r} names no model class of "
             "transformers; name the class that the weights belong to"
         )
     shape = config.get("secateur")
-    if shape is None:
+    if shape is None and not name.endswith(NATURAL_QUESTIONS):
         return base
-    return getattr(modeling_secateur, (SEGMENTED_PREFIX if "segments" in shape else PREFIX) + base.__name__)
+    prefix = SEGMENTED_PREFIX if shape and "segments" in shape else PREFIX
+    return getattr(modeling_secateur, prefix + stock_name(name))
 
 
 def _builds(model_class: type[PreTrainedModel], model_type: str | None) -> bool:

@@ -1,9 +1,10 @@
 """Decomposition: question and document go through a model's lower layers apart (DeFormer, arXiv 2005.00697).
 
 A *segmented* model reads two slots, each padded on its own: ``[CLS] question [SEP]`` and ``document [SEP]``, whose
-positions count anew. With no lower layers it is a dense model of another input; with k of them, what they make of a
-document can be kept and used for every question. How a model reads is written in its ``config.json``, and everything
-that feeds models follows that.
+positions count anew. (XLNet's question ends in [CLS] and is padded at its start: its positions are distances, so no
+padding may lie between the two.) With no lower layers it is a dense model of another input; with k of them, what they
+make of a document can be kept and used for every question. How a model reads is written in its ``config.json``, and
+everything that feeds models follows that.
 
 Shapes: B sequences, Q tokens of the question's slot, D of the document's, E features.
 """
@@ -44,9 +45,11 @@ def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) 
     segments = {
         "lower_layers": lower_layers,
         "question_slot": question_slot,
-        "first_position": config.pad_token_id + 1 if anatomy.positions_follow_padding else 0,
+        "first_position": _first_position(config),
         "has_token_types": takes_token_types(config),
+        **{name: True for name in ("ends_in_cls", "length_first") if getattr(anatomy, name)},
     }
+    config.update(dict(anatomy.config_values))
     config.secateur = {**describe_structure(model), "segments": segments}
     model.__class__ = getattr(modeling_secateur, SEGMENTED_PREFIX + stock_name(type(model).__name__))
     return model
@@ -95,7 +98,7 @@ def answer(
     """The model's outputs over both slots, L = Q + D, given the question and what :func:`encode` made of the document.
 
     Args:
-        question_ids_BQ: ``[CLS] question [SEP]`` with its padding.
+        question_ids_BQ: ``[CLS] question [SEP]`` with its padding; one (1, Q) that is asked of all documents.
         document_states_BDE: of as many documents, or of one (1, D, E) that all questions are about.
         attention_mask_BL: 1 at tokens, 0 at padding, of both slots; None: no padding.
         inputs: others that the model takes, such as labels.
@@ -103,6 +106,14 @@ def answer(
     return _segmented(model)(
         question_ids_BQ, attention_mask=attention_mask_BL, document_states=document_states_BDE, **inputs
     )
+
+
+def _first_position(config: PretrainedConfig) -> int | None:
+    """The number of a segment's first position; None where positions have none."""
+    anatomy = anatomy_of(config)
+    if anatomy.positions == "relative":
+        return None
+    return config.pad_token_id + 1 if anatomy.positions_follow_padding else 0
 
 
 def _segmented(model: PreTrainedModel) -> Any:

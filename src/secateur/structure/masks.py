@@ -94,7 +94,7 @@ def declared(config: PretrainedConfig) -> tuple[str, ...]:
 def layer_patterns(config: PretrainedConfig) -> list[str]:
     """What the matrices of the encoder's layers are called, six patterns."""
     anatomy = anatomy_of(config)
-    return [f"{anatomy.layers}.*.{path}.weight" for path in anatomy.projections]
+    return [f"{anatomy.layers}.*.{name}" for name in anatomy.matrices.values()]
 
 
 def matching(model: PreTrainedModel, patterns: Iterable[str]) -> dict[str, nn.Parameter]:

@@ -2,23 +2,27 @@
 
 This file is copied as it is into exported folders, so it imports torch and transformers alone. A class such as
 ``SecateurBertForQuestionAnswering``, whose layers differ in width, or ``SecateurSegmentedBertForQuestionAnswering``,
-which reads question and document apart as well, is made when its name is first asked for. ``config.secateur`` holds
+which reads question and document apart as well, is made when its name is first asked for. ``…ForNaturalQuestions``
+has a head that transformers lacks: question answering's, and one that tells an answer's type. ``config.secateur`` holds
 
 * ``heads``, ``units``: heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
-* ``paths``: where the architecture keeps its layers (from the base model), its attention and projections (from
-  one layer), and the names under which its attention keeps ``head_count`` and ``heads_width``;
+* ``paths``: where the architecture keeps its layers (from the base model) and, if they can be cut, attention and
+  projections (from one layer), and the names under which attention keeps ``head_count`` and ``heads_width``;
 * ``segments``, where question and document are read apart: ``lower_layers``, the number of layers in which they do not
   see each other; ``question_slot``, the longest question in tokens, special tokens included; ``first_position``, the
-  number of a segment's first position; ``has_token_types``, whether a document's tokens are of type 1.
+  number of a segment's first position, null where positions are distances; ``has_token_types``, whether a document's
+  tokens are of type 1; ``ends_in_cls``, whether [CLS] is the question's last token, of type 2; ``length_first``,
+  whether layers take states (L, B, E). The last two are XLNet's.
 
 Shapes: B sequences, Q tokens of the question's slot, D of the document's, L = Q + D, E features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,9 +30,14 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
+from transformers.utils import ModelOutput
 
 PREFIX = "Secateur"
 SEGMENTED_PREFIX = PREFIX + "Segmented"
+
+# The ending of a class with the head of Natural Questions, and of the one that it is built on.
+NATURAL_QUESTIONS, QUESTION_ANSWERING = "ForNaturalQuestions", "ForQuestionAnswering"
+ANSWER_TYPES = ("none", "long", "short", "yes", "no")
 
 # Auto class -> the class it stands for, by model_type.
 AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
@@ -39,6 +48,12 @@ AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
     "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     # After masked LM: for most architectures it stands for that class too.
     "AutoModelForPreTraining": modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES,
+    # Ours, as the class that it stands for is; XLNet's question answering is of another make.
+    "AutoModelForNaturalQuestions": {
+        model_type: name.replace(QUESTION_ANSWERING, NATURAL_QUESTIONS)
+        for model_type, name in modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items()
+        if name.endswith(QUESTION_ANSWERING)
+    },
 }
 
 
@@ -49,18 +64,66 @@ class SecateurMixin:
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
-        shape = config.secateur
+        shape = getattr(config, "secateur", None)
+        if shape is None or "query" not in shape["paths"]:  # a dense model under a head of ours; one that cannot be cut
+            return
         layers: Any = self.base_model.get_submodule(shape["paths"]["layers"])
         for layer, heads, units in zip(layers, shape["heads"], shape["units"], strict=True):
             keep_heads(layer, torch.arange(heads), paths=shape["paths"], head_size=shape["head_size"])
             keep_units(layer, torch.arange(units), paths=shape["paths"])
 
 
+@dataclass
+class NaturalQuestionsOutput(ModelOutput):
+    """Logits of the first and the last token of the answer (B, L), and of its type (B, 5); ``loss`` given labels."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    answer_type_logits: Tensor | None = None
+
+
+class NaturalQuestionsMixin:
+    """Finds a span, or [CLS] for none, and tells from [CLS] of which of ``ANSWER_TYPES`` it is (arXiv 1901.08634)."""
+
+    base_model: nn.Module
+    qa_outputs: nn.Module
+
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
+        self.answer_type = nn.Linear(config.hidden_size, len(ANSWER_TYPES))
+        self._init_weights(self.answer_type)  # type: ignore[attr-defined]  # as the architecture does
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        answer_types: Tensor | None = None,
+        **inputs: Any,
+    ) -> NaturalQuestionsOutput:
+        """The logits and, given the three labels (B,), the mean of their cross-entropies."""
+        if token_type_ids is not None:  # which not every architecture takes
+            inputs["token_type_ids"] = token_type_ids
+        states_BLE = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **inputs)[0]
+        start_BL, end_BL = self.qa_outputs(states_BLE).unbind(-1)
+        type_logits = self.answer_type(states_BLE[:, 0])
+        if start_positions is None or end_positions is None or answer_types is None:
+            return NaturalQuestionsOutput(None, start_BL, end_BL, type_logits)
+        pairs = ((start_BL, start_positions), (end_BL, end_positions), (type_logits, answer_types))
+        loss = torch.stack([nn.functional.cross_entropy(logits, label) for logits, label in pairs]).mean()
+        return NaturalQuestionsOutput(loss, start_BL, end_BL, type_logits)
+
+
 class SegmentedMixin(SecateurMixin):
     """Reads question and document apart in its lower layers, together in the others (arXiv 2005.00697).
 
     Inputs stand in two slots, each padded at its end: ``[CLS] question [SEP]`` and ``document [SEP]``. Positions of
-    the document count anew, so that what the lower layers make of it does not depend on the question.
+    the document count anew, so that what the lower layers make of it does not depend on the question. XLNet's question
+    is ``question [SEP] [CLS]``, padded at its start, since padding between the two would part them.
     """
 
     config: Any
@@ -77,7 +140,8 @@ class SegmentedMixin(SecateurMixin):
         """What the stock model answers, given the two slots, or the question's and the document's states.
 
         Args:
-            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q).
+            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q), or one, (1, Q),
+                for all documents.
             attention_mask: 1 at tokens, 0 at padding, of both slots (..., Q + D); None: no padding.
             question_length: Q.
             document_states: what :meth:`encode` gave, (B, D, E), or (1, D, E) for one document and many questions.
@@ -91,8 +155,12 @@ class SegmentedMixin(SecateurMixin):
                 "this model reads question and document apart: lay them out as '[CLS] question [SEP]' and 'document "
                 "[SEP]', and give question_length, the tokens of the first, or the document_states of encode()"
             )
+        asked_once = False
         if document_states is not None:
             question_length = input_ids.shape[-1]
+            # shape[0], not len(), which fixes the batch where this is traced
+            if asked_once := input_ids.shape[0] == 1 < document_states.shape[0]:
+                input_ids = input_ids.expand(document_states.shape[0], -1)
             behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that nothing reads
             input_ids = torch.cat([input_ids, behind], dim=-1)
         assert question_length is not None
@@ -100,9 +168,10 @@ class SegmentedMixin(SecateurMixin):
         segments, layers = self.config.secateur["segments"], list(self._layers())
         lower = layers[: segments["lower_layers"]]
         if lower or document_states is not None:
-            layers = [_Apart(lower, question_length, document_states), *layers[len(lower) :]]
+            apart = _ApartLengthFirst if segments.get("length_first") else _Apart
+            layers = [apart(lower, question_length, document_states, asked_once), *layers[len(lower) :]]
         where = segment_inputs(input_ids, lengths, segments)
-        with self._running(layers):
+        with self._running(layers), self._summarising(question_length - 1):
             return super().forward(  # type: ignore[misc]  # the architecture's own
                 input_ids=input_ids, attention_mask=attention_mask, **{**where, **inputs}
             )
@@ -142,55 +211,110 @@ class SegmentedMixin(SecateurMixin):
         finally:
             self.base_model.set_submodule(path, own)  # type: ignore[arg-type]
 
+    @contextmanager
+    def _summarising(self, place: int) -> Iterator[None]:
+        """Within the context a head that sums up a sequence by its last token reads ``place``, where [CLS] is."""
+        heads = [module for name, module in self.named_children() if name == "sequence_summary"]  # type: ignore[attr-defined]
+        hooks = [head.register_forward_pre_hook(lambda _, given: (given[0][:, place : place + 1],)) for head in heads]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 class _Apart(nn.Module):
-    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before."""
+    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before.
 
-    def __init__(self, layers: Iterable[nn.Module], question_length: int, document_BDE: Tensor | None) -> None:
+    With ``asked_once`` the question is the same in all rows and goes through them in one.
+    """
+
+    def __init__(
+        self, layers: Iterable[nn.Module], question_length: int, document_BDE: Tensor | None, asked_once: bool
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.question_length = question_length
         self.document_BDE = document_BDE
+        self.asked_once = asked_once
+        self.rows = slice(1) if asked_once else slice(None)
 
     def forward(self, x_BLE: Tensor, attention_mask: Tensor | None = None, *arguments: Any, **options: Any) -> Tensor:
         def alone(part: slice) -> Tensor:
-            states, mask = x_BLE[:, part], _part_of(attention_mask, part)
+            states, mask = x_BLE[self.rows, part], _part_of(attention_mask, self.rows, part)
             for layer in self.layers:
                 states = layer(states, mask, *arguments, **options)
             return states
 
+        return self._joined(alone)
+
+    def _joined(self, alone: Callable[[slice], Tensor]) -> Tensor:
+        """Both segments' states (B, L, E), given what the layers make of a segment ``alone``."""
         question_BQE = alone(slice(None, self.question_length))
         if self.document_BDE is None:
             document_BDE = alone(slice(self.question_length, None))
         else:
-            document_BDE = self.document_BDE.to(question_BQE).expand(len(question_BQE), -1, -1)
+            document_BDE = self.document_BDE.to(question_BQE)
+        if self.asked_once:
+            question_BQE = question_BQE.expand(document_BDE.shape[0], -1, -1)
+        elif self.document_BDE is not None:
+            document_BDE = document_BDE.expand(question_BQE.shape[0], -1, -1)
         return torch.cat([question_BQE, document_BDE], dim=1)
 
 
+class _ApartLengthFirst(_Apart):
+    """The same for XLNet's layers, which take states (L, B, E), and besides what they say of pairs of tokens."""
+
+    def forward(  # type: ignore[override]  # other layers, other arguments
+        self,
+        x_LBE: Tensor,
+        _queries: None,
+        *,
+        attn_mask_h: Tensor | None,
+        r: Tensor,
+        seg_mat: Tensor | None,
+        **options: Any,
+    ) -> tuple[Tensor, None]:
+        def alone(part: slice) -> Tensor:
+            states = x_LBE[part, self.rows]
+            # Of 2 L distances, from L down, those that occur among so many tokens.
+            distances = r[len(x_LBE) - len(states) : len(x_LBE) + len(states), self.rows]
+            mask, types = (None if of is None else of[part, part, self.rows] for of in (attn_mask_h, seg_mat))
+            for layer in self.layers:
+                states, _ = layer(states, None, attn_mask_h=mask, r=distances, seg_mat=types, **options)
+            return states.transpose(0, 1)
+
+        return self._joined(alone).transpose(0, 1), None
+
+
 def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Positions and, where the architecture has them, token types of a question's and a document's slot.
+    """Positions and token types of a question's and a document's slot, where the architecture has them.
 
     Args:
         ids: (..., Q + D), for its shape and device; choices are sequences like others here.
         lengths: Q and D, tokens of the slots.
         segments: of ``config.secateur``.
     """
-    positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
     shape = ids.flatten(0, -2).shape
-    found = {"position_ids": (positions + segments["first_position"]).expand(shape)}
+    found = {}
+    if segments["first_position"] is not None:
+        positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
+        found["position_ids"] = (positions + segments["first_position"]).expand(shape)
     if segments["has_token_types"]:
-        types = torch.arange(len(positions), device=ids.device) >= lengths[0]
-        found["token_type_ids"] = types.long().expand(shape)
+        types = (torch.arange(sum(lengths), device=ids.device) >= lengths[0]).long()
+        if segments.get("ends_in_cls"):
+            types[max(0, lengths[0] - 1) : lengths[0]] = 2
+        found["token_type_ids"] = types.expand(shape)
     return found
 
 
-def _part_of(mask: Tensor | None, part: slice) -> Tensor | None:
+def _part_of(mask: Tensor | None, rows: slice, part: slice) -> Tensor | None:
     """A segment's share of what the model made of its attention mask: None, (B, 1, L or 1, L), or (B, L)."""
     if mask is None:
         return None
     if mask.ndim == 4 and mask.shape[-2] > 1:
         mask = mask[:, :, part]
-    return mask[..., part]
+    return mask[rows, ..., part]
 
 
 def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head_size: int) -> None:
@@ -214,40 +338,47 @@ def keep_units(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str]) -> N
 
 
 def auto_class_of(class_name: str) -> str | None:
-    """The Auto class that stands for a class of transformers, or None where there is none."""
-    return next((auto for auto, names in AUTO_CLASSES.items() if class_name in names.values()), None)
+    """The Auto class of transformers that stands for a model class, or None where there is none."""
+    return next((auto for auto, names in AUTO_CLASSES.items() if _based_on(class_name) in names.values()), None)
 
 
 def stock_name(class_name: str) -> str:
-    """The class of transformers that one of ours is built on; any other name as it is."""
+    """The name of one of our classes without what it says of the shape; any other name as it is."""
     return class_name.removeprefix(SEGMENTED_PREFIX).removeprefix(PREFIX)
 
 
+def stock_class(class_name: str) -> type[PreTrainedModel] | None:
+    """The class of transformers that one of ours is built on; None where there is none."""
+    found = getattr(transformers, _based_on(stock_name(class_name)), None)
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else None
+
+
 def __getattr__(name: str) -> type[PreTrainedModel]:
-    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers."""
-    base = getattr(transformers, stock_name(name), None) if name.startswith(PREFIX) else None
-    if not (isinstance(base, type) and issubclass(base, PreTrainedModel)):
+    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers or of this file."""
+    base = stock_class(name) if name.startswith(PREFIX) else None
+    if base is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # With _auto_class set, save_pretrained puts this file and auto_map into the folder it writes.
     members = {"__module__": __name__, "_auto_class": auto_class_of(base.__name__)}
-    mixin = SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin
-    made = type(name, (mixin, base), members)
-    globals()[name] = made
+    mixins: list[type] = [SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin]
+    if name.endswith(NATURAL_QUESTIONS):
+        mixins.append(NaturalQuestionsMixin)
+    globals()[name] = made = type(name, (*mixins, base), members)
     return made
 
 
-def _keep_outputs(linear: nn.Module, rows: Tensor) -> None:
-    assert isinstance(linear, nn.Linear)
-    linear.weight = _selected(linear.weight, 0, rows)
+def _based_on(class_name: str) -> str:
+    return class_name.replace(NATURAL_QUESTIONS, QUESTION_ANSWERING)
+
+
+def _keep_outputs(linear: Any, rows: Tensor) -> None:
+    linear.weight, linear.out_features = _selected(linear.weight, 0, rows), len(rows)
     if linear.bias is not None:
         linear.bias = _selected(linear.bias, 0, rows)
-    linear.out_features = len(rows)
 
 
-def _keep_inputs(linear: nn.Module, columns: Tensor) -> None:
-    assert isinstance(linear, nn.Linear)
-    linear.weight = _selected(linear.weight, 1, columns)
-    linear.in_features = len(columns)
+def _keep_inputs(linear: Any, columns: Tensor) -> None:
+    linear.weight, linear.in_features = _selected(linear.weight, 1, columns), len(columns)
 
 
 def _selected(parameter: Tensor, dim: int, keep: Tensor) -> nn.Parameter:

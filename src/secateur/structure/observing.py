@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from secateur.structure.anatomy import layers_of
+from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.decomposition import lower_layers_of
 
 
@@ -30,13 +30,15 @@ def layer_outputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 
     def note(number: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
         states_BLD = output[0] if isinstance(output, tuple) else output
+        if length_first:
+            states_BLD = states_BLD.transpose(0, 1)
         # All lower layers have run on the question when the first runs on the document.
         if number < lower_layers and len(outputs_BLD) == lower_layers:
             outputs_BLD[number] = torch.cat([outputs_BLD[number], states_BLD], dim=1)
         else:
             outputs_BLD.append(states_BLD)
 
-    lower_layers = lower_layers_of(model.config)
+    lower_layers, length_first = lower_layers_of(model.config), anatomy_of(model.config).length_first
     with ExitStack() as stack:
         for number, layer in enumerate(layers_of(model)):
             stack.callback(layer.register_forward_hook(partial(note, number)).remove)

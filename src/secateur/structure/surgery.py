@@ -10,7 +10,6 @@ Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
+from secateur.structure.anatomy import anatomy_of, check_linear_attention, head_size_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.masks import keep_declared
 from secateur.structure.modeling_secateur import keep_heads, keep_units
@@ -96,10 +95,9 @@ def structure_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
     anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
     heads, units = [], []
     for layer in layers_of(model):
-        query: Any = layer.get_submodule(anatomy.query)
-        up: Any = layer.get_submodule(anatomy.up)
-        heads.append(query.out_features // head_size)
-        units.append(up.out_features)
+        query, up = (layer.get_parameter(anatomy.matrices[path]) for path in (anatomy.query, anatomy.up))
+        heads.append(query.shape[0] // head_size if anatomy.has_linear_attention else query.shape[1])
+        units.append(up.shape[0])
     return heads, units
 
 
@@ -135,8 +133,9 @@ def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
     """Make sure that there is one gate for each head and each unit that the model has now.
 
     Raises:
-        SecateurError: if not; the message names the first layer that differs.
+        SecateurError: if not; the message names the first layer that differs, or the architecture that has no gates.
     """
+    check_linear_attention(model.config, key="gates")
     heads, units = structure_sizes(model)
     check_sizes(gates, heads=heads, units=units)
 
@@ -167,8 +166,10 @@ def _write_down(model: PreTrainedModel) -> None:
 
 
 def _paths(model: PreTrainedModel) -> dict[str, str]:
-    anatomy = asdict(anatomy_of(model.config))
-    return {name: anatomy[name] for name in _PATHS}
+    anatomy = anatomy_of(model.config)
+    # Of layers that cannot be cut the modelling file needs to know no more than where they are.
+    names = _PATHS if anatomy.has_linear_attention else ("layers",)
+    return {name: getattr(anatomy, name) for name in names}
 
 
 def _check_binary(gates: PerGate) -> None:

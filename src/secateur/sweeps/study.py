@@ -10,8 +10,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate
 from omegaconf import ListConfig
 
+from secateur.checks import check_extra
 from secateur.errors import SecateurError
-from secateur.extras import check_installed
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def remaining(params: Mapping[str, Any]) -> Sweeper:
     Raises:
         SecateurError: if the packages are missing, or the study has other directions.
     """
-    check_installed("hparams_search", "optuna", "hydra_plugins.hydra_optuna_sweeper", extra="search")
+    check_extra("search", asked="hparams_search")
     import optuna
     from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 

@@ -17,6 +17,8 @@ from transformers.utils import ModelOutput
 from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.sources import Source
 from secateur.errors import SecateurError
+from secateur.structure.anatomy import ANATOMIES
+from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 
 
 class Evaluator(ABC):
@@ -83,6 +85,7 @@ class Task(ABC):
         answers_by_token: the head reads every token, not the first one alone.
         keeps_head: whether a checkpoint's own head is gone on with, where it has one of the task's, or drawn anew.
         asks_of_documents: inputs have a question and a document, which can be laid out apart.
+        added_tokens: tokens that texts are marked with, which a vocabulary has to have beside its own.
     """
 
     metric: str
@@ -92,13 +95,19 @@ class Task(ABC):
     answers_by_token: ClassVar[bool] = False
     keeps_head: ClassVar[bool] = False
     asks_of_documents: ClassVar[bool] = False
+    added_tokens: ClassVar[tuple[str, ...]] = ()
 
-    def check_architecture(self, config: PretrainedConfig) -> None:  # noqa: B027 - most heads there are for all
+    def check_architecture(self, config: PretrainedConfig) -> None:
         """Refuse a model by its configuration, before anything is loaded.
 
         Raises:
             SecateurError: if the architecture has no such head.
         """
+        able = [name for name in sorted(ANATOMIES) if name in AUTO_CLASSES[self.auto_class]]
+        if config.model_type not in able:
+            raise SecateurError(
+                f"model_type={config.model_type}: has no {self.auto_class}; take one of {', '.join(able)}"
+            )
 
     def check_distillation(self, *, key: str) -> None:  # noqa: B027 - most outputs can be stored
         """Refuse the imitation of a teacher whose outputs are stored, which ``key`` asks for.
@@ -117,7 +126,7 @@ class Task(ABC):
         Raises:
             SecateurError: naming ``key``, where the model comes from.
         """
-        if not type(model).__name__.endswith(self.auto_class.removeprefix("AutoModel")):
+        if AUTO_CLASSES[self.auto_class].get(model.config.model_type) != stock_name(type(model).__name__):
             raise SecateurError(f"{key}: a {type(model).__name__} does not answer it; give an {self.auto_class}")
         needed = self.head_settings(examples).get("num_labels")
         if needed is not None and model.config.num_labels != needed:
@@ -129,6 +138,10 @@ class Task(ABC):
     @abstractmethod
     def load_rows(self, source: Source) -> DatasetDict:
         """Validated rows of the splits ``train`` and ``test``."""
+
+    def read_rows(self, source: Source, folder: Path) -> DatasetDict:
+        """The same; a task whose rows may exceed memory keeps them in ``folder``, which lasts until they are tokens."""
+        return self.load_rows(source)
 
     @abstractmethod
     def texts(self, rows: Dataset) -> Iterable[str]:
@@ -145,6 +158,10 @@ class Task(ABC):
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """Model inputs over tokenised rows, in the layout that ``lengths`` says."""
+
+    def training_examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """Those of :meth:`examples` that are trained on."""
+        return self.examples(tokens, tokenizer, lengths)
 
     @abstractmethod
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:

@@ -45,6 +45,7 @@ class MaskedLM(Task):
 
     metric = "mlm_accuracy"
     group_keys = GROUP_KEYS
+    answers_by_token: ClassVar[bool] = True
     keeps_head: ClassVar[bool] = True
 
     def __init__(
@@ -69,12 +70,13 @@ class MaskedLM(Task):
                 f"dataset.task.next_sentence=true: model_type={config.model_type} has no head for it; "
                 "set dataset.task.next_sentence=false"
             )
+        super().check_architecture(config)
 
     def check_distillation(self, *, key: str) -> None:
         """There is no teacher's output to store: what is hidden changes from epoch to epoch."""
         raise SecateurError(
             f"{key}: masked language modelling hides other tokens in every epoch, so that no teacher's outputs can be "
-            "stored; set distillation=none"
+            "stored; set distillation=patient, whose teacher runs in every step, or none"
         )
 
     def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
@@ -132,9 +134,9 @@ class MaskedLM(Task):
         return outputs
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """None; see :meth:`check_distillation`."""
-        self.check_distillation(key="distillation")
-        return []
+        """What is guessed of each hidden token, and of each pair; the teacher has to see the same tokens hidden."""
+        logits = [outputs[name] for name in ("logits", "next_sentence_logits") if name in outputs]
+        return [Distilled(logits=each, mask=None) for each in logits]
 
     def evaluator(self, examples: Examples) -> Evaluator:
         """Scores over all tokens to be guessed, and over all pairs."""

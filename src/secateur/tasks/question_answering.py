@@ -47,9 +47,7 @@ class QuestionAnswering(Task):
         max_answer_length: int = 30,
         null_score_diff_threshold: float = 0.0,
     ) -> None:
-        for name, value in (("n_best_size", n_best_size), ("max_answer_length", max_answer_length)):
-            if value < 1:
-                raise SecateurError(f"{name}={value}: must be at least 1")
+        check_at_least_one(n_best_size=n_best_size, max_answer_length=max_answer_length)
         self.version_2_with_negative = version_2_with_negative
         self.n_best_size = n_best_size
         self.max_answer_length = max_answer_length
@@ -81,16 +79,29 @@ class QuestionAnswering(Task):
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """Start and end distributions over the real tokens of each window."""
-        mask = batch["attention_mask"].bool()
-        return [
-            Distilled(logits=outputs["start_logits"], mask=mask),
-            Distilled(logits=outputs["end_logits"], mask=mask),
-        ]
+        return span_distributions(outputs, batch)
 
     def evaluator(self, examples: Examples) -> Evaluator:
         """Decodes spans batch by batch, and merges the windows of a question at the end."""
         assert isinstance(examples, QuestionWindows)
         return SpanEvaluator(self, examples)
+
+
+def check_at_least_one(**settings: int) -> None:
+    """Refuse a setting below 1.
+
+    Raises:
+        SecateurError: naming it.
+    """
+    for name, value in settings.items():
+        if value < 1:
+            raise SecateurError(f"{name}={value}: must be at least 1")
+
+
+def span_distributions(outputs: ModelOutput, batch: Batch) -> list[Distilled]:
+    """Where the answer starts and where it ends, over the real tokens of each window."""
+    mask = batch["attention_mask"].bool()
+    return [Distilled(logits=outputs[name], mask=mask) for name in ("start_logits", "end_logits")]
 
 
 class SpanEvaluator(Evaluator):
@@ -114,6 +125,7 @@ class SpanEvaluator(Evaluator):
                 batch["document_mask"].cpu(),
                 n_best_size=self.task.n_best_size,
                 max_answer_length=self.task.max_answer_length,
+                cls_position=batch["cls_position"],
             )
         )
 

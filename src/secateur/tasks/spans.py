@@ -95,6 +95,7 @@ def best_spans(
     *,
     n_best_size: int,
     max_answer_length: int,
+    cls_position: int = 0,
 ) -> Spans:
     """Find the ``n_best_size`` spans of each window with the highest sum of start and end logit.
 
@@ -103,11 +104,12 @@ def best_spans(
     each place of this list scores at least as high as there. Equal scores come in no particular order.
 
     Args:
-        start_logits_BL: start logits; position 0 is [CLS] and stands for no answer.
+        start_logits_BL: start logits.
         end_logits_BL: end logits.
         document_mask_BL: true where a token belongs to the document.
         n_best_size: how many spans to keep, N.
         max_answer_length: tokens of the longest span, M.
+        cls_position: where [CLS] is in each window, which stands for no answer.
     """
     # In float32 also when the logits are half precision: rounding their sums would make many of them tie.
     start_BL, end_BL = start_logits_BL.float(), end_logits_BL.float()
@@ -121,7 +123,7 @@ def best_spans(
         start_BN=start_BN,
         end_BN=start_BN + index_BN % max_answer_length,
         score_BN=functional.pad(score_BN, fill, value=-math.inf),
-        null_score_B=start_BL[:, 0] + end_BL[:, 0],
+        null_score_B=start_BL[:, cls_position] + end_BL[:, cls_position],
     )
 
 

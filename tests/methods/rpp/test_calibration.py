@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from secateur.methods.rpp.calibration import boundary_for, gamma_for, reach
+from secateur.methods.rpp.calibration import boundary_for, gamma_for, reach, zeroed_by
 from secateur.methods.rpp.proximal import proximal_step, reweighted
 
 CONSTANT = [2e-5] * 20_000
@@ -66,3 +66,11 @@ def test_nothing_asked_or_no_steps_left_is_no_penalty():
     assert gamma_for(0.0, CONSTANT, every=1) == 0
     assert gamma_for(0.1, [0.0], every=1) == 0
     assert boundary_for([torch.tensor([3.0, 1.0]), torch.tensor([[2.0]])], sparsity=0.5) == 2
+
+
+@pytest.mark.parametrize("every", [5, None])
+def test_what_a_gamma_zeroes_is_the_law_the_other_way_round(every):
+    sizes = [torch.linspace(0.001, 1, 1000)]
+    step_sizes = [1e-3] * 40
+    gamma = gamma_for(0.3, step_sizes, every=every)
+    assert zeroed_by(gamma, sizes, step_sizes, every=every) == pytest.approx(0.3, abs=0.002)

@@ -60,6 +60,8 @@ def test_a_given_gamma_prunes_as_far_as_it_goes(make_model, make_context):
     assert 0 < found[0]["zeroed"] < found[1]["zeroed"] < 1
     assert [each["gamma"] for each in found] == [1e-2, 1.0]
     assert all(each["zeroed"] == each["zeroed_by_steps"] for each in found)
+    assert all(each["predicted"] == pytest.approx(each["zeroed"], abs=0.05) for each in found)
+    assert all(each["mean_size"] > 0 for each in found)
 
 
 def test_the_penalty_is_no_part_of_the_loss(make_model, make_context, monkeypatch):

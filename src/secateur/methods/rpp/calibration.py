@@ -30,6 +30,12 @@ def gamma_for(boundary: float, step_sizes: Sequence[float], *, every: int | None
     return boundary / total if every is None else (boundary / reach(step_sizes, every=every)) ** 2
 
 
+def zeroed_by(gamma: float, sizes: Sequence[Tensor], step_sizes: Sequence[float], *, every: int | None) -> float:
+    """The fraction of ``sizes`` that this γ zeroes in steps of these learning rates: the law the other way round."""
+    boundary = gamma * math.fsum(step_sizes) if every is None else math.sqrt(gamma) * reach(step_sizes, every=every)
+    return sum(int((size <= boundary).sum()) for size in sizes) / sum(size.numel() for size in sizes)
+
+
 def reach(step_sizes: Sequence[float], *, every: int) -> float:
     """The boundary for γ = 1."""
     boundary = 0.0

@@ -47,6 +47,7 @@ class Proximal(Phase):
             scale=prox_scale,
         )
         self.include = tuple(include)
+        self.zeros = sparsity
 
     def run(self, state: State, context: Context) -> State:
         """Train and shrink; with a target, zero the smallest that are still missing.
@@ -67,6 +68,9 @@ class Proximal(Phase):
         )
         after = self.trained(module, context)
         details = {"gamma": module.shrinkage.first_gammas[0], "zeroed_by_steps": matrices.sparsity}
+        if module.shrinkage.predicted:
+            details["predicted"] = module.shrinkage.predicted[0]
         amount = Amount(sparsity=sparsity or 0.0, scope="global")
         zero_out(after.model, matrices, amount.masks(matrices.weights, seed=context.seed))
-        return dataclasses.replace(after, details={**details, "zeroed": matrices.sparsity})
+        found = {"zeroed": matrices.sparsity, "mean_size": matrices.mean_size}
+        return dataclasses.replace(after, details={**details, **found})

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from secateur.errors import SecateurError
-from secateur.methods.rpp.calibration import boundary_for, gamma_for
+from secateur.methods.rpp.calibration import boundary_for, gamma_for, zeroed_by
 from secateur.methods.rpp.proximal import adam_denominators, proximal_step, reweighted
 
 SCALES = ("scalar", "adam")
@@ -63,6 +63,7 @@ class Shrinkage:
 
     Attributes:
         first_gammas: γ of each group as it was first chosen.
+        predicted: the fraction of each group that a given γ will zero, by the law; none where γ follows from a target.
     """
 
     penalty: Penalty
@@ -70,6 +71,7 @@ class Shrinkage:
     alphas: list[list[Tensor]] = field(default_factory=list)
     gammas: list[float] = field(default_factory=list)
     first_gammas: list[float] = field(default_factory=list)
+    predicted: list[float] = field(default_factory=list)
 
     def after_step(self, optimizer: Optimizer, *, step: int, step_sizes: Sequence[float]) -> None:
         """Shrink all weights.
@@ -86,7 +88,8 @@ class Shrinkage:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed phase needs."""
-        return {"alphas": self.alphas, "gammas": self.gammas, "first_gammas": self.first_gammas}
+        names = ("alphas", "gammas", "first_gammas", "predicted")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
@@ -95,15 +98,17 @@ class Shrinkage:
             [a.to(d) for a, d in zip(*pair, strict=True)] for pair in zip(state["alphas"], devices, strict=True)
         ]
         self.gammas, self.first_gammas = list(state["gammas"]), list(state["first_gammas"])
+        self.predicted = list(state["predicted"])
 
     def _renew(self, metrics: Sequence[list[Tensor] | None], step_sizes: Sequence[float]) -> None:
         if self.penalty.reweight or not self.alphas:
             self.alphas = [self._prices(group) for group in self.groups]
-        if self.penalty.gamma is not None:
-            self.gammas = [self.penalty.gamma] * len(self.groups)
-        else:
-            pairs = zip(self.groups, metrics, strict=True)
+        pairs = list(zip(self.groups, metrics, strict=True))
+        if self.penalty.gamma is None:
             self.gammas = [self._gamma(group, metric, step_sizes) for group, metric in pairs]
+        elif not self.gammas:
+            self.gammas = [self.penalty.gamma] * len(self.groups)
+            self.predicted = [self._predicted(group, metric, step_sizes) for group, metric in pairs]
         self.first_gammas = self.first_gammas or self.gammas
 
     def _prices(self, group: list[Tensor]) -> list[Tensor]:
@@ -114,12 +119,24 @@ class Shrinkage:
     def _gamma(self, group: list[Tensor], metric: list[Tensor] | None, step_sizes: Sequence[float]) -> float:
         assert self.penalty.sparsity is not None
         aim = max(0.0, self.penalty.sparsity - _MARGIN)
+        sizes = self._sizes(group, metric)
+        return gamma_for(boundary_for(sizes, sparsity=aim), step_sizes, every=self._every)
+
+    def _predicted(self, group: list[Tensor], metric: list[Tensor] | None, step_sizes: Sequence[float]) -> float:
+        assert self.penalty.gamma is not None
+        return zeroed_by(self.penalty.gamma, self._sizes(group, metric), step_sizes, every=self._every)
+
+    def _sizes(self, group: list[Tensor], metric: list[Tensor] | None) -> list[Tensor]:
+        """What the law holds for."""
         sizes = [weight.detach().abs() for weight in group]
         if metric is not None:
             # In Adam's metric w moves by γ λ α / d: the law holds for |w| · √d, and without reweighting for |w| · d.
             torch._foreach_mul_(sizes, torch._foreach_sqrt(metric) if self.penalty.reweight else metric)
-        every = self.penalty.every if self.penalty.reweight else None
-        return gamma_for(boundary_for(sizes, sparsity=aim), step_sizes, every=every)
+        return sizes
+
+    @property
+    def _every(self) -> int | None:
+        return self.penalty.every if self.penalty.reweight else None
 
     def _denominators(self, group: list[Tensor], optimizer: Optimizer) -> list[Tensor] | None:
         return adam_denominators(group, optimizer) if self.penalty.scale == "adam" else None

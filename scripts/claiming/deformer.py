@@ -1,0 +1,178 @@
+"""Claims on DeFormer (Cao et al., ACL 2020, arXiv 2005.00697)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from claiming.deformer_runs import LOSSES, PROFILES, V1, Profile, jobs
+from claiming.deformer_tables import layers_apart_table, losses_table
+from claiming.figures import above, at_batch, at_most, cached_share_of_promise
+from claiming.plan import Agreement, Claim, Contrast, Section, plain
+from secateur.record import Record
+
+CAO = "Cao et al."
+CLOSE = 1e-5  # within which a kept document's outputs are those of one that is not
+POINTS = 2.0  # that the paper's model loses
+TRAINED = ["segment", "decompose"]
+ALPHA = 0.2  # of conf/distillation/representation.yaml
+
+
+def section(profile: str) -> Section:
+    """Claims 1 to 5 as D1 to D5."""
+    chosen = PROFILES[profile]
+    return Section(
+        name="deformer",
+        title="Claims on DeFormer",
+        jobs=tuple(jobs(profile)),
+        claims=(_d1(), _d2(chosen), _d3(chosen), _d4(chosen), _d5()),
+        untested=UNTESTED,
+        details=(layers_apart_table, losses_table),
+    )
+
+
+def _apart(dataset: str, lower_layers: int, *, loss: str = "none", order: list[str] | None = None) -> dict[str, Any]:
+    """Where such runs are found."""
+    found = {"dataset.name": dataset, "method.name": "deformer", "method.lower_layers": lower_layers}
+    settings = dict(override.split("=") for override in LOSSES[loss])
+    found["distillation.name"] = settings.pop("distillation")
+    if found["distillation.name"] == "representation":
+        found["distillation.loss.alpha"] = float(settings.get("distillation.loss.alpha", ALPHA))
+    return found | {"method.order": order or TRAINED}
+
+
+def _d1() -> Claim:
+    test = Agreement(
+        setting="all data sets, losses and numbers of layers, trained models, float32",
+        name="1e-5 less the largest difference of any output, in millionths",
+        where={"method.name": "deformer", "method.order": TRAINED},
+        figure=_millionths_left,
+    )
+    return Claim(
+        id="D1",
+        text="With the document's states kept, outputs are those without",
+        published="by construction",
+        source=f"{CAO}, section 3",
+        tests=(test,),
+    )
+
+
+def _millionths_left(record: Record) -> float | None:
+    cost = record.compressed.cost if record.compressed else None
+    if cost is None or cost.cache_difference is None:
+        return None
+    return 1e6 * (CLOSE - cost.cache_difference)
+
+
+def _d2(profile: Profile) -> Claim:
+    of = profile.layers
+
+    def named(dataset: str, amount: int) -> Any:
+        return plain(f"{amount} apart" if amount else "none apart", _apart(dataset, amount))
+
+    tests = [
+        Contrast(
+            setting=f"{dataset}, {amount} of {of} layers apart: no more than {margin:g} lost",
+            more=named(dataset, amount),
+            less=named(dataset, 0),
+            margin=margin,
+        )
+        for amount, margin in ((profile.free, 1.0), (profile.cheap, POINTS))
+        for dataset, amounts in profile.lower_layers.items()
+        if amount in amounts
+    ]
+    tests += [
+        Contrast(
+            setting=f"{dataset}, {less} of {of} layers apart against {more}",
+            more=named(dataset, less),
+            less=named(dataset, more),
+        )
+        for dataset, amounts in profile.lower_layers.items()
+        for less, more in ((profile.cheap, profile.dear), (profile.free, profile.dear), (0, profile.dear))
+        if {less, more} <= set(amounts)
+    ]
+    return Claim(
+        id="D2",
+        text="Fine-tuned, up to half of the layers apart cost nothing, three quarters at most 2 points, nearly all "
+        "clearly more",
+        published="SQuAD 1.1 F1 88.3 to 87.0 with 9 of 12 layers apart; flat below, steep in the last layers",
+        source=f"{CAO}, released checkpoints of BERT-base without auxiliary losses; a figure, second-hand",
+        tests=tuple(tests),
+    )
+
+
+def _d3(profile: Profile) -> Claim:
+    pairs = (("both", "outputs"), ("both", "layers"), ("outputs", "none"), ("layers", "none"), ("both", "none"))
+    tests = [
+        Contrast(
+            setting=f"{V1}, {profile.cheap} of {profile.layers} layers apart, what is imitated",
+            more=plain(more, _apart(V1, profile.cheap, loss=more)),
+            less=plain(less, _apart(V1, profile.cheap, loss=less)),
+        )
+        for more, less in pairs
+    ]
+    return Claim(
+        id="D3",
+        text="Imitating the teacher's outputs and layers is better than either alone, and that than neither",
+        published="about 1 F1 for each",
+        source=f"{CAO}, from memory",
+        tests=tuple(tests),
+    )
+
+
+def _d4(profile: Profile) -> Claim:
+    tests = [
+        Contrast(
+            setting=f"{V1}, {amount} of {profile.layers} layers apart",
+            more=plain("trained", _apart(V1, amount)),
+            less=plain("taken apart alone", _apart(V1, amount, order=["segment", "separate"])),
+        )
+        for amount in profile.untrained
+    ]
+    return Claim(
+        id="D4",
+        text="Taken apart without training a model is much worse",
+        published="a figure",
+        source=CAO,
+        tests=tuple(tests),
+    )
+
+
+def _d5() -> Claim:
+    where = {"method.name": "deformer", "method.order": TRAINED}
+    setting = "all data sets, losses and numbers of layers, float32, batch 8, 384 tokens"
+    tests = (
+        Agreement(
+            setting=f"{setting}, documents kept",
+            name="speed-up as a share of what FLOPs promise, less 0.8",
+            where=where,
+            figure=above(0.8, cached_share_of_promise(8)),
+        ),
+        Agreement(
+            setting=f"{setting}, nothing kept",
+            name="0.1 × less the change in speed",
+            where=where,
+            figure=at_most(0.1, _change),
+            unit=" ×",
+        ),
+    )
+    return Claim(
+        id="D5",
+        text="Faster as FLOPs promise where documents are kept, and not at all where they are not",
+        published="3.2 times as fast on SQuAD with 9 of 12 layers apart, 3.2 by FLOPs; 1.01 without",
+        source=f"{CAO}, table 1, from memory; FLOPs by the formula in the method's page",
+        tests=tests,
+    )
+
+
+def _change(record: Record) -> float | None:
+    gain = at_batch(8)(record)
+    return None if gain is None else abs(gain)
+
+
+UNTESTED = (
+    "D6, that a document's states move with the question more and more from layer to layer: a figure of "
+    "`secateur-analyze`, shown there.",
+    "BoolQ and RACE: dense MiniLM does not clearly beat the majority class with the data at hand, so there is nothing "
+    "to lose; that they can be decomposed is tested.",
+    "MNLI and QQP: their training data is not at hand.",
+)

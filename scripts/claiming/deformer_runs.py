@@ -1,0 +1,99 @@
+"""What the claims on DeFormer run: how much in each profile, and the multiruns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from claiming.plan import Job, listed
+
+V1, V2 = "squad_v1", "squad_v2"
+UNTRAINED = ("~method.steps.decompose", "~method.init")
+# What is imitated beside the task's own loss: the teacher's outputs, its layers, both.
+LOSSES = {
+    "none": ("distillation=none",),
+    "outputs": ("distillation=logits",),
+    "layers": ("distillation=representation", "distillation.loss.alpha=0"),
+    "both": ("distillation=representation",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much is run.
+
+    Attributes:
+        layers: of the model.
+        lower_layers: in which question and document are apart, by data set; the first is none.
+        free, cheap, dear: of these on SQuAD 1.1, so many as should cost nothing, up to 2 points, and clearly more.
+        untrained: of these, those that nothing is trained after.
+        seeds: of each data set, and of the losses' comparison.
+        overrides: what differs from the experiments; ``of_dataset`` on one data set.
+    """
+
+    layers: int
+    lower_layers: Mapping[str, tuple[int, ...]]
+    free: int
+    cheap: int
+    dear: int
+    untrained: tuple[int, ...]
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...] = ()
+    of_dataset: Mapping[str, tuple[str, ...]]
+
+
+ALL_SEEDS = (1, 2, 3, 4, 5)
+PROFILES = {
+    "cpu": Profile(
+        layers=6,
+        lower_layers={V1: (0, 1, 2, 3, 4, 5), V2: (0, 3, 5)},
+        free=3,
+        cheap=4,
+        dear=5,
+        untrained=(2, 4),
+        seeds=(1,),
+        overrides=("dataset.limit_test=1000",),
+        of_dataset={
+            V1: ("dataset.limit_train=6000",),
+            V2: ("dataset.limit_train=3000", "predecessor.epochs=1"),
+        },
+    ),
+    "full": Profile(
+        layers=12,
+        lower_layers={V1: tuple(range(12)), V2: (0, 6, 9, 11)},
+        free=6,
+        cheap=9,
+        dear=11,
+        untrained=(6, 9),
+        seeds=ALL_SEEDS,
+        overrides=("model=bert_base",),
+        of_dataset={},
+    ),
+}
+EPOCHS = {"cpu": 0.3, "full": 2}  # of the decomposed model, after its twin's own
+
+
+def jobs(name: str) -> Iterator[Job]:
+    """Everything that a profile runs, each in one multirun that can be asked for again."""
+    profile, epochs = PROFILES[name], f"method.steps.decompose.epochs={EPOCHS[name]:g}"
+    for dataset, amounts in profile.lower_layers.items():
+        claims = ("D1", "D2", "D4", "D5") if dataset == V1 else ("D1", "D2", "D5")
+        others = tuple(amount for amount in amounts if amount != profile.cheap or dataset != V1)
+        yield _job(profile, dataset, others, epochs, claims=claims)
+    for loss, imitation in LOSSES.items():
+        claims = ("D1", "D2", "D3", "D4", "D5") if loss == "none" else ("D1", "D3", "D5")
+        yield _job(profile, V1, (profile.cheap,), epochs, *imitation, claims=claims)
+    yield _job(profile, V1, profile.untrained, *UNTRAINED, experiment="deformer_untrained", claims=("D4",))
+
+
+def _job(
+    profile: Profile,
+    dataset: str,
+    lower_layers: tuple[int, ...],
+    *overrides: str,
+    claims: tuple[str, ...],
+    experiment: str = "deformer",
+) -> Job:
+    asked = (f"method.lower_layers={listed(lower_layers)}", f"seed={listed(profile.seeds)}")
+    own = (*profile.overrides, *profile.of_dataset.get(dataset, ()))
+    return Job(experiment=experiment, dataset=dataset, overrides=(*overrides, *asked, *own), claims=claims)

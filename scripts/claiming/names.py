@@ -1,0 +1,32 @@
+"""What a multirun's runs will be called, before it has run: a later one can begin with their models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+
+def run_names(arguments: Sequence[str]) -> list[str]:
+    """The folders of its runs, in the order in which they run; ``arguments`` are those after ``secateur -m``."""
+    return list(_names(tuple(arguments)))
+
+
+def jobs_of(arguments: Sequence[str]) -> list[list[str]]:
+    """The overrides of each run, as Hydra's own sweeper takes them apart."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
+    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(overrides) for overrides in batch]
+
+
+@cache
+def _names(arguments: tuple[str, ...]) -> list[str]:
+    from hydra import compose, initialize_config_dir
+
+    from secateur import naming
+    from secateur.launch import config_path
+
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        return [naming.run_name(_root_=compose("compress", overrides)) for overrides in jobs_of(arguments)]

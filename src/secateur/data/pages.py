@@ -1,0 +1,178 @@
+"""Pages of Natural Questions read as a stream: from JSON lines, plain or gzip, or the hub, to checked rows on disk.
+
+The training set is tens of gigabytes. One process reads lines and hands them out, others parse and check them; what is
+in memory is a few hundred pages at a time. A row has of its page what a model is shown, and what its answers are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, List, Value
+
+from secateur.data.hub import load_splits
+from secateur.data.page_formats import Page, page_of
+from secateur.data.shards import write_shards
+from secateur.data.sources import SPLITS, Source, resolve_files
+from secateur.data.tables import check_columns, decode_line, parse_json
+from secateur.errors import SecateurError
+
+# A page with its question: its candidates' texts, words joined by spaces, each with its marker; the page token that
+# each word is; spans as first token, last + 1, first token, … of the candidates, and of the answers of each annotator.
+FEATURES = Features(
+    {
+        **dict.fromkeys(("id", "title", "question"), Value("string")),
+        "texts": List(Value("string")),
+        "markers": List(Value("string")),
+        "words": List(Value("int32")),
+        "candidates": List(Value("int32")),
+        "long_answers": List(Value("int32")),
+        "short_answers": List(List(Value("int32"))),
+        "yes_no_answers": List(Value("string")),
+    }
+)
+
+# What is handed to a process at a time: so many pages, or fewer of as many bytes.
+_PAGES, _BYTES = 100, 2**24
+_LONGEST_LINE = 2**28
+
+
+def load_pages(source: Source, folder: Path, *, processes: int | None = None) -> DatasetDict:
+    """Read and check the splits ``train`` and ``test`` into ``folder``; rows with :data:`FEATURES`, memory-mapped.
+
+    Files are ``.jsonl`` or ``.jsonl.gz``. What a process that died left in the folder is gone on with.
+
+    Args:
+        processes: as for :func:`secateur.data.shards.write_shards`.
+
+    Raises:
+        SecateurError: naming file and line, if something cannot be read or is not what it should be.
+    """
+    check_columns(source.columns, known=())
+    files = resolve_files(source)
+    splits = {}
+    for split in SPLITS:
+        jobs: Iterable[_Lines | _HubRows]
+        if files is not None:
+            jobs, origin = chain.from_iterable(map(_chunks, files[split])), ", ".join(map(str, files[split]))
+        else:
+            parts = load_splits(source)[split]
+            jobs, origin = chain.from_iterable(_hub_chunks(*part) for part in parts), source.name
+        jobs = iter(jobs)
+        first = next(jobs, None)
+        if first is None:
+            raise SecateurError(f"{origin}: no pages in it; a split needs at least one")
+        what = f"reading {split}"
+        splits[split] = write_shards(chain([first], jobs), _rows, folder / split, what=what, processes=processes)
+        _check_ids(splits[split], origin=origin)
+    return DatasetDict(splits)
+
+
+class _Lines(NamedTuple):
+    """Lines of a file, the first of which has the number ``first``."""
+
+    path: Path
+    first: int
+    lines: list[bytes]
+
+
+class _HubRows(NamedTuple):
+    """Rows of a split on the hub, the first of which has the number ``first``."""
+
+    origin: str
+    first: int
+    rows: pa.Table
+
+
+def _chunks(path: Path) -> Iterator[_Lines]:
+    lines: list[bytes] = []
+    first, size = 1, 0
+    for number, line in enumerate(_read_lines(path), start=1):
+        lines.append(line)
+        size += len(line)
+        if len(lines) == _PAGES or size >= _BYTES:
+            yield _Lines(path, first, lines)
+            lines, first, size = [], number + 1, 0
+    if any(line.strip() for line in lines):
+        yield _Lines(path, first, lines)
+
+
+def _read_lines(path: Path) -> Iterator[bytes]:
+    number = 0
+    try:
+        with _opened(path) as file:
+            while line := file.readline(_LONGEST_LINE):
+                number += 1
+                if len(line) == _LONGEST_LINE:
+                    raise SecateurError(
+                        f"{path}: line {number}: is longer than {_LONGEST_LINE} bytes; give one page a line"
+                    )
+                yield line
+    except EOFError as error:
+        raise SecateurError(f"{path}: line {number + 1}: the gzip ends in the middle; fetch the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise SecateurError(f"{path}: line {number + 1}: damaged gzip ({error}); fetch the file again") from error
+    except OSError as error:
+        raise SecateurError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _hub_chunks(_name: str, origin: str, part: datasets.Dataset) -> Iterator[_HubRows]:
+    rows = part.with_format("arrow")
+    for first in range(0, len(part), _PAGES):
+        yield _HubRows(origin, first + 1, rows[first : first + _PAGES])
+
+
+# --- In the processes that parse ---
+
+
+def _rows(job: _Lines | _HubRows) -> pa.Table:
+    """A table of the pages of a job."""
+    pages = list(_pages_of_lines(job) if isinstance(job, _Lines) else _pages_of_rows(job))
+    columns = zip(*map(_row, pages), strict=True) if pages else [[] for _ in FEATURES]
+    return pa.Table.from_pydict(dict(zip(FEATURES, columns, strict=True)), schema=FEATURES.arrow_schema)
+
+
+def _pages_of_lines(job: _Lines) -> Iterator[Page]:
+    for number, line in enumerate(job.lines, start=job.first):
+        if line.strip():
+            record = parse_json(decode_line(line, path=job.path, number=number), path=job.path, line=number)
+            yield page_of(record, where=f"{job.path}: line {number}")
+
+
+def _pages_of_rows(job: _HubRows) -> Iterator[Page]:
+    for number, record in enumerate(job.rows.to_pylist(), start=job.first):
+        yield page_of(record, where=f"{job.origin}: row {number}")
+
+
+def _row(page: Page) -> tuple[Any, ...]:
+    shown = list(page.shown())
+    return (
+        *(page.id, page.title, page.question),
+        [" ".join(page.tokens[token].replace(" ", "_") for token in words) for _, _, words in shown],
+        [marker for marker, _, _ in shown],
+        [token for _, _, words in shown for token in words],
+        [token for _, span, _ in shown for token in span],
+        [token for each in page.annotations for token in each.long],
+        [[token for span in each.short for token in span] for each in page.annotations],
+        [each.yes_no for each in page.annotations],
+    )
+
+
+def _check_ids(rows: Dataset, *, origin: str) -> None:
+    seen: set[str] = set()
+    for page_id in rows["id"]:
+        if page_id in seen:
+            raise SecateurError(f"{origin}: the example_id {page_id!r} occurs twice in this split; ids must differ")
+        seen.add(page_id)

@@ -1,0 +1,147 @@
+"""What an export consists of: one graph for an ordinary model, two for one that reads question and document apart.
+
+Shapes: B examples of a batch, C choices of each (multiple choice alone), L tokens, Q of them the question's, D the
+document's; N sequences, B or B · C; E features.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from secateur.cost.inputs import is_multiple_choice, random_inputs
+from secateur.cost.runtimes import ANSWERING_FILE, ENCODER_FILE, MODEL_FILE
+from secateur.structure.anatomy import max_positions_of
+from secateur.structure.decomposition import SEGMENTED, answer, encode, layout_of
+
+_CHOICES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One file of an export.
+
+    Attributes:
+        module: what it computes; its outputs are a mapping.
+        axes: of each input that it may have, the names of the axes, all of any size.
+        inputs: random ones of so many examples and tokens; every sequence but the first ends in padding.
+        from_tokenizer: its inputs are those that a tokenizer gives.
+    """
+
+    file: str
+    module: nn.Module
+    axes: Mapping[str, tuple[str, ...]]
+    inputs: Callable[[int, int], dict[str, Tensor]]
+    from_tokenizer: bool = False
+
+
+def graphs_of(model: PreTrainedModel) -> list[Graph]:
+    """The graphs that a model is exported as."""
+    return _pair(model) if layout_of(model.config) == SEGMENTED else [_whole(model)]
+
+
+class DocumentEncoder(nn.Module):
+    """The lower layers: documents in, states out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, document_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """``document_states`` (B, D, E) of ``document [SEP]`` and its mask, both (B, D)."""
+        return {"document_states": encode(self.model, document_ids, attention_mask)}
+
+
+class AnsweringModel(nn.Module):
+    """The question through the lower layers, both through the upper ones."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, question_ids: Tensor, attention_mask: Tensor, document_states: Tensor) -> dict[str, Tensor]:
+        """The model's outputs, given questions (B, Q), the mask of both slots (B, L) and states (B, D, E)."""
+        return dict(answer(self.model, question_ids, document_states, attention_mask_BL=attention_mask))
+
+
+def _whole(model: PreTrainedModel) -> Graph:
+    taken = inspect.signature(model.forward).parameters
+    axes = ("batch", "choices", "length") if is_multiple_choice(model) else ("batch", "length")
+    return Graph(
+        file=MODEL_FILE,
+        module=model,
+        axes={name: axes for name in ("input_ids", "token_type_ids", "attention_mask") if name in taken},
+        inputs=lambda batch_size, length: _padded_inputs(model, batch_size=batch_size, length=length),
+        from_tokenizer=True,
+    )
+
+
+def _pair(model: PreTrainedModel) -> list[Graph]:
+    def documents(batch_size: int, length: int) -> dict[str, Tensor]:
+        ids, mask = _slots(model, batch_size=batch_size, length=length)[1]
+        return {"document_ids": ids, "attention_mask": mask}
+
+    def questions(batch_size: int, length: int) -> dict[str, Tensor]:
+        (question_ids, question_mask), (ids, mask) = _slots(model, batch_size=batch_size, length=length)
+        states = encode(model, ids, mask)
+        return {
+            "question_ids": question_ids,
+            "attention_mask": torch.cat([question_mask, mask], dim=-1),
+            "document_states": states,
+        }
+
+    both = {"question_ids": ("batch", "question"), "attention_mask": ("batch", "length")}
+    document = ("batch", "document")
+    return [
+        Graph(
+            file=ENCODER_FILE,
+            module=DocumentEncoder(model),
+            axes={"document_ids": document, "attention_mask": document},
+            inputs=documents,
+        ),
+        Graph(
+            file=ANSWERING_FILE,
+            module=AnsweringModel(model),
+            axes={**both, "document_states": document},
+            inputs=questions,
+        ),
+    ]
+
+
+def _slots(model: PreTrainedModel, *, batch_size: int, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Ids and mask of questions and of documents, of ``length`` tokens together as far as there are positions."""
+    inputs = random_inputs(model, length=min(length, max_positions_of(model.config)), batch_size=batch_size)
+    ids_BL, question_length = inputs["input_ids"], inputs["question_length"]
+    return tuple(
+        _with_padding(part, pad=model.config.pad_token_id or 0)
+        for part in (ids_BL[:, :question_length], ids_BL[:, question_length:])
+    )
+
+
+def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> dict[str, Tensor]:
+    """(B, L) or (B, C, L), of whatever inputs a model may take."""
+    length = min(length, max_positions_of(model.config))
+    shape = (batch_size, _CHOICES, length) if is_multiple_choice(model) else (batch_size, length)
+    ids_NL = random_inputs(model, length=length, batch_size=int(np.prod(shape[:-1])))["input_ids"].view(-1, length)
+    # RoBERTa counts positions by which tokens are padding, so the ids have to say so too.
+    ids_NL, mask_NL = _with_padding(ids_NL, pad=model.config.pad_token_id or 0)
+    types_NL = torch.arange(length, device=model.device).expand_as(ids_NL) * _type_count(model) // length
+    values = {"input_ids": ids_NL, "attention_mask": mask_NL, "token_type_ids": types_NL}
+    return {name: value.reshape(shape) for name, value in values.items()}
+
+
+def _with_padding(ids_NL: Tensor, *, pad: int) -> tuple[Tensor, Tensor]:
+    """Ids of which every sequence but the first has padding from its middle on, and their mask."""
+    is_padding_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
+    is_padding_NL[1:, ids_NL.shape[1] // 2 + 1 :] = True
+    return ids_NL.masked_fill(is_padding_NL, pad), (~is_padding_NL).long()
+
+
+def _type_count(model: PreTrainedModel) -> int:
+    return getattr(model.config, "type_vocab_size", 1)

@@ -1,0 +1,45 @@
+"""The tables as Markdown, as GitHub renders it: names from records stand as they are, whatever they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from secateur.report.rows import Row
+from secateur.report.table import caption, notes, sections
+from secateur.report.unfinished import Unfinished
+
+
+def save_markdown(rows: Sequence[Row], left_out: Sequence[Unfinished], path: Path) -> None:
+    """Write the report: beside it first, then renamed."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n\n".join(_parts(rows, left_out)) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _parts(rows: Sequence[Row], left_out: Sequence[Unfinished]) -> Iterator[str]:
+    yield "# Report"
+    for section in sections(rows):
+        yield f"## {_plain(section.title)}"
+        yield from map(_table, section.tables)
+    yield from map(_plain, notes(rows))
+    yield "\n".join(f"* {_plain(line)}" for line in caption(rows))
+    if left_out:
+        yield "## Not in the table"
+        columns = zip(Unfinished._fields, zip(*left_out, strict=True), strict=True)
+        yield _table({name: list(cells) for name, cells in columns})
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> str:
+    lines = [_line(columns), "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *(_line(row) for row in zip(*columns.values(), strict=True))])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(_plain(cell.strip()) for cell in cells)} |"
+
+
+def _plain(text: str) -> str:
+    """With a backslash before whatever Markdown or HTML would read as markup, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|!~&$])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,39 @@
+"""Runs that are in no table, and why: failed, still running, unreadable, or asked for without leaving a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from secateur.report.missing import missing_jobs
+from secateur.report.reading import Found
+
+
+class Unfinished(NamedTuple):
+    """A run in no table; ``status`` is ``failed``, ``missing``, ``running`` or ``unreadable``."""
+
+    status: str
+    name: str
+    reason: str = ""
+
+
+def unfinished(found: Found, folders: Iterable[Path]) -> list[Unfinished]:
+    """All of them, by status and name."""
+    listed = [
+        Unfinished(record.status, record.name, gist(record.error or ""))
+        for record in found.records
+        if record.status != "finished"
+    ]
+    listed += [Unfinished("unreadable", path.parent.name, reason) for path, reason in found.unreadable.items()]
+    listed += [
+        Unfinished("missing", job, "no record; the same command does what is missing")
+        for job in missing_jobs(folders, found)
+    ]
+    return sorted(listed)
+
+
+def gist(error: str) -> str:
+    """The line of an error that says what went wrong: a traceback's last, any other message's first."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]

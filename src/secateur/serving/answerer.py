@@ -1,0 +1,199 @@
+"""The answerer: a question and documents in, answers with their places out.
+
+A decomposed model reads what its lower layers made of the documents before, from a :class:`DocumentStore`; an ordinary
+one reads them anew, through the same class.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.data.examples import Lengths
+from secateur.errors import SecateurError
+from secateur.serving.document_store import DocumentStore
+from secateur.serving.documents import Document
+from secateur.serving.encoding import Encoder, batched, room_of
+from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
+from secateur.structure.decomposition import SEGMENTED, layout_of
+from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
+from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
+
+LONG_QUESTIONS = ("error", "cut")
+_DOCUMENTS_AT_A_TIME = 64
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Answer:
+    """An answer, and where it stands.
+
+    Attributes:
+        score: the sum of its start's and end's logit less that of no answer; the best of several documents is the one
+            with the highest, and below 0 that its document holds no answer is the likelier.
+        text: as it stands in the document.
+        document_id: the document's name.
+        start, end: characters of the document, end not included.
+    """
+
+    score: float
+    text: str
+    document_id: str
+    start: int
+    end: int
+
+
+class Answerer:
+    """Answers questions on documents with an extractive question-answering model.
+
+    Args:
+        model: in evaluation mode, on the device to compute on.
+        store: documents' states that this very model made; decomposed models alone.
+        max_seq_length, doc_stride: as in training, in tokens. With a store they are the store's.
+        max_question_length: of an ordinary model, in tokens; a decomposed one has a slot of a fixed size.
+        long_questions: a question that does not fit is refused ("error") or cut at its end, with a warning ("cut").
+        max_answer_length: in tokens.
+        batch_size: windows of one forward pass.
+
+    Raises:
+        SecateurError: if the model answers something else, or a setting does not go with it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        store: DocumentStore | None = None,
+        max_seq_length: int = 384,
+        doc_stride: int = 128,
+        max_question_length: int = 64,
+        long_questions: str = "error",
+        max_answer_length: int = 30,
+        batch_size: int = 32,
+    ) -> None:
+        if long_questions not in LONG_QUESTIONS:
+            raise SecateurError(f"long_questions={long_questions}: must be one of {', '.join(LONG_QUESTIONS)}")
+        answering = AUTO_CLASSES["AutoModelForQuestionAnswering"].get(model.config.model_type)
+        if stock_name(type(model).__name__) != answering:
+            raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")
+        self.tokenizer, self.store = tokenizer, store
+        self.long_questions, self.max_answer_length, self.batch_size = long_questions, max_answer_length, batch_size
+        lengths = Lengths(max_seq_length=max_seq_length, max_question_length=max_question_length, doc_stride=doc_stride)
+        self.reader = _reader(model, tokenizer, store=store, lengths=lengths, batch_size=batch_size)
+
+    def answer(
+        self, question: str, documents: Iterable[str | Document] | None = None, *, count: int = 5
+    ) -> list[Answer]:
+        """The best answers to a question, best first; of one document, those whose texts differ.
+
+        Args:
+            documents: names of documents in the store, or documents; None: all that the store holds.
+            count: how many answers at most.
+
+        Raises:
+            SecateurError: if the question is empty or too long, a document is empty or not in the store, or there is
+                no store.
+        """
+        question_ids = self._question(question)
+        best: list[Answer] = []
+        for batch in batched(self._documents(documents), _DOCUMENTS_AT_A_TIME):
+            ready = self.reader.ready(batch, question_size=len(question_ids))
+            found = self._answers(question_ids, ready, count=count)
+            best = heapq.nlargest(count, [*best, *found])
+        return best
+
+    def _question(self, question: str) -> np.ndarray:
+        ids = np.asarray(self.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
+        if not len(ids):
+            raise SecateurError(f"question={question!r}: is empty; ask something")
+        longest = self.reader.longest_question
+        if len(ids) > longest:
+            said = f"question={question!r}: has {len(ids)} tokens, beyond the {longest} that there is room for"
+            if self.long_questions == "error":
+                raise SecateurError(f"{said}; shorten it, or set long_questions=cut")
+            log.warning("%s; it is cut", said)
+        return ids[:longest]
+
+    def _documents(self, documents: Iterable[str | Document] | None) -> Iterable[Document]:
+        if documents is not None:
+            return (self._stored(each) if isinstance(each, str) else each for each in documents)
+        return self._opened("documents").documents()
+
+    def _stored(self, id_: str) -> Document:
+        return self._opened(f"document={id_}").document(id_)
+
+    def _opened(self, asked: str) -> DocumentStore:
+        if self.store is None:
+            raise SecateurError(f"{asked}: there is no store to take it from; give a store, or the documents")
+        return self.store
+
+    def _answers(self, question_ids: np.ndarray, documents: Sequence[Readable], *, count: int) -> list[Answer]:
+        """The best answers that each document holds."""
+        places = [(row, number) for row, each in enumerate(documents) for number in range(len(each.windows))]
+        places.sort(key=lambda place: -len(documents[place[0]].contents[place[1]]))
+        spans: list[Spans] = []
+        starts: list[int] = []
+        for batch in batched(places, self.batch_size):
+            with torch.inference_mode():
+                read = self.reader.read(question_ids, [documents[row].contents[number] for row, number in batch])
+            starts += read.document_start
+            found = best_spans(
+                read.start,
+                read.end,
+                read.document_mask,
+                n_best_size=count,
+                max_answer_length=self.max_answer_length,
+                cls_position=read.cls_position,
+            )
+            spans.append(found)
+        windows = Windows(
+            example=[row for row, _ in places],
+            document_start=starts,
+            first_token=[documents[row].windows[number].first_token for row, number in places],
+        )
+        questions = [
+            Question(id=each.document.id, context=each.document.text, offsets=each.offsets) for each in documents
+        ]
+        merged = answers(spans, windows, questions, n_best_size=count, version_2_with_negative=False)
+        return [answer for of_document in merged for answer in _placed(of_document)]
+
+
+def _reader(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    store: DocumentStore | None,
+    lengths: Lengths,
+    batch_size: int,
+) -> Reader:
+    """What reads documents for this model: with a store, as its states were made."""
+    if layout_of(model.config) != SEGMENTED:
+        if store is not None:
+            raise SecateurError(
+                f"{store.folder}: a {type(model).__name__} reads documents anew with every question; give the documents"
+            )
+        return PackedReader(model, tokenizer, lengths=lengths)
+    if store is None:
+        room, doc_stride = room_of(model, tokenizer, max_seq_length=lengths.max_seq_length), lengths.doc_stride
+    else:
+        room, doc_stride = store.header.room, store.header.doc_stride
+    encoder = Encoder(model, tokenizer, room=room, doc_stride=doc_stride, batch_size=batch_size)
+    if store is not None:
+        store.check(encoder.header(dtype=store.header.dtype))
+    return SegmentedReader(encoder, store)
+
+
+def _placed(found: QuestionAnswer) -> Iterable[Answer]:
+    null_score = found.null_score_diff + found.n_best[0].score if found.n_best else 0.0
+    for each in found.n_best:
+        assert each.char_start is not None
+        place = {"start": each.char_start, "end": each.char_start + len(each.text)}
+        yield Answer(score=each.score - null_score, text=each.text, document_id=found.id, **place)

@@ -1,0 +1,288 @@
+"""The document store: what a model's lower layers make of documents, on disk, for every question to come.
+
+A folder with three files:
+
+* ``store.json``: which model the states are of, and how documents are parted into windows;
+* ``states.bin``: the states of one document after the other, only ever appended to;
+* ``index.sqlite``: for each document its text, where its states lie, and their checksum.
+
+States are on disk before their row is committed, so whatever moment a writer dies at, every row leads to whole states;
+what lies behind the last of them is cut off by the next writer. There is one writer at a time, and any number of
+readers.
+
+Shapes: T tokens of a document, E features. A window of S tokens has S + 1 states, the last of ``[SEP]``.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from secateur.errors import SecateurError
+from secateur.serving.documents import Document, EncodedDocument, windows_of
+from secateur.serving.packed_states import bytes_per_token, check_dtype, from_bytes, to_bytes
+
+FORMAT = 1
+_HEADER, _STATES, _INDEX = "store.json", "states.bin", "index.sqlite"
+_TABLE = """CREATE TABLE documents (
+    id TEXT PRIMARY KEY, text TEXT NOT NULL, digest BLOB NOT NULL,
+    tokens INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL)"""
+_ROW = "SELECT id, text, digest, tokens, position, size, checksum FROM documents"
+_ALIGNMENT = 8  # bytes; every document begins at a multiple
+_PATIENCE = 60.0  # seconds that a reader waits for a writer's commit
+
+
+class DamagedError(SecateurError):
+    """The states of a document are not those that were written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the states of a store are of. A store of another header is another store.
+
+    Attributes:
+        model: a key of the model's weights, configuration and vocabulary.
+        lower_layers: how many layers the documents have gone through.
+        features: E.
+        dtype: that states are kept in: float32, float16 or int8.
+        room: document tokens of a window.
+        doc_stride: tokens that two neighbouring windows share.
+    """
+
+    model: str
+    lower_layers: int
+    features: int
+    dtype: str
+    room: int
+    doc_stride: int
+    format: int = FORMAT
+
+
+class DocumentStore:
+    """A folder of documents' states; made by :meth:`create`, read by whoever opens it.
+
+    Raises:
+        SecateurError: if the folder holds no store, or one of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.header = _read_header(folder)
+        self._index = _connect(folder)
+        self._file = (folder / _STATES).open("rb")
+
+    @classmethod
+    def create(cls, folder: Path, header: Header) -> Self:
+        """An empty store in a new folder, or the one that is there.
+
+        Raises:
+            SecateurError: if the folder holds something else, or states of another model or kind.
+        """
+        check_dtype(header.dtype)
+        if not (folder / _HEADER).is_file():
+            _make(folder, header)
+        store = cls(folder)
+        store.check(header)
+        return store
+
+    def check(self, header: Header) -> None:
+        """Refuse states of another model, or kept otherwise.
+
+        Raises:
+            SecateurError: naming the first difference.
+        """
+        if header.model != self.header.model:
+            raise SecateurError(
+                f"{self.folder}: was built by another model ({self.header.model}, not {header.model}), whose states "
+                "say nothing to this one; encode the documents into a folder of their own"
+            )
+        for name, asked in asdict(header).items():
+            if (found := getattr(self.header, name)) != asked:
+                raise SecateurError(
+                    f"{self.folder}: has {name}={found}, not {asked}; choose another folder, or {found}"
+                )
+
+    def __len__(self) -> int:
+        return self._index.execute("SELECT count(*) FROM documents").fetchone()[0]
+
+    def size(self) -> int:
+        """Bytes of the states of all documents, of which what was replaced is no part."""
+        return self._index.execute("SELECT coalesce(sum(size), 0) FROM documents").fetchone()[0]
+
+    def __contains__(self, id_: str) -> bool:
+        return self._index.execute("SELECT 1 FROM documents WHERE id = ?", (id_,)).fetchone() is not None
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, by name; what is added meanwhile may or may not be among them."""
+        last = ""
+        while rows := self._index.execute(
+            "SELECT id, text FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)
+        ).fetchall():
+            yield from (Document(id=id_, text=text) for id_, text in rows)
+            last = rows[-1][0]
+
+    def document(self, id_: str) -> Document:
+        """The document of that name.
+
+        Raises:
+            SecateurError: if there is none.
+        """
+        row = self._index.execute("SELECT text FROM documents WHERE id = ?", (id_,)).fetchone()
+        if row is None:
+            raise SecateurError(f"{self.folder}: holds no document {id_!r}, of {len(self)}; secateur-encode adds it")
+        return Document(id=id_, text=row[0])
+
+    def find(self, document: Document) -> EncodedDocument | None:
+        """The document with its states; None where they are not there, or of another text of that name.
+
+        Raises:
+            DamagedError: if the states are not what was written.
+        """
+        row = self._index.execute(f"{_ROW} WHERE id = ?", (document.id,)).fetchone()
+        if row is None or row[2] != document.digest:
+            return None
+        _, _, _, tokens, position, size, checksum = row
+        content = self._mapped(position, size)
+        if content is None or zlib.crc32(content) != checksum:
+            raise DamagedError(f"{self.folder}: the states of document {document.id!r} are damaged; encode it again")
+        return self._unpacked(document, content, tokens=tokens)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Within the context documents can be added.
+
+        Raises:
+            SecateurError: if another process writes to this store, or it cannot be written.
+        """
+        lock = FileLock(self.folder / "writer.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise SecateurError(f"{self.folder}: another process is adding documents; wait until it is done") from error
+        try:
+            with (self.folder / _STATES).open("r+b") as file:
+                end = self._index.execute("SELECT coalesce(max(position + size), 0) FROM documents").fetchone()[0]
+                file.truncate(end)
+                yield Writer(self, file.fileno(), self._index, end)
+        finally:
+            lock.release()
+
+    def bytes_per_window(self, size: int) -> int:
+        """What the states of a window of ``size`` document tokens take."""
+        return (size + 1) * bytes_per_token(self.header.features, self.header.dtype)
+
+    def _mapped(self, position: int, size: int) -> memoryview | None:
+        """A stretch of the file through a memory map of its own, which goes when nobody looks at it any more."""
+        if position + size > os.fstat(self._file.fileno()).st_size:
+            return None
+        begin = position - position % mmap.ALLOCATIONGRANULARITY
+        # Copy on write: PyTorch wants arrays that could be written, and the file never is.
+        mapped = mmap.mmap(self._file.fileno(), position + size - begin, access=mmap.ACCESS_COPY, offset=begin)
+        return memoryview(mapped)[position - begin :]
+
+    def _unpacked(self, document: Document, content: memoryview, *, tokens: int) -> EncodedDocument:
+        offsets = np.frombuffer(content, dtype=np.int32, count=2 * tokens).reshape(tokens, 2)
+        windows = windows_of(tokens, room=self.header.room, doc_stride=self.header.doc_stride)
+        place, states = offsets.nbytes, []
+        for window in windows:
+            size = self.bytes_per_window(window.size)
+            part = content[place : place + size]
+            kinds = {"features": self.header.features, "dtype": self.header.dtype}
+            states.append(from_bytes(part, tokens=window.size + 1, **kinds))  # type: ignore[arg-type]
+            place += size
+        return EncodedDocument(document=document, offsets=offsets, windows=windows, states=states)
+
+
+class Writer:
+    """Adds documents to a store, several at a time; made by :meth:`DocumentStore.writing`."""
+
+    def __init__(self, store: DocumentStore, file: int, index: sqlite3.Connection, end: int) -> None:
+        self._store = store
+        self._file = file
+        self._index = index
+        self._end = end
+
+    def add(self, documents: Iterable[EncodedDocument]) -> int:
+        """Add documents, all or none of them.
+
+        What is kept under the same names is replaced; its states stay in the file, unused.
+
+        Returns:
+            bytes written.
+
+        Raises:
+            SecateurError: if they cannot be written.
+        """
+        rows, contents, position = [], [], self._end
+        for each in documents:
+            content = each.offsets.astype(np.int32).tobytes()
+            content += b"".join(to_bytes(window_SE, self._store.header.dtype) for window_SE in each.states)
+            content += bytes(-len(content) % _ALIGNMENT)
+            place = (len(each.offsets), position, len(content), zlib.crc32(content))
+            rows.append((each.document.id, each.document.text, each.document.digest, *place))
+            contents.append(content)
+            position += len(content)
+        try:
+            _write_at(self._file, b"".join(contents), self._end)
+            os.fsync(self._file)
+            with self._index:
+                self._index.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise SecateurError(f"{self._store.folder}: cannot be written ({error}); what is in it stays") from error
+        written, self._end = position - self._end, position
+        return written
+
+
+def _write_at(file: int, content: bytes, position: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(file, view, position)
+        view, position = view[written:], position + written
+
+
+def _make(folder: Path, header: Header) -> None:
+    """An empty store; the header comes last, so that a folder with one is whole."""
+    if folder.is_dir() and any(path.name not in (_STATES, _INDEX, f"{_HEADER}.partial") for path in folder.iterdir()):
+        raise SecateurError(f"{folder}: holds something else than a document store; choose a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _STATES).touch()
+        (folder / _INDEX).unlink(missing_ok=True)
+        with sqlite3.connect(folder / _INDEX) as index:
+            index.execute(_TABLE)
+        index.close()
+        partial = folder / f"{_HEADER}.partial"
+        partial.write_text(json.dumps(asdict(header), indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / _HEADER)
+    except OSError as error:
+        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _read_header(folder: Path) -> Header:
+    path = folder / _HEADER
+    if not path.is_file():
+        raise SecateurError(f"{folder}: holds no document store; secateur-encode MODEL DOCUMENTS {folder} makes it")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        header = Header(**content)
+    except (ValueError, TypeError) as error:
+        raise SecateurError(f"{path}: not a store's header ({error}); encode the documents anew") from error
+    if header.format != FORMAT:
+        raise SecateurError(f"{path}: is of format {header.format}, this version reads {FORMAT}; encode anew")
+    return header
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
+    return sqlite3.connect(f"file:{folder / _INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)

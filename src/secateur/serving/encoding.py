@@ -1,0 +1,189 @@
+"""Encoding documents: through the tokenizer and a model's lower layers, once, for every question to come.
+
+Shapes: B windows of a batch, D tokens of the longest of them, E features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.data.slots import SlotTemplate
+from secateur.errors import SecateurError
+from secateur.serving.document_store import DamagedError, DocumentStore, Header
+from secateur.serving.documents import Document, EncodedDocument, tokenize, windows_of
+from secateur.structure.anatomy import max_positions_of
+from secateur.structure.decomposition import encode, lower_layers_of
+from secateur.structure.surgery import segments_of
+
+_T = TypeVar("_T")
+# What a configuration says of where a model lies and what it is called, not of what it computes.
+_OF_NO_EFFECT = ("architectures", "auto_map", "dtype", "transformers_version", "_name_or_path")
+
+
+class Encoder:
+    """A model's lower layers, and how they read documents.
+
+    Args:
+        model: one that reads question and document apart, in evaluation mode.
+        room: document tokens of a window, see :func:`room_of`.
+        doc_stride: tokens that two neighbouring windows share.
+        batch_size: windows of one forward pass.
+
+    Raises:
+        SecateurError: if the model reads them packed, or windows would not move on.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, room: int, doc_stride: int, batch_size: int
+    ) -> None:
+        check_stride(doc_stride, room=room)
+        self.model, self.tokenizer = model, tokenizer
+        self.template = SlotTemplate.of(tokenizer)
+        self.question_slot = question_slot_of(model)
+        self.room, self.doc_stride, self.batch_size = room, doc_stride, batch_size
+
+    def header(self, *, dtype: str) -> Header:
+        """Of a store for the states that this encoder makes."""
+        return Header(
+            model=model_key(self.model, self.tokenizer),
+            lower_layers=lower_layers_of(self.model.config),
+            features=self.model.config.hidden_size,
+            dtype=dtype,
+            room=self.room,
+            doc_stride=self.doc_stride,
+        )
+
+    def encode(self, documents: Sequence[Document]) -> list[EncodedDocument]:
+        """Documents through the lower layers, windows of similar length together.
+
+        Raises:
+            SecateurError: if a document is empty.
+        """
+        tokens = tokenize(documents, self.tokenizer)
+        windows = [windows_of(len(each.ids), room=self.room, doc_stride=self.doc_stride) for each in tokens]
+        texts = [
+            np.concatenate([each.ids[first : first + size], self.template.document_suffix])
+            for each, parts in zip(tokens, windows, strict=True)
+            for _, first, size in parts
+        ]
+        states = iter(self._states(texts))
+        return [
+            EncodedDocument(
+                document=document, offsets=each.offsets, windows=parts, states=[next(states) for _ in parts]
+            )
+            for document, each, parts in zip(documents, tokens, windows, strict=True)
+        ]
+
+    def _states(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The states of each text, (its length, E), float32."""
+        found: list[np.ndarray] = [np.empty(0)] * len(texts)
+        order = np.argsort([-len(text) for text in texts], kind="stable").tolist()
+        for batch in batched(order, self.batch_size):
+            ids_BD, mask_BD = padded([texts[index] for index in batch], pad=self.template.pad)
+            device = self.model.device
+            with torch.inference_mode():
+                states_BDE = encode(self.model, ids_BD.to(device), mask_BD.to(device)).float().cpu().numpy()
+            for index, states_DE in zip(batch, states_BDE, strict=True):
+                found[index] = states_DE[: len(texts[index])]
+        return found
+
+
+def encode_into(
+    store: DocumentStore, encoder: Encoder, documents: Iterable[Document], *, at_a_time: int
+) -> Iterator[tuple[int, int]]:
+    """Encode whatever of ``documents`` the store does not hold whole, ``at_a_time`` of them for each commit.
+
+    Yields:
+        After each commit: how many documents it was about, and how many of them were encoded.
+
+    Raises:
+        SecateurError: if a document is empty, the store cannot be written, or another process writes to it.
+    """
+    with store.writing() as writer:
+        for batch in batched(documents, at_a_time):
+            missing = [document for document in batch if not _is_whole(store, document)]
+            encoded = encoder.encode(missing) if missing else []
+            writer.add(encoded)
+            yield len(batch), len(missing)
+
+
+def room_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_seq_length: int) -> int:
+    """Document tokens of a window beside the longest question, where both together have ``max_seq_length`` tokens.
+
+    Raises:
+        SecateurError: if the model reads question and document packed.
+    """
+    end = len(SlotTemplate.of(tokenizer).document_suffix)
+    return min(max_seq_length - question_slot_of(model), max_positions_of(model.config)) - end
+
+
+def question_slot_of(model: PreTrainedModel) -> int:
+    """Tokens of the longest question, special tokens included.
+
+    Raises:
+        SecateurError: if the model reads question and document packed.
+    """
+    segments = segments_of(model.config)
+    if segments is None:
+        raise SecateurError(
+            f"a {type(model).__name__} reads question and document packed, so nothing of a document can be kept; "
+            "give the model of a run of method=deformer"
+        )
+    return int(segments["question_slot"])
+
+
+def model_key(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A key of all that states depend on: the body's weights and configuration, and the vocabulary."""
+    digest = hashlib.sha256()
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _OF_NO_EFFECT}
+    for part in (config, json.loads(tokenizer.backend_tokenizer.to_str())):
+        digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+    for name, weights in sorted(model.base_model.state_dict().items()):
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def check_stride(doc_stride: int, *, room: int) -> None:
+    """Refuse windows that would not move on.
+
+    Raises:
+        SecateurError: naming what there is room for.
+    """
+    if not 0 <= doc_stride < room:
+        raise SecateurError(
+            f"doc_stride={doc_stride}: must be 0 or more, and below the {room} document tokens that a window has room "
+            "for; lower it, or raise max_seq_length"
+        )
+
+
+def padded(rows: Sequence[np.ndarray], *, pad: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, int64 (B, D), of rows of ids."""
+    lengths = np.array([len(row) for row in rows])
+    mask_BD = np.arange(lengths.max()) < lengths[:, None]
+    ids_BD = np.full(mask_BD.shape, pad, dtype=np.int64)
+    ids_BD[mask_BD] = np.concatenate(rows)
+    return torch.from_numpy(ids_BD), torch.from_numpy(mask_BD.astype(np.int64))
+
+
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Lists of ``size`` items, the last of what is left."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def _is_whole(store: DocumentStore, document: Document) -> bool:
+    try:
+        return store.find(document) is not None
+    except DamagedError:
+        return False

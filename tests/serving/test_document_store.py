@@ -1,0 +1,221 @@
+"""The store: what is in it is whole and of this model and text, whatever happened to whom wrote it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from secateur.errors import SecateurError
+from secateur.serving.document_store import DamagedError, DocumentStore
+from secateur.serving.documents import Document
+from secateur.serving.encoding import encode_into
+from secateur.structure.checkpoint import save_model
+from secateur.structure.decomposition import decompose
+from tests.architectures import random_model
+from tests.serving.conftest import SLOT, encoder_of
+
+
+def same(store: DocumentStore, encoder, documents) -> bool:
+    """Whether the store holds these documents, with the states that the model makes of them."""
+    for each in encoder.encode(documents):
+        found = store.find(each.document)
+        if found is None or not np.array_equal(found.offsets, each.offsets) or found.windows != each.windows:
+            return False
+        for kept, made in zip(found.states, each.states, strict=True):
+            np.testing.assert_allclose(kept, made, atol=1e-5)
+    return True
+
+
+def test_every_document_comes_back_as_it_was_encoded(filled, encoder, documents) -> None:
+    assert len(filled) == len(documents)
+    assert same(DocumentStore(filled.folder), encoder, documents)
+    assert {document.id for document in filled.documents()} == {document.id for document in documents}
+
+
+def test_bytes_are_those_of_the_formula(filled, encoder, documents) -> None:
+    """Tokens and [SEP] of every window, and two numbers for each token's place; whole multiples of 8."""
+    expected = 0
+    for each in encoder.encode(documents):
+        states = sum(size + 1 for _, _, size in each.windows) * filled.header.features * 4
+        expected += -(-(states + each.offsets.size * 4) // 8) * 8
+    assert filled.size() == expected == (filled.folder / "states.bin").stat().st_size
+
+
+def test_what_is_there_is_not_encoded_again_and_what_is_new_is_added(filled, encoder, documents) -> None:
+    new = [Document(id="new", text="Door 3 is green.")]
+    assert list(encode_into(filled, encoder, [*documents, *new], at_a_time=50)) == [(21, 1)]
+    assert same(filled, encoder, [*documents, *new])
+
+
+def test_a_document_whose_text_changed_is_another(filled, encoder, documents) -> None:
+    changed = Document(id=documents[0].id, text="Door 0 is gone.")
+    assert filled.find(changed) is None
+    list(encode_into(filled, encoder, [changed], at_a_time=1))
+    assert same(filled, encoder, [changed])
+    assert filled.find(documents[0]) is None
+    assert len(filled) == len(documents)
+
+
+def test_damage_is_found_and_encoded_again(filled, encoder, documents) -> None:
+    with (filled.folder / "states.bin").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\x00\xff")
+    with pytest.raises(DamagedError, match=r"the states of document 'doors/0' are damaged; encode it again$"):
+        filled.find(documents[0])
+    assert list(encode_into(filled, encoder, documents, at_a_time=50)) == [(20, 1)]
+    assert same(filled, encoder, documents)
+
+
+def test_a_file_that_lost_its_end_is_damaged(filled, documents) -> None:
+    os.truncate(filled.folder / "states.bin", 1000)
+    with pytest.raises(DamagedError):
+        filled.find(documents[-1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_smaller_types_come_close(dtype, encoder, documents, tmp_path) -> None:
+    store = DocumentStore.create(tmp_path / "store", encoder.header(dtype=dtype))
+    list(encode_into(store, encoder, documents, at_a_time=8))
+    for each in encoder.encode(documents):
+        found = store.find(each.document)
+        for kept, made in zip(found.states, each.states, strict=True):
+            assert np.abs(kept - made).max() <= np.abs(made).max() * (2**-10 if dtype == "float16" else 1 / 250)
+
+
+def test_a_store_of_another_model_or_kind_is_refused(filled, encoder, tokenizer, model) -> None:
+    other = random_model("bert", vocab_size=len(tokenizer))
+    other.bert.encoder.layer[0].output.dense.bias.data[0] += 1e-3
+    other = encoder_of(decompose(other, lower_layers=2, question_slot=SLOT), tokenizer)
+    with pytest.raises(SecateurError, match=r"^[^\n]+: was built by another model \(\w+, not \w+\), [^\n]+$"):
+        DocumentStore.create(filled.folder, other.header(dtype="float32"))
+    with pytest.raises(SecateurError, match=r"has dtype=float32, not int8; choose another folder, or float32$"):
+        DocumentStore.create(filled.folder, encoder.header(dtype="int8"))
+    with pytest.raises(SecateurError, match=r"has room=21, not 20; "):
+        DocumentStore.create(filled.folder, encoder_of(model, tokenizer, max_seq_length=31).header(dtype="float32"))
+    assert DocumentStore.create(filled.folder, encoder.header(dtype="float32")).header == filled.header
+
+
+def test_other_folders_and_formats_are_refused(tmp_path, encoder, filled) -> None:
+    with pytest.raises(SecateurError, match=r"none: holds no document store; secateur-encode MODEL DOCUMENTS [^\n]+$"):
+        DocumentStore(tmp_path / "none")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    with pytest.raises(SecateurError, match=r"full: holds something else than a document store; choose a new folder$"):
+        DocumentStore.create(tmp_path / "full", encoder.header(dtype="float32"))
+    header = filled.folder / "store.json"
+    header.write_text(header.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(SecateurError, match=r"is of format 2, this version reads 1; encode anew$"):
+        DocumentStore(filled.folder)
+
+
+def test_there_is_one_writer_and_readers_see_what_it_commits(empty, encoder, documents) -> None:
+    reader = DocumentStore(empty.folder)
+    with empty.writing() as writer:
+        with pytest.raises(SecateurError, match=r"another process is adding documents; wait until it is done$"):
+            next(encode_into(reader, encoder, documents, at_a_time=1))
+        assert reader.find(documents[0]) is None
+        writer.add(encoder.encode(documents[:3]))
+        assert same(reader, encoder, documents[:3])
+
+
+def test_readers_read_while_another_writes(empty, encoder, documents) -> None:
+    """Each thread has a connection of its own; whatever it finds is whole."""
+    failed: list[BaseException] = []
+    found = 0
+
+    def read() -> None:
+        nonlocal found
+        try:
+            reader = DocumentStore(empty.folder)
+            while len(reader) < len(documents):
+                found += sum(reader.find(document) is not None for document in documents)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    list(encode_into(empty, encoder, documents, at_a_time=1))
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert found
+
+
+def test_a_full_disk_stops_it_in_one_line_and_loses_nothing(empty, encoder, documents, monkeypatch) -> None:
+    write, room = os.pwrite, 3
+
+    def pwrite(file: int, content: memoryview, position: int) -> int:
+        nonlocal room
+        if room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room -= 1
+        return write(file, content[: len(content) // 2 + 1], position)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    room = 100
+    list(encode_into(empty, encoder, documents[:4], at_a_time=4))
+    room = 3
+    with pytest.raises(SecateurError, match=r"cannot be written \(.*No space left on device\); what is in it stays$"):
+        list(encode_into(empty, encoder, documents, at_a_time=4))
+    monkeypatch.undo()
+    assert (len(empty), same(empty, encoder, documents[:4])) == (4, True)
+    list(encode_into(empty, encoder, documents, at_a_time=4))
+    assert same(empty, encoder, documents)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from secateur.serving.document_store import DocumentStore
+from secateur.serving.documents import read_documents
+from secateur.serving.encoding import Encoder, encode_into
+from secateur.structure.checkpoint import load, load_tokenizer
+
+folder = Path(sys.argv[1])
+store = DocumentStore(folder / "store")
+settings = {"room": store.header.room, "doc_stride": store.header.doc_stride, "batch_size": 4}
+encoder = Encoder(load(folder / "model"), load_tokenizer(folder / "model"), **settings)
+print("begin", flush=True)
+for _ in encode_into(store, encoder, read_documents(folder / "documents.jsonl"), at_a_time=2):
+    print("batch", flush=True)
+"""
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_keeps_every_batch_that_was_committed(
+    times, empty, encoder, documents, tmp_path
+) -> None:
+    """And serves nothing half-written: all that is found is what the model makes of that text."""
+    save_model(encoder.model, encoder.tokenizer, tmp_path / "model")
+    rng, committed = random.Random(times), 0
+    for round_ in range(times):
+        texts = [Document(id=each.id, text=f"{each.text} Round {round_}.") for each in documents]
+        lines = [json.dumps({"id": each.id, "text": each.text}) for each in texts]
+        (tmp_path / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begin\n"
+        time.sleep(rng.random() * 0.06)
+        process.send_signal(signal.SIGKILL)
+        batches = process.stdout.read().count("batch")
+        process.wait()
+        store = DocumentStore(empty.folder)
+        whole = [each for each in texts if store.find(each) is not None]
+        assert len(whole) >= 2 * batches
+        assert same(store, encoder, whole)
+        committed += len(whole)
+    list(encode_into(empty, encoder, documents, at_a_time=4))
+    assert same(empty, encoder, documents)

@@ -1,0 +1,61 @@
+"""Reading documents: two kinds of file, and every mistake told with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.errors import SecateurError
+from secateur.serving.documents import Document, read_documents, tokenize, windows_of
+
+
+def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "one"}\n\n{"id": 7, "text": "two"}\n', encoding="utf-8")
+    assert read_documents(tmp_path / "a.jsonl") == [Document(id="a", text="one"), Document(id="7", text="two")]
+    squad = {"data": [{"title": "T", "paragraphs": [{"context": "one", "qas": []}, {"context": "two", "qas": []}]}]}
+    (tmp_path / "a.json").write_text(json.dumps(squad), encoding="utf-8")
+    assert read_documents(tmp_path / "a.json") == [Document(id="T/0", text="one"), Document(id="T/1", text="two")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"id": "a", "text": "one"}\n{"id": "b"}', r"line 2: a document is an object with id and text"),
+        ('{"id": "a", "text": "one"}\nnot json', r"line 2: not JSON"),
+        ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; take it out"),
+        (
+            '{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}',
+            r"line 2: document 'a' was there before with another",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_line(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(SecateurError, match=rf"^{tmp_path}/a\.jsonl: {message}"):
+        read_documents(tmp_path / "a.jsonl")
+
+
+def test_a_file_that_is_not_there_or_not_squad_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SecateurError, match=r"none\.jsonl: no such file"):
+        read_documents(tmp_path / "none.jsonl")
+    (tmp_path / "a.json").write_text('{"rows": []}', encoding="utf-8")
+    with pytest.raises(SecateurError, match=r"a\.json: not SQuAD's JSON"):
+        read_documents(tmp_path / "a.json")
+
+
+def test_offsets_are_those_of_the_text_and_windows_cover_it(tokenizer, documents) -> None:
+    (tokens,) = tokenize(documents[2:3], tokenizer)
+    words = [documents[2].text[start:end].lower() for start, end in tokens.offsets]
+    assert tokenizer.convert_ids_to_tokens(tokens.ids.tolist()) == [
+        word if word in tokenizer.vocab else f"##{word}" for word in words
+    ]
+    windows = windows_of(len(tokens.ids), room=21, doc_stride=4)
+    assert len(windows) > 1
+    assert {place for _, first, size in windows for place in range(first, first + size)} == set(range(len(tokens.ids)))
+
+
+def test_a_document_without_tokens_is_refused(tokenizer) -> None:
+    with pytest.raises(SecateurError, match=r"^document 'a': is empty to the tokenizer"):
+        tokenize([Document(id="a", text="\u200b\u00ad")], tokenizer)
