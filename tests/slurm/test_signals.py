@@ -30,7 +30,7 @@ def slurm(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 @pytest.fixture
 def job(slurm: Callable[..., str], tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    """A job in the partition whose jobs give way to others, once it has begun; 30 minutes long unless told otherwise."""
+    """A job in the partition whose jobs give way to others, once it has begun. It may take ``param`` minutes."""
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="slurm", slurm_max_num_timeout=5)
     executor.update_parameters(
         timeout_min=getattr(request, "param", 30), slurm_signal_delay_s=5, slurm_partition="spare", cpus_per_task=1
