@@ -9,7 +9,7 @@ if [ ! -f "$stamp" ]; then
     # torch first and by itself: its pin decides which build every later requirement is met by.
     "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint "$repository/constraints.txt" torch
     "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint "$repository/constraints.txt" \
-        --editable "$repository[dev,onnx,analysis,tensorboard]"
+        --editable "$repository[dev,onnx,analysis,tensorboard,slurm,search]"
     touch "$stamp"
 fi
 # An idle OpenMP team that spins would slow down whatever runs beside it.

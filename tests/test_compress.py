@@ -60,6 +60,7 @@ def test_a_multirun_goes_on_after_a_failure_and_shares_one_predecessor(tmp_path:
     )
     assert ended.returncode == 1
     assert "sparsity=1.5: must lie in [0, 1)" in ended.stderr
+    assert "4 jobs: 2 finished, 2 failed; this table again: secateur-report outputs/sweeps/first" in ended.stdout
     records = [read_record(path) for path in (tmp_path / "outputs" / "sweeps" / "first").glob("*/record.json")]
     assert {(record.method, record.status) for record in records} == {("random", "finished"), ("gain", "finished")}
     predecessors = [path for path in (tmp_path / "outputs" / "store" / "predecessors").iterdir() if path.is_dir()]

@@ -127,9 +127,12 @@ def test_whoever_waits_is_told_for_whom_and_takes_over_when_that_process_dies(tm
     assert owner.exitcode == -signal.SIGKILL
     assert found == ["step 7"]
     assert (folder / "content").read_text() == "whole"
-    (message,) = caplog.messages
     who = f"process {owner.pid} on {socket.gethostname()}"
-    assert message == f"waiting for the predecessor ({folder}): {who} makes it"
+    assert caplog.messages == [
+        f"waiting for the predecessor ({folder}): {who} makes it",
+        f"{who} died before the predecessor was whole; going on from there",
+    ]
+    assert not folder.with_name("entry.owner").exists()
 
 
 def test_keys_depend_on_what_is_said_not_on_how():

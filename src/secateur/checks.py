@@ -29,6 +29,8 @@ Schema = TypeVar("Schema")
 EXTRAS = {
     "analysis": {"sklearn": "scikit-learn"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "search": {"optuna": "optuna", "hydra_plugins.hydra_optuna_sweeper": "hydra-optuna-sweeper"},
+    "slurm": {"submitit": "submitit", "hydra_plugins.hydra_submitit_launcher": "hydra-submitit-launcher"},
     "tensorboard": {"tensorboard": "tensorboard"},
 }
 
@@ -44,8 +46,13 @@ def checked(composed: DictConfig) -> Config:
     _check_amount(composed)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
+    if config.retry not in (None, "failed"):
+        raise SecateurError(
+            f"retry={config.retry}: must be failed, or null to leave failed jobs of a multirun as they are"
+        )
     check_dataset(config.dataset)
     _check_measure(config.measure)
+    build(config.objective, key="objective")
     check_export(config.export)
     check_writable_paths(config)
     check_targets(config)

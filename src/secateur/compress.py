@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,18 @@ from secateur import naming
 from secateur.checks import checked
 from secateur.config import Config
 from secateur.data.sources import fingerprint
+from secateur.disk import DiskFullError, full_disk_is_told
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
-from secateur.launch import config_path, print_tree
+from secateur.launch import config_path, print_tree, stopping_is_no_success
 from secateur.machine import machine, versions
+from secateur.search import told
+from secateur.store import me
+from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, record_in
 
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
+    from secateur.methods.base import Step
     from secateur.record import Record
 
 log = logging.getLogger(__name__)
@@ -33,25 +40,29 @@ naming.register()
 
 
 @hydra.main(version_base="1.3", config_path=config_path(), config_name="compress")
-def main(composed: DictConfig) -> float | None:
-    """Compress one model; returns its score on the task's own metric."""
+def main(composed: DictConfig) -> Any:
+    """Compress one model; returns what a search is told of it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    many = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         config = checked(composed)
         _check_launch(config)
+        if many and (failure := earlier_failure(config, record_in(folder))):
+            raise failure
         if is_leader():
             print_tree(naming.resolved(composed), title=folder.name)
-        record = compress(config, folder, asked=naming.resolved(composed))
-    except SecateurError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            log.error(error)  # Hydra itself tells the first failure only, once all jobs are over
+        with stopping_is_no_success():
+            record = compress(config, folder, asked=naming.resolved(composed))
+    except Exception as error:
+        if many:  # Hydra itself tells the first failure only, once all jobs are over
+            log.error("%s: %s", folder.name, error)
         raise
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # Hydra makes it before anything is checked
     if is_leader():
         _show(record)
-    return record.compressed.scores[record.metric] if record.compressed else None
+    return told(config, record) if is_leader() else None
 
 
 def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
@@ -62,10 +73,8 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """
     import torch
 
-    from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
     from secateur.pipeline import check_buildable, discard, run
-    from secateur.record import FILE_NAME, read_record, write_record
 
     quiet_libraries()
     if config.threads is not None:
@@ -77,32 +86,15 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         record = new_record(config, folder, asked=asked)
         run(config, steps, record, folder)
         return record
-    with _Alone(folder):
+    with full_disk_is_told(folder), _Alone(folder):
         if config.force:
             discard(folder)
-        if (folder / FILE_NAME).is_file():
-            earlier = read_record(folder)
-            if earlier.status == "finished":
-                if config.export.name == "onnx" and earlier.onnx is None:
-                    export_finished(config.measure, earlier, folder)
-                _report_done(earlier)
-                return earlier
-        record = new_record(config, folder, asked=asked)
-        write_record(record, folder)
-        begin = time.monotonic()
-        if run_log is not None:
-            run_log.open(folder, config=asked)
-        try:
-            run(config, steps, record, folder, run_log=run_log)
-            record.status, record.seconds = "finished", time.monotonic() - begin
-            write_record(record, folder)
-        except Exception as error:
-            _record_failure(record, error, folder)
-            raise
-        finally:
-            if run_log is not None:
-                run_log.close(record, failed=record.status != "finished")
-    return record
+        if earlier := _finished(config, folder):
+            if run_log is not None and run_log.is_awaited:
+                run_log.open(folder, config=asked)
+                _end_log(run_log, earlier)
+            return earlier
+        return _recorded(config, steps, folder, asked=asked, run_log=run_log)
 
 
 def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
@@ -132,6 +124,63 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
     )
 
 
+def _finished(config: Config, folder: Path) -> Record | None:
+    """The record of a run that is finished, with whatever export it lacked."""
+    from secateur.figures import export_finished
+    from secateur.pipeline import validate_finished
+    from secateur.record import FILE_NAME, read_record
+
+    if not (folder / FILE_NAME).is_file():
+        return None
+    earlier = read_record(folder)
+    if earlier.status != "finished":
+        return None
+    if config.export.name == "onnx" and earlier.onnx is None:
+        export_finished(config.measure, earlier, folder)
+    if config.objective is not None and earlier.validation is None:
+        validate_finished(config, earlier, folder)
+    _report_done(earlier)
+    return earlier
+
+
+def _recorded(
+    config: Config, steps: Mapping[str, Step], folder: Path, *, asked: dict[str, Any], run_log: RunLog | None
+) -> Record:
+    """Run, and leave a record and a log of it, whatever the end."""
+    from secateur.pipeline import run
+    from secateur.record import write_record
+
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+    record = new_record(config, folder, asked=asked)
+    write_record(record, folder)
+    begin = time.monotonic()
+    if run_log is not None:
+        run_log.open(folder, config=asked)
+    try:
+        with full_disk_is_told(folder):
+            run(config, steps, record, folder, run_log=run_log)
+            record.status, record.seconds = "finished", time.monotonic() - begin
+            write_record(record, folder)
+    except DiskFullError:  # no failure, and no room to tell one: on disk the record says running still
+        record.status = "running"
+        raise
+    except Exception as error:
+        _record_failure(record, error, folder)
+        raise
+    finally:
+        if run_log is not None:
+            _end_log(run_log, record)
+    return record
+
+
+def _end_log(run_log: RunLog, record: Record) -> None:
+    """End the log; where it cannot be, the run is no worse for it: what counts is on disk."""
+    try:
+        run_log.close(record)
+    except Exception as error:
+        log.warning("%s: its log ended early (%s: %s)", record.name, type(error).__name__, error)
+
+
 def _checked_log(config: Config) -> RunLog | None:
     """The logger that was chosen, if any; what it lacks is told before anything is loaded."""
     from secateur.checks import build
@@ -144,12 +193,11 @@ def _checked_log(config: Config) -> RunLog | None:
 
 def _check_launch(config: Config) -> None:
     """A multirun inside one process cannot be trained by several: each would begin the whole sweep anew."""
-    hydra_config = HydraConfig.get()
-    in_process = hydra_config.mode == RunMode.MULTIRUN and "submitit" not in str(hydra_config.launcher.get("_target_"))
+    in_process = HydraConfig.get().mode == RunMode.MULTIRUN and "SUBMITIT_EXECUTOR" not in os.environ
     if in_process and str(config.trainer["strategy"]).startswith("ddp"):
         raise SecateurError(
             f"trainer.strategy={config.trainer['strategy']}: not in a multirun whose jobs run in the launching "
-            "process; start the jobs one by one, or under a launcher that gives each its own processes"
+            "process; start the jobs one by one, or take hydra/launcher=local or slurm"
         )
 
 
@@ -157,7 +205,7 @@ def _record_failure(record: Record, error: Exception, folder: Path) -> None:
     from secateur.record import write_record
 
     record.status, record.error = "failed", str(error).splitlines()[0] if str(error) else type(error).__name__
-    (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
     write_record(record, folder)
 
 
@@ -187,8 +235,11 @@ class _Alone(FileLock):
         self.folder = folder
 
     def __enter__(self) -> _Alone:
+        owner = self.folder / ".owner"
         try:
             self.acquire(timeout=0)
         except Timeout:
-            raise SecateurError(f"{self.folder}: another process works on this run; let it finish") from None
+            who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+            raise SecateurError(f"{self.folder}: {who} works on this run; let it finish") from None
+        owner.write_text(me(), encoding="utf-8")
         return self

@@ -163,8 +163,10 @@ class Config:
     seed: int
     sweep: str
     force: bool
+    retry: str | None
     threads: int | None
     reference: str
+    objective: dict[str, Any] | None
 
 
 @dataclass(kw_only=True)

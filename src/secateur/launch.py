@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,20 @@ def print_tree(config: Mapping[str, Any], *, title: str) -> None:
     Console().print(tree)
 
 
+@contextmanager
+def stopping_is_no_success() -> Iterator[None]:
+    """Within the context, a process that was told to stop (SIGTERM) ends with that signal's exit code.
+
+    Lightning ends it as if all were well, and whoever started it would take the run for finished.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from stop
+
+
 def quiet_libraries() -> None:
     """Silence what our dependencies say about choices that are ours, not the user's."""
     import datasets
@@ -44,6 +60,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     if not is_leader():
         logging.getLogger("secateur").setLevel(logging.WARNING)
+    # Whether jobs go through SLURM is the launcher's business.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # A loader of ours can be resumed mid-epoch; Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Where gates are trained on a frozen model, its dropout is off on purpose.

@@ -18,7 +18,7 @@ from secateur.data.sources import fingerprint
 from secateur.store import key_of
 
 # What may differ between two runs that are the same run: the compressed model is the same, whatever it is exported to.
-OUTSIDE = ("hydra", "paths", "callbacks", "logger", "sweep", "force", "threads", "export")
+OUTSIDE = ("hydra", "paths", "callbacks", "logger", "sweep", "force", "retry", "threads", "export", "objective")
 
 
 def run_name(*, _root_: DictConfig) -> str:

@@ -25,7 +25,7 @@ from secateur.methods.base import State, Step
 from secateur.methods.ranking import Matrices
 from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
-from secateur.record import Record, StepRecord
+from secateur.record import Record, StepRecord, write_record
 from secateur.store import key_of
 from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load, save_model
@@ -39,6 +39,7 @@ from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
 log = logging.getLogger(__name__)
 
 STEP_FILE = "step.json"
+VALIDATION = "validation"  # scores and predictions on val, where a search asks for them
 
 
 def check_buildable(config: Config) -> dict[str, Step]:
@@ -114,10 +115,24 @@ def run(
     log.info("scoring on test")
     figures = score(workshop, model_folder, reference=reference, folder=folder, start=None if steps else start)
     record.reference, record.compressed = figures
+    if config.objective is not None:
+        record.validation = _validated(workshop, folder)
     log.info("measuring cost and latency")
     device = workshop.make_trainer(folder=folder, alone=True).strategy.root_device
     measure(config.measure, record, folder, device=device)
     draw_pictures(record, folder)
+
+
+def validate_finished(config: Config, record: Record, folder: Path) -> None:
+    """Add scores on ``val`` to the record of a run that was finished without any."""
+    workshop = open_workshop(config, _vocabulary_owner(config))
+    record.validation = _validated(workshop, folder)
+    write_record(record, folder)
+
+
+def _validated(workshop: Workshop, folder: Path) -> dict[str, float]:
+    """What the compressed model of a run scores on ``val``."""
+    return workshop.evaluate(load(folder / "model"), folder / VALIDATION, split="val")
 
 
 def _vocabulary_owner(config: Config) -> ModelConfig:

@@ -137,7 +137,10 @@ class StepRecord(_Typed):
 
 
 class Record(_Typed):
-    """Everything a table needs to know of one run."""
+    """Everything a table needs to know of one run.
+
+    ``validation`` holds the compressed model's scores on ``val``, where a search asked for them.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     status: Literal["running", "finished", "failed"]
@@ -157,6 +160,7 @@ class Record(_Typed):
     machine: dict[str, Any] = Field(default_factory=dict)
     reference: ModelFigures | None = None
     compressed: ModelFigures | None = None
+    validation: dict[str, float] | None = None
     latency: Latency | None = None
     onnx: OnnxExport | None = None
     steps: list[StepRecord] = Field(default_factory=list)

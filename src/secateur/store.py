@@ -23,6 +23,8 @@ from secateur.errors import SecateurError
 
 log = logging.getLogger(__name__)
 
+TELL_SECONDS = 10.0  # after so long, whoever waits looks again whom it waits for
+
 
 def key_of(settings: Any) -> str:
     """A short key, the same for equal settings in every process; ``settings`` must be plain JSON values."""
@@ -70,17 +72,34 @@ def _partial(folder: Path) -> Path:
 def _locked(folder: Path, what: str) -> Iterator[None]:
     lock = FileLock(folder.with_name(folder.name + ".lock"))
     owner = folder.with_name(folder.name + ".owner")
+    _wait_for(lock, owner, f"{what} ({folder})")
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-        log.info("waiting for %s (%s): %s makes it", what, folder, who)
-        lock.acquire()
-    try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        if owner.is_file():  # whoever ends in good order takes it along
+            log.info("%s died before %s was whole; going on from there", owner.read_text(encoding="utf-8"), what)
+        owner.write_text(me(), encoding="utf-8")
         yield
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _wait_for(lock: FileLock, owner: Path, what: str) -> None:
+    """Take the lock; meanwhile say who has it, and whenever that is another."""
+    told: str | None = None
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=0 if told is None else TELL_SECONDS)
+        except Timeout:
+            who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+            if who != told:
+                log.info("waiting for %s: %s makes it", what, who)
+            told = who
+
+
+def me() -> str:
+    """This process, for those who wait for it: its number, its machine and, if it has one, its job's number."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"process {os.getpid()} on {socket.gethostname()}" + (f" (SLURM job {job})" if job else "")
 
 
 def check_writable(folder: Path, *, key: str) -> None:

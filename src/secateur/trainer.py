@@ -9,7 +9,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from secateur.checks import build
 from secateur.loggers import RunLog
@@ -49,6 +51,14 @@ def is_distributed(trainer: dict[str, Any]) -> bool:
     return str(trainer["strategy"]).startswith("ddp")
 
 
+def _environment(trainer: dict[str, Any], *, alone: bool) -> list[ClusterEnvironment]:
+    """Who started the processes, where Lightning would find out and draw conclusions of its own."""
+    if not SLURMEnvironment.detect():
+        return []
+    # Its own requeue would begin a checkpoint of its own: a run of ours goes on from what is in its folder.
+    return [LightningEnvironment() if alone and is_distributed(trainer) else SLURMEnvironment(auto_requeue=False)]
+
+
 def _make_trainer(
     trainer: dict[str, Any],
     callbacks: dict[str, Any],
@@ -61,6 +71,7 @@ def _make_trainer(
 ) -> pl.Trainer:
     if alone and is_distributed(trainer):
         options |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
+    options.setdefault("plugins", _environment(trainer, alone=alone))
     built = [build(node, key=f"callbacks.{name}") for name, node in callbacks.items()]
     if not trainer.get("enable_progress_bar", True):  # Lightning refuses the one beside the other
         built = [callback for callback in built if not isinstance(callback, ProgressBar)]

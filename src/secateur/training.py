@@ -241,7 +241,11 @@ class ResumeCheckpoint(pl.Callback):
     def _save(self, trainer: pl.Trainer) -> None:
         path = Path(trainer.default_root_dir) / CHECKPOINT
         partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
+        try:
+            trainer.save_checkpoint(partial)
+        except OSError:  # a disk that is full is fuller by what was written in vain
+            partial.unlink(missing_ok=True)
+            raise
         if trainer.is_global_zero:
             partial.replace(path)
         self._saved_step = trainer.global_step

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import wandb
+import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from secateur.errors import SecateurError
 from secateur.loggers import Wandb
+from tests.conftest import REPOSITORY
 from tests.runs import Killed, kill_at, run
 
 OFFLINE = ("logger=wandb", "logger.offline=true", "trainer.log_every_n_steps=2")
@@ -111,6 +114,39 @@ def test_a_run_that_goes_on_keeps_its_id_and_a_failure_shows_as_one(output: Path
     found = told(folder)
     assert {each.run_id for each in found["runs"]} == {(folder / "wandb_id").read_text()}
     assert sorted(found["exits"]) == [0, 1]
+
+
+def test_an_agent_of_wandbs_own_sweeps_finds_the_run_that_it_waits_for(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the id that it gave, with what it asked for on val; also where the run was finished before."""
+    example = yaml.safe_load((REPOSITORY / "docs" / "examples" / "wandb_sweep.yaml").read_text())
+    chosen = {"sparsity": 0.5, "method.steps.recover.learning_rate": 0.0001, "distillation": "none"}
+    assert set(chosen) == set(example["parameters"])
+    arguments = create_sweep_command_args({"args": {name: {"value": value} for name, value in chosen.items()}})
+    command = [part for part in example["command"] if part not in {"${program}", "logger=wandb"}]
+    place = command.index("${args_no_hyphens}")
+    command[place : place + 1] = arguments["args_no_hyphens"]
+    command = [part for part in command if not part.startswith(("model=", "dataset="))]
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    for name in ("agent1", "agent2"):
+        monkeypatch.setenv("WANDB_RUN_ID", name)
+        record, folder = run(*command, *OFFLINE, output=output)
+        wandb.teardown()
+        found = told(folder)
+        assert found["runs"][-1].run_id == name == (folder / "wandb_id").read_text()
+        assert found["summary"][example["metric"]["name"]] == pytest.approx(record.validation["f1"])
+
+
+def test_a_server_that_cannot_be_reached_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: Any) -> Any:
+        raise wandb.errors.CommError("Failed to get resume status\nwhile retrying")
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    with pytest.raises(
+        SecateurError, match=r"^logger=wandb: Failed to get resume status; set logger\.offline=true [^\n]+$"
+    ):
+        Wandb(**SETTINGS, offline=False).open(tmp_path, config={})
 
 
 def test_without_a_key_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ class RunLog(ABC):
             SecateurError: saying what is missing.
         """
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the run to be logged even if it is finished already."""
+        return False
+
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
         """Begin, or go on where an earlier process of the same run left off.
 
@@ -35,5 +40,5 @@ class RunLog(ABC):
     def phase(self, name: str) -> Logger:
         """Where the curves of a phase go."""
 
-    def close(self, record: Record, *, failed: bool) -> None:  # noqa: B027 - files are closed by their phases
-        """End: with the record's figures, or as a run that failed."""
+    def close(self, record: Record) -> None:  # noqa: B027 - files are closed by their phases
+        """End: with the record's figures, as a run that failed, or, if the record says running, as one interrupted."""

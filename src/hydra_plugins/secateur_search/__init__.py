@@ -1,0 +1,41 @@
+"""Optuna's sweeper with a memory: trials of earlier commands count. Hydra looks for sweepers in this namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class Search(Sweeper):
+    """What is left to do of a study, by hydra-optuna-sweeper.
+
+    Args:
+        params: of ``conf/hydra/sweeper/search.yaml``.
+    """
+
+    def __init__(self, **params: Any) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over.
+
+        Raises:
+            SecateurError: if the packages are missing, or the study is of another kind.
+        """
+        from secateur.sweeps.study import remaining
+
+        self.sweeper = remaining(self.params)
+        self.sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the trials that are missing, and write down the best.
+
+        Raises:
+            SecateurError: if no trial ever finished.
+        """
+        from secateur.sweeps.study import searched
+
+        return searched(self.sweeper, arguments)

@@ -1,0 +1,178 @@
+"""Jobs in the queue of a SLURM cluster: submitted as an array, found again, watched until they are over."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import submitit
+from hydra.core.utils import JobReturn
+
+from secateur.errors import SecateurError
+from secateur.sweeps.jobs import Job
+from secateur.sweeps.submission import POLL_SECONDS, check_processes, collected
+
+log = logging.getLogger(__name__)
+
+ID_FILE = ".slurm_job"  # in a run folder: under which id it was submitted last
+ANSWER_SECONDS = 60  # a controller that has not answered by then is taken for dead
+QUEUE_SECONDS = 15.0  # between two looks at the queue
+# What submitit calls alike for all kinds of clusters; the rest is SLURM's own.
+_SHARED = {"name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min"}
+
+
+def check_slurm(params: dict[str, Any]) -> None:
+    """Refuse a cluster that is not there, or whose controller does not answer.
+
+    Raises:
+        SecateurError: for either.
+    """
+    check_processes(params)
+    if which("sbatch") is None:
+        raise SecateurError(
+            "hydra/launcher=slurm: there is no sbatch here; start on a machine that submits to a cluster, or take "
+            "hydra/launcher=local"
+        )
+    _asked(["scontrol", "ping"], "the controller does not answer")
+
+
+def run_in_queue(
+    call: Callable[..., JobReturn], jobs: Sequence[tuple[Job, tuple[Any, ...]]], params: dict[str, Any]
+) -> dict[int, JobReturn]:
+    """Run jobs as an array; those that an earlier command left in the queue are not submitted again.
+
+    Args:
+        call: what a process runs, with a job's arguments.
+        jobs: with the arguments of each.
+        params: of ``conf/hydra/launcher/slurm.yaml``.
+
+    Returns:
+        What became of each, by its number.
+
+    Raises:
+        SecateurError: if SLURM refuses the array, or does not answer.
+    """
+    folder = Path(params["submitit_folder"])
+    queued = in_queue()
+    watched: dict[int, tuple[Job, submitit.Job[JobReturn]]] = {
+        job.number: (job, submitit.SlurmJob(folder, old, tasks=range(params["tasks_per_node"] * params["nodes"])))
+        for job, _ in jobs
+        if (old := _last_id(job.folder)) in queued
+    }
+    if watched:
+        log.info("%d jobs are in the queue already", len(watched))
+    fresh = [(job, arguments) for job, arguments in jobs if job.number not in watched]
+    if fresh:
+        watched |= _submitted(call, fresh, params)
+    try:
+        return _watched(watched)
+    except KeyboardInterrupt:
+        ids = sorted({submitted.job_id.partition("_")[0] for _, submitted in watched.values()})
+        log.warning(
+            "the jobs go on without this terminal: the same command watches them again, secateur-report %s shows what "
+            "is finished, scancel %s ends them",
+            *(folder.parent, " ".join(ids)),
+        )
+        raise
+
+
+def in_queue() -> set[str]:
+    """The ids of this user's jobs that are waiting, running, or about to end.
+
+    Raises:
+        SecateurError: if the controller does not answer.
+    """
+    told = _asked(["squeue", "--me", "--noheader", "--array", "--format=%i"], "the queue cannot be read")
+    return set(told.split())
+
+
+def _submitted(
+    call: Callable[..., JobReturn], jobs: Sequence[tuple[Job, tuple[Any, ...]]], params: dict[str, Any]
+) -> dict[int, tuple[Job, submitit.Job[JobReturn]]]:
+    executor = submitit.AutoExecutor(
+        params["submitit_folder"], cluster="slurm", slurm_max_num_timeout=params["max_num_timeout"]
+    )
+    executor.update_parameters(**_sbatch_options(params))
+    try:
+        submitted = executor.map_array(call, *zip(*(arguments for _, arguments in jobs), strict=True))
+    except submitit.core.utils.FailedJobError as error:
+        raise SecateurError(f"hydra/launcher=slurm: sbatch refuses the jobs: {_reason(str(error))}") from error
+    for (job, _), handle in zip(jobs, submitted, strict=True):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / ID_FILE).write_text(handle.job_id, encoding="utf-8")
+    return {job.number: (job, handle) for (job, _), handle in zip(jobs, submitted, strict=True)}
+
+
+def _sbatch_options(params: dict[str, Any]) -> dict[str, Any]:
+    options = {name: value for name, value in params.items() if value is not None}
+    for name in ("submitit_folder", "max_num_timeout"):
+        options.pop(name)
+    if params["tasks_per_node"] * params["nodes"] > 1:  # whoever is left alone would wait for the others
+        options["srun_args"] = ["--kill-on-bad-exit=1"]
+    return {name if name in _SHARED else f"slurm_{name}": value for name, value in options.items()}
+
+
+def _watched(jobs: dict[int, tuple[Job, submitit.Job[JobReturn]]]) -> dict[int, JobReturn]:
+    """Wait until every job has left a result, or the queue without one."""
+    returns: dict[int, JobReturn] = {}
+    left: set[int] = set()  # not in the queue when it was last looked at
+    looked = time.monotonic()
+    while missing := jobs.keys() - returns.keys():
+        time.sleep(POLL_SECONDS)
+        over = {number for number in missing if _result_of(jobs[number][1]).exists()}
+        if time.monotonic() - looked > QUEUE_SECONDS:
+            looked = time.monotonic()
+            gone = _not_queued({number: jobs[number][1].job_id for number in missing})
+            over |= gone & left  # twice: a result may be slow to show on a shared file system
+            left = gone
+        returns |= {number: collected(*jobs[number]) for number in over}
+    return returns
+
+
+def _not_queued(ids: dict[int, str]) -> set[int]:
+    try:
+        queued = in_queue()
+    except SecateurError as error:  # a controller may be restarted; its jobs run on
+        log.warning("%s; still waiting", error)
+        return set()
+    return {number for number, job_id in ids.items() if job_id not in queued}
+
+
+def _result_of(submitted: submitit.Job[JobReturn]) -> Path:
+    path: Path = submitted.task(0).paths.result_pickle
+    return path
+
+
+def _last_id(folder: Path) -> str | None:
+    path = folder / ID_FILE
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+
+def _asked(command: Iterable[str], trouble: str) -> str:
+    """What a command of SLURM says.
+
+    Raises:
+        SecateurError: with ``trouble`` and SLURM's own words, if it fails or takes too long.
+    """
+    try:
+        done = subprocess.run(list(command), capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True)
+    except subprocess.TimeoutExpired:
+        raise SecateurError(f"hydra/launcher=slurm: {trouble} within {ANSWER_SECONDS} s; see scontrol ping") from None
+    except subprocess.CalledProcessError as error:
+        raise SecateurError(
+            f"hydra/launcher=slurm: {trouble} ({_reason(error.stderr or error.stdout)}); see scontrol ping"
+        ) from None
+    return done.stdout
+
+
+def _reason(told: str) -> str:
+    """The line that says most: SLURM's own error without its prefix, else the first."""
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    errors = [re.sub(r"^\w+: error: ", "", line) for line in lines if "error:" in line]
+    return (errors or lines or ["no reason given"])[0]

@@ -1,0 +1,109 @@
+"""Jobs that submitit runs: collecting what comes of each, and processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import submitit
+from hydra.core.utils import JobReturn
+from submitit.core.utils import FailedJobError
+
+from secateur.errors import SecateurError
+from secateur.sweeps.jobs import Job
+
+POLL_SECONDS = 1.0
+
+
+def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
+    """What a job that is over came to, also where it ended without a word."""
+    leader, *followers = [submitted.task(number) for number in range(submitted.num_tasks)]
+    left = [task for task in (leader, *followers) if task.paths.result_pickle.exists()]
+    try:
+        returns: list[JobReturn] = [task.result() for task in left]
+    except FailedJobError as error:  # of whichever process failed; the others were taken along
+        return job.failing(_last_line(str(error)))
+    if leader not in left:
+        return job.failing(f"ended without a result: killed or cancelled; its output: {leader.paths.stderr}")
+    return returns[0]
+
+
+def run_locally(
+    call: Callable[..., JobReturn], jobs: Sequence[tuple[Job, tuple[Any, ...]]], params: dict[str, Any]
+) -> dict[int, JobReturn]:
+    """Run jobs in processes of this machine, the next one when a slot is free.
+
+    Args:
+        call: what a process runs, with a job's arguments.
+        jobs: with the arguments of each.
+        params: of ``conf/hydra/launcher/local.yaml``.
+
+    Returns:
+        What became of each, by its number.
+    """
+    slots, processes = params["parallelism"], params["tasks_per_node"]
+    waiting, running, returns = list(jobs), dict[int, tuple[Job, submitit.Job[JobReturn]]](), dict[int, JobReturn]()
+    executor = submitit.LocalExecutor(params["submitit_folder"])
+    executor.update_parameters(timeout_min=params["timeout_min"], tasks_per_node=processes)
+    with submitit.helpers.environment_variables(**_threads(slots * processes)):
+        while waiting or running:
+            for slot in range(slots):
+                if slot not in running and waiting:
+                    job, arguments = waiting.pop(0)
+                    executor.update_parameters(**_gpus(slot, params["gpus_per_node"]))
+                    running[slot] = (job, executor.submit(call, *arguments))
+            time.sleep(POLL_SECONDS)
+            for slot, (job, submitted) in list(running.items()):
+                if submitted.done():
+                    returns[job.number] = collected(job, submitted)
+                    del running[slot]
+    return returns
+
+
+def check_local(params: dict[str, Any]) -> None:
+    """Refuse settings that make no sense.
+
+    Raises:
+        SecateurError: for the first of them.
+    """
+    if params["parallelism"] < 1:
+        raise SecateurError(f"hydra.launcher.parallelism={params['parallelism']}: must be at least 1")
+    check_processes(params)
+
+
+def check_processes(params: dict[str, Any]) -> None:
+    """A launcher starts a number of processes: ``auto`` is none.
+
+    Raises:
+        SecateurError: where it is no number.
+    """
+    if not isinstance(params["tasks_per_node"], int) or params["tasks_per_node"] < 1:
+        raise SecateurError(
+            f"trainer.devices={params['tasks_per_node']}: a launcher starts the processes of a job; say how many, such "
+            "as trainer.devices=2"
+        )
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """The processors of this machine shared out, unless the user did that."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
+
+
+def _gpus(slot: int, wanted: int | None) -> dict[str, Any]:
+    """The GPUs of a slot, each slot others as long as there are enough."""
+    import torch
+
+    there = torch.cuda.device_count()
+    count = min(1, there) if wanted is None else wanted
+    chosen = [(slot * count + number) % there for number in range(count)] if there else []
+    return {"gpus_per_node": len(chosen), "visible_gpus": chosen}
+
+
+def _last_line(told: str) -> str:
+    """Of an error that submitit tells with the whole traceback, the line that says what went wrong."""
+    trace = [line for line in told.split("-" * 22)[1].splitlines() if line.strip()]
+    return trace[-1].partition(": ")[2] or trace[-1]

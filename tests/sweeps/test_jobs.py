@@ -1,0 +1,77 @@
+"""Which jobs of a multirun are handed to anyone: those that are neither finished, nor refused, nor failed before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext
+
+from secateur.launch import config_path
+from secateur.sweeps.jobs import Job, planned
+from tests.runs import run, small
+
+ASKED = ("method=finetune", "model.epochs=1")
+
+
+def plan(*overrides: str, output: Path, jobs: Sequence[Sequence[str]] = (("seed=1",),)) -> list[Job]:
+    """The jobs of ``secateur -m``; those of a sweep lie where single runs do, for these tests."""
+    chosen = [*small(*ASKED, *overrides), f"paths.output={output}", f"paths.sweeps={output}", "sweep=runs"]
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        config = compose("compress", [*chosen, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+        context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+        # As from a sweeper: the overrides of a job are all that there are.
+        return list(planned(context, config, [[*chosen, *job] for job in jobs], first=0))
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("output")
+    run(*ASKED, "seed=1", output=folder)
+    return folder
+
+
+@pytest.fixture
+def failed(output: Path) -> Path:
+    """The same run, had it failed."""
+    (path,) = (output / "runs").glob("*-seed1-*/record.json")
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), "status": "failed", "error": "the loss is nan"}))
+    yield output
+    path.write_text(before)
+
+
+def test_what_is_finished_is_settled_and_the_rest_is_not(output: Path) -> None:
+    done, missing = plan(output=output, jobs=[["seed=1"], ["seed=2"]])
+    assert done.settled is not None
+    assert done.settled.status == JobStatus.COMPLETED
+    assert missing.settled is None
+    assert [job.number for job in (done, missing)] == [0, 1]
+    assert missing.folder.parent == output / "runs"
+
+
+def test_force_and_an_export_that_is_lacking_are_something_to_do(output: Path) -> None:
+    assert plan("force=true", output=output)[0].settled is None
+    assert plan("export=onnx", output=output)[0].settled is None
+
+
+def test_a_failed_job_is_listed_and_tried_again_when_asked_to(failed: Path) -> None:
+    (job,) = plan(output=failed)
+    assert job.settled is not None
+    assert job.settled.status == JobStatus.FAILED
+    assert str(job.settled._return_value) == "failed earlier: the loss is nan; retry=failed tries it again"
+    assert plan("retry=failed", output=failed)[0].settled is None
+
+
+def test_a_mistake_is_told_before_anything_is_handed_over(output: Path) -> None:
+    right, wrong = plan("method=control", output=output, jobs=[["seed=1"], ["seed=2", "threads=0"]])
+    assert right.settled is None
+    assert wrong.settled is not None
+    assert str(wrong.settled._return_value).startswith("threads=0: must be at least 1")

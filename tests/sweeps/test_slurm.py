@@ -1,0 +1,78 @@
+"""How the launcher speaks with SLURM, whose commands are played here by scripts; tests/slurm has the real ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("submitit", reason="the extra slurm is not installed")
+
+from secateur.errors import SecateurError
+from secateur.sweeps import slurm
+from secateur.sweeps.jobs import Job
+
+TASKS = {"tasks_per_node": 1, "nodes": 1}
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Puts a command of SLURM in the place of whatever this machine has."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    (tmp_path / "bin").mkdir()
+
+    def play(name: str, script: str) -> None:
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    return play
+
+
+def test_a_machine_without_slurm_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SecateurError, match=r"^hydra/launcher=slurm: there is no sbatch here; [^\n]+$"):
+        slurm.check_slurm(TASKS)
+
+
+def test_a_controller_that_is_down_or_silent_is_told_in_one_line(commands: Any, monkeypatch: Any) -> None:
+    commands("sbatch", "exit 0")
+    commands("scontrol", "echo 'Slurmctld(primary) at head is DOWN'; exit 1")
+    with pytest.raises(SecateurError, match=r"^hydra/launcher=slurm: the controller does not answer \(Slurmctld"):
+        slurm.check_slurm(TASKS)
+    commands("scontrol", "exec sleep 5")
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 0.2)
+    with pytest.raises(SecateurError, match=r"does not answer within 0\.2 s; see scontrol ping$"):
+        slurm.check_slurm(TASKS)
+
+
+def test_slurms_own_words_are_told_without_its_prefix() -> None:
+    told = "Batch job submission\nsbatch: error: invalid partition specified: nowhere\nsbatch: error: more\n"
+    assert slurm._reason(told) == "invalid partition specified: nowhere"
+
+
+def test_options_go_where_submitit_expects_them_and_those_that_are_null_nowhere() -> None:
+    params = {"submitit_folder": "x", "max_num_timeout": 3, "name": "n", "partition": "gpu", "account": None, **TASKS}
+    assert slurm._sbatch_options(params) == {"name": "n", "slurm_partition": "gpu", **TASKS}
+    together = slurm._sbatch_options({**params, "tasks_per_node": 2})
+    assert together["slurm_srun_args"] == ["--kill-on-bad-exit=1"]
+
+
+def test_a_job_that_left_the_queue_without_a_result_is_over(
+    commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that cannot be read for a while is no reason to give up."""
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
+    asked = tmp_path / "asked"
+    commands("squeue", f'echo x >> {asked}; [ "$(wc -l < {asked})" = 1 ] && exit 1; echo 8_1')
+    paths = SimpleNamespace(result_pickle=tmp_path / "none", stderr=tmp_path / "err")
+    lost = SimpleNamespace(job_id="8_0", paths=paths, num_tasks=1, task=lambda _: lost)
+    job = Job(number=0, overrides=[], folder=tmp_path / "run", settled=None)
+    returned = slurm._watched({0: (job, lost)})[0]
+    assert str(returned._return_value).startswith("ended without a result")
+    assert len(asked.read_text().split()) >= 3
+    assert os.environ["PATH"].startswith(str(tmp_path))

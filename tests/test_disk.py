@@ -1,0 +1,64 @@
+"""A disk that fills up ends a run with one line, and takes nothing with it that was there before."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from secateur.disk import DiskFullError, full_disk_is_told
+from secateur.record import read_record
+from tests.contract.test_resume import EVERY_STEP, assert_same
+from tests.runs import Killed, kill_at, run
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """As on a disk with so many bytes left; the system refuses to write more of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_run_that_finds_no_room_goes_on_once_there_is(tmp_path: Path) -> None:
+    """Its checkpoint takes about 600 kB. It is no failure either: a repeated sweep goes on without being asked to."""
+    asked = ("method=control", EVERY_STEP, f"paths.store={tmp_path / 'store'}")
+    whole = run(*asked, output=tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(*asked, kill_at(3, when="batch"), output=tmp_path / "full")
+    (folder,) = (tmp_path / "full" / "runs").iterdir()
+    checkpoint = folder / "steps" / "00-recover.partial" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    with (
+        no_file_beyond(150_000),
+        pytest.raises(DiskFullError, match=r"cannot be written any more \(File too large\); make"),
+    ):
+        run(*asked, output=tmp_path / "full")
+    assert checkpoint.read_bytes() == before
+    assert not checkpoint.with_suffix(".partial").exists()
+    assert read_record(folder).status == "running"
+    assert_same(whole, run(*asked, output=tmp_path / "full"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError('I/O error: IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })'),
+    ],
+)
+def test_it_is_known_by_number_or_by_what_libraries_say(error: Exception) -> None:
+    with pytest.raises(DiskFullError, match=r"^runs/a: .*No space left on device"), full_disk_is_told(Path("runs/a")):
+        raise ValueError("while writing") from error
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(OSError, match="denied"), full_disk_is_told(Path("runs/a")):
+        raise PermissionError(errno.EACCES, "denied")
