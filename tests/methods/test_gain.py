@@ -146,10 +146,8 @@ def test_refuses_counts_below_one(key, value):
 
 def _looped(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     """Σ over examples of |∂L/∂γ|, one example and one backward pass at a time."""
-    rows = range(len(batch["input_ids"]))
-    each = [
-        _gate_gradients(model, task, {name: values[row : row + 1] for name, values in batch.items()}) for row in rows
-    ]
+    rows = ({name: _row(values, row) for name, values in batch.items()} for row in range(len(batch["input_ids"])))
+    each = [_gate_gradients(model, task, row) for row in rows]
     summed = (
         [torch.stack(values).abs().sum(0) for values in zip(*(getattr(one, kind) for one in each), strict=True)]
         for kind in ("heads", "units")
@@ -168,3 +166,8 @@ def _gate_gradients(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate
         loss = task.forward(model, batch)["loss"]
     gradients = torch.autograd.grad(loss, [*gates.heads, *gates.units])
     return PerGate(heads=gradients[: len(heads)], units=gradients[len(heads) :])
+
+
+def _row(values: Any, row: int) -> Any:
+    """One example's share of what a batch holds; where [CLS] stands is the same for all."""
+    return values[row : row + 1] if isinstance(values, torch.Tensor) else values
