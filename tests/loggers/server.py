@@ -23,11 +23,15 @@ class Told:
         runs: settings of each run, as often as it was begun or changed; the config is decoded.
         streams: what was streamed of a run, by its id: history rows, exit codes.
         uploads: names of files that were sent.
+        sweep: the YAML text of a sweep of the server's own, if there is one.
+        commands: what its agents are still to be told.
     """
 
     runs: list[dict[str, Any]] = field(default_factory=list)
     streams: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
+    sweep: str | None = None
+    commands: list[dict[str, Any]] = field(default_factory=list)
 
     def history(self, run: str) -> dict[str, Any]:
         """The last value of everything that a run logged, by name."""
@@ -99,6 +103,13 @@ def _handler(told: Told) -> type[BaseHTTPRequestHandler]:
                 where = f"http://{self.headers['Host']}/upload/"
                 files = [{"name": name, "uploadUrl": where + name} for name in variables["files"]]
                 return {"createRunFiles": {"runID": "QnVj", "uploadHeaders": [], "files": files}}
+            if "sweep(sweepName" in query:
+                return {"project": {"sweep": {"id": "U3dl", "config": told.sweep, "runs": {"edges": []}}}}
+            if "createAgent" in query:
+                return {"createAgent": {"agent": {"id": "QWdl"}}}
+            if "agentHeartbeat" in query:
+                told.commands, commands = [], told.commands
+                return {"agentHeartbeat": {"agent": {"id": "QWdl"}, "commands": json.dumps(commands)}}
             return {"viewer": VIEWER, "model": None, "project": None, "entity": {"name": "me"}}
 
         def _body(self) -> bytes:
