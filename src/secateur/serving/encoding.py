@@ -26,6 +26,9 @@ from secateur.structure.decomposition import encode, lower_layers_of
 from secateur.structure.surgery import segments_of
 
 _T = TypeVar("_T")
+# Tokens to a multiple of which batches are padded: tensors of ever other sizes leave holes in the heap, which grows
+# from batch to batch.
+_ROUNDED = 32
 # What a configuration says of where a model lies and what it is called, not of what it computes.
 _OF_NO_EFFECT = ("architectures", "auto_map", "dtype", "transformers_version", "_name_or_path")
 
@@ -89,7 +92,8 @@ class Encoder:
         found: list[np.ndarray] = [np.empty(0)] * len(texts)
         order = np.argsort([-len(text) for text in texts], kind="stable").tolist()
         for batch in batched(order, self.batch_size):
-            ids_BD, mask_BD = padded([texts[index] for index in batch], pad=self.template.pad)
+            longest = self.room + len(self.template.document_suffix)
+            ids_BD, mask_BD = padded([texts[index] for index in batch], pad=self.template.pad, most=longest)
             device = self.model.device
             with torch.inference_mode():
                 states_BDE = encode(self.model, ids_BD.to(device), mask_BD.to(device)).float().cpu().numpy()
@@ -167,10 +171,10 @@ def check_stride(doc_stride: int, *, room: int) -> None:
         )
 
 
-def padded(rows: Sequence[np.ndarray], *, pad: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, int64 (B, D), of rows of ids."""
+def padded(rows: Sequence[np.ndarray], *, pad: int, most: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, int64 (B, D), of rows of ids; D is a multiple of ``_ROUNDED``, or ``most``."""
     lengths = np.array([len(row) for row in rows])
-    mask_BD = np.arange(lengths.max()) < lengths[:, None]
+    mask_BD = np.arange(min(-(-lengths.max() // _ROUNDED) * _ROUNDED, most)) < lengths[:, None]
     ids_BD = np.full(mask_BD.shape, pad, dtype=np.int64)
     ids_BD[mask_BD] = np.concatenate(rows)
     return torch.from_numpy(ids_BD), torch.from_numpy(mask_BD.astype(np.int64))
