@@ -118,7 +118,7 @@ class Answerer:
         if len(ids) > longest:
             said = f"question={question!r}: has {len(ids)} tokens, beyond the {longest} that there is room for"
             if self.long_questions == "error":
-                raise SecateurError(f"{said}; shorten it, or set long_questions=cut")
+                raise SecateurError(f"{said}; shorten it, or let it be cut (long_questions=cut, --cut-questions)")
             log.warning("%s; it is cut", said)
         return ids[:longest]
 
