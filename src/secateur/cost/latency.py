@@ -104,13 +104,12 @@ def _runners(
 
     A third is that of the compressed model with the documents' states, where it can keep them.
     """
+    is_segmented = segments_of(models[1].config) is not None
     for dtype in dtypes:
         cast = [_cast(model, DTYPES[dtype]) for model in models]
-        is_segmented = segments_of(cast[1].config) is not None
         kept = [pytorch_runner(cast[1], cached=True)] if is_segmented else []
         yield "pytorch", dtype, [*map(pytorch_runner, cast), *kept]
     if onnx is not None:
-        is_segmented = segments_of(models[1].config) is not None
         kept = [onnx_runner(onnx[1], models[1], cached=True)] if is_segmented else []
         yield "onnxruntime", "float32", [*map(onnx_runner, onnx, models), *kept]
 

@@ -196,17 +196,14 @@ class Writer:
         Raises:
             SecateurError: if they cannot be written.
         """
-        rows, contents, position = [], [], self._end
-        for each in documents:
-            content = each.offsets.astype(np.int32).tobytes()
-            content += b"".join(to_bytes(window_SE, self._store.header.dtype) for window_SE in each.states)
-            content += bytes(-len(content) % _ALIGNMENT)
-            place = (len(each.offsets), position, len(content), zlib.crc32(content))
-            rows.append((each.document.id, each.document.text, each.document.digest, *place))
-            contents.append(content)
-            position += len(content)
+        rows, position = [], self._end
         try:
-            _write_at(self._file, b"".join(contents), self._end)
+            for each in documents:
+                content = self._packed(each)
+                _write_at(self._file, content, position)
+                place = (len(each.offsets), position, len(content), zlib.crc32(content))
+                rows.append((each.document.id, each.document.text, each.document.digest, *place))
+                position += len(content)
             os.fsync(self._file)
             with self._index:
                 self._index.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -214,6 +211,12 @@ class Writer:
             raise SecateurError(f"{self._store.folder}: cannot be written ({error}); what is in it stays") from error
         written, self._end = position - self._end, position
         return written
+
+    def _packed(self, encoded: EncodedDocument) -> bytes:
+        """Where its tokens stand, then the states of its windows, up to a whole multiple of the alignment."""
+        states = (to_bytes(window_SE, self._store.header.dtype) for window_SE in encoded.states)
+        content = b"".join([encoded.offsets.astype(np.int32).tobytes(), *states])
+        return content + bytes(-len(content) % _ALIGNMENT)
 
 
 def _write_at(file: int, content: bytes, position: int) -> None:

@@ -116,8 +116,8 @@ def encode_into(
     with store.writing() as writer:
         for batch in batched(documents, at_a_time):
             missing = [document for document in batch if not _is_whole(store, document)]
-            encoded = encoder.encode(missing) if missing else []
-            writer.add(encoded)
+            if missing:  # what is there costs no write to the disk
+                writer.add(encoder.encode(missing))
             yield len(batch), len(missing)
 
 

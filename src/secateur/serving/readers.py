@@ -131,8 +131,7 @@ class SegmentedReader:
         documents = list(documents)
         found = {document: self._stored(document) for document in documents}
         missing = [document for document, states in found.items() if states is None]
-        encoded = self.encoder.encode(missing) if missing else []
-        found |= {each.document: each for each in encoded}
+        found |= {each.document: each for each in self.encoder.encode(missing)}
         return [
             Readable(document=document, offsets=each.offsets, windows=each.windows, contents=each.states)
             for document, each in found.items()
