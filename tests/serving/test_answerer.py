@@ -99,6 +99,14 @@ def test_a_changed_or_damaged_document_is_never_answered_from_old_states(
     ] == [1]
 
 
+def test_lengths_beside_a_store_are_told_to_have_no_effect(filled, model, tokenizer, caplog) -> None:
+    """Its documents were parted into windows when they were encoded."""
+    quiet = Answerer(model, tokenizer, store=filled).answer(QUESTION)
+    assert not caplog.records
+    assert Answerer(model, tokenizer, store=filled, max_seq_length=20, doc_stride=3).answer(QUESTION) == quiet
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["max_seq_length=20", "doc_stride=3"]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_smaller_states_find_the_same_answer(dtype, encoder, documents, filled, tmp_path) -> None:
     store = DocumentStore.create(tmp_path / dtype, encoder.header(dtype=dtype))
@@ -185,14 +193,20 @@ def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, f
 
     def command(name: str, *arguments: str) -> subprocess.CompletedProcess:
         call = f"import sys; from secateur.serving.{name}_command import main; main(sys.argv[1:])"
-        given = [str(tmp_path / "model"), *arguments, "--max-seq-length", str(SEQUENCE), "--doc-stride", str(STRIDE)]
-        return subprocess.run([sys.executable, "-c", call, *given], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", call, str(tmp_path / "model"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
-    encoded = command("encode", str(tmp_path / "corpus.jsonl"), str(tmp_path / "s"), "--dtype", "float32")
+    lengths = ("--max-seq-length", str(SEQUENCE), "--doc-stride", str(STRIDE))
+    encoded = command("encode", str(tmp_path / "corpus.jsonl"), str(tmp_path / "s"), "--dtype", "float32", *lengths)
     assert "20 documents, 20 encoded now; " in encoded.stdout, encoded.stderr
     found = []
-    for source in ("s", "corpus.jsonl"):
-        done = command("answer", str(tmp_path / source), QUESTION, "--json", "--count", "2")
+    for source, *more in (("s",), ("corpus.jsonl", *lengths)):
+        done = command("answer", str(tmp_path / source), QUESTION, "--json", "--count", "2", *more)
+        assert "no effect" not in done.stderr
         found.append([json.loads(line) for line in done.stdout.splitlines()])
     expected = Answerer(model, tokenizer, store=filled).answer(QUESTION, count=2)
     for each in found:

@@ -178,7 +178,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from secateur.serving.document_store import DocumentStore
-from secateur.serving.documents import read_documents
+from secateur.serving.documents import Corpus
 from secateur.serving.encoding import Encoder, encode_into
 from secateur.structure.checkpoint import load, load_tokenizer
 
@@ -187,7 +187,7 @@ store = DocumentStore(folder / "store")
 settings = {"room": store.header.room, "doc_stride": store.header.doc_stride, "batch_size": 4}
 encoder = Encoder(load(folder / "model"), load_tokenizer(folder / "model"), **settings)
 print("begin", flush=True)
-for _ in encode_into(store, encoder, read_documents(folder / "documents.jsonl"), at_a_time=2):
+for _ in encode_into(store, encoder, Corpus(folder / "documents.jsonl"), at_a_time=2):
     print("batch", flush=True)
 """
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from secateur.errors import SecateurError
-from secateur.serving.documents import Document, read_documents, tokenize, windows_of
+from secateur.serving.documents import Corpus, Document, tokenize, windows_of
 
 
 def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "one"}\n\n{"id": 7, "text": "two"}\n', encoding="utf-8")
-    assert read_documents(tmp_path / "a.jsonl") == [Document(id="a", text="one"), Document(id="7", text="two")]
+    assert list(Corpus(tmp_path / "a.jsonl")) == [Document(id="a", text="one"), Document(id="7", text="two")]
     squad = {"data": [{"title": "T", "paragraphs": [{"context": "one", "qas": []}, {"context": "two", "qas": []}]}]}
     (tmp_path / "a.json").write_text(json.dumps(squad), encoding="utf-8")
-    assert read_documents(tmp_path / "a.json") == [Document(id="T/0", text="one"), Document(id="T/1", text="two")]
+    assert list(Corpus(tmp_path / "a.json")) == [Document(id="T/0", text="one"), Document(id="T/1", text="two")]
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,15 @@ def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
 def test_a_mistake_is_told_with_file_and_line(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
     with pytest.raises(SecateurError, match=rf"^{tmp_path}/a\.jsonl: {message}"):
-        read_documents(tmp_path / "a.jsonl")
+        Corpus(tmp_path / "a.jsonl")
 
 
 def test_a_file_that_is_not_there_or_not_squad_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SecateurError, match=r"none\.jsonl: no such file"):
-        read_documents(tmp_path / "none.jsonl")
+        Corpus(tmp_path / "none.jsonl")
     (tmp_path / "a.json").write_text('{"rows": []}', encoding="utf-8")
     with pytest.raises(SecateurError, match=r"a\.json: not SQuAD's JSON"):
-        read_documents(tmp_path / "a.json")
+        Corpus(tmp_path / "a.json")
 
 
 def test_offsets_are_those_of_the_text_and_windows_cover_it(tokenizer, documents) -> None:
@@ -54,6 +54,16 @@ def test_offsets_are_those_of_the_text_and_windows_cover_it(tokenizer, documents
     windows = windows_of(len(tokens.ids), room=21, doc_stride=4)
     assert len(windows) > 1
     assert {place for _, first, size in windows for place in range(first, first + size)} == set(range(len(tokens.ids)))
+
+
+def test_a_corpus_is_read_as_it_is_gone_through(tmp_path: Path) -> None:
+    """Texts are not held: the file is read anew each time. A document that stands there twice comes once."""
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "one"}\n' * 2 + '{"id": "b", "text": "two"}\n')
+    corpus = Corpus(tmp_path / "a.jsonl")
+    assert (len(corpus), "b" in corpus, "c" in corpus) == (2, True, False)
+    assert [document.id for document in corpus] == ["a", "b"]
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "three"}\n')
+    assert list(corpus) == [Document(id="a", text="three")]
 
 
 def test_a_document_without_tokens_is_refused(tokenizer) -> None:

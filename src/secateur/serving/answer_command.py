@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.errors import SecateurError
-from secateur.serving.encode_command import add_lengths
+from secateur.serving.lengths import add_lengths
 
 if TYPE_CHECKING:
     from secateur.serving.answerer import Answer
@@ -44,7 +44,7 @@ def answers_to(options: argparse.Namespace) -> list[Answer]:
     from secateur.launch import quiet_libraries
     from secateur.serving.answerer import Answerer
     from secateur.serving.document_store import DocumentStore
-    from secateur.serving.documents import read_documents
+    from secateur.serving.documents import Corpus
     from secateur.serving.loading import load_for_serving
 
     quiet_libraries()
@@ -53,12 +53,11 @@ def answers_to(options: argparse.Namespace) -> list[Answer]:
     if options.source.is_dir():
         answerer = Answerer(*load_for_serving(options.model), store=DocumentStore(options.source), **settings)
         return answerer.answer(options.question, options.document, count=options.count)
-    documents = read_documents(options.source)
-    asked = None if options.document is None else set(options.document)
-    if asked and (missing := asked - {document.id for document in documents}):
-        raise SecateurError(f"--document {min(missing)}: {options.source} holds no such document")
+    documents, asked = Corpus(options.source), options.document
+    if missing := [id_ for id_ in asked or () if id_ not in documents]:
+        raise SecateurError(f"--document {missing[0]}: {options.source} holds no such document")
     answerer = Answerer(*load_for_serving(options.model), **settings)
-    chosen = [document for document in documents if asked is None or document.id in asked]
+    chosen = (document for document in documents if asked is None or document.id in asked)
     return answerer.answer(options.question, chosen, count=options.count)
 
 
@@ -79,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cut-questions", action="store_true", help="cut a question that is too long, with a warning")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     add_lengths(parser)
+    parser.set_defaults(max_seq_length=None, doc_stride=None)  # so that what is asked beside a store is told apart
     return parser

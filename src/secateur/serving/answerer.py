@@ -20,6 +20,7 @@ from secateur.errors import SecateurError
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
 from secateur.serving.encoding import Encoder, batched, room_of
+from secateur.serving.lengths import DOC_STRIDE, MAX_SEQ_LENGTH
 from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
 from secateur.structure.decomposition import SEGMENTED, layout_of
 from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
@@ -56,7 +57,7 @@ class Answerer:
     Args:
         model: in evaluation mode, on the device to compute on.
         store: documents' states that this very model made; decomposed models alone.
-        max_seq_length, doc_stride: as in training, in tokens. With a store they are the store's.
+        max_seq_length, doc_stride: as in training, in tokens; None: 384 and 128. With a store they are the store's.
         max_question_length: of an ordinary model, in tokens; a decomposed one has a slot of a fixed size.
         long_questions: a question that does not fit is refused ("error") or cut at its end, with a warning ("cut").
         max_answer_length: in tokens.
@@ -72,8 +73,8 @@ class Answerer:
         tokenizer: PreTrainedTokenizerBase,
         *,
         store: DocumentStore | None = None,
-        max_seq_length: int = 384,
-        doc_stride: int = 128,
+        max_seq_length: int | None = None,
+        doc_stride: int | None = None,
         max_question_length: int = 64,
         long_questions: str = "error",
         max_answer_length: int = 30,
@@ -86,8 +87,16 @@ class Answerer:
             raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")
         self.tokenizer, self.store = tokenizer, store
         self.long_questions, self.max_answer_length, self.batch_size = long_questions, max_answer_length, batch_size
-        lengths = Lengths(max_seq_length=max_seq_length, max_question_length=max_question_length, doc_stride=doc_stride)
+        lengths = Lengths(
+            max_seq_length=MAX_SEQ_LENGTH if max_seq_length is None else max_seq_length,
+            max_question_length=max_question_length,
+            doc_stride=DOC_STRIDE if doc_stride is None else doc_stride,
+        )
         self.reader = _reader(model, tokenizer, store=store, lengths=lengths, batch_size=batch_size)
+        if store is not None:
+            for name, asked in {"max_seq_length": max_seq_length, "doc_stride": doc_stride}.items():
+                if asked is not None:
+                    log.warning("%s=%s: has no effect beside a store, which is in windows already", name, asked)
 
     def answer(
         self, question: str, documents: Iterable[str | Document] | None = None, *, count: int = 5

@@ -62,23 +62,44 @@ class EncodedDocument:
     states: Sequence[np.ndarray]
 
 
-def read_documents(path: Path) -> list[Document]:
+class Corpus:
     """Documents of a file: JSONL with ``id`` and ``text``, or SQuAD's JSON, each passage once.
 
+    The whole file is checked here, and read anew each time that the documents are gone through, so that of a corpus in
+    JSONL no more than names and digests is in memory.
     A passage of SQuAD is called after its article, with its number there: ``TITLE/NUMBER``.
 
     Raises:
         SecateurError: naming file and line, if a document is malformed, empty, or stands under the name of another.
     """
-    if not path.is_file():
-        raise SecateurError(f"{path}: no such file; give documents as JSONL with id and text, or SQuAD's JSON")
-    found: dict[str, Document] = {}
-    for where, document in _squad(path) if path.suffix.lower() == ".json" else _lines(path):
-        if not document.text.strip():
-            raise SecateurError(f"{where}: document {document.id!r} is empty; take it out")
-        if found.setdefault(document.id, document).text != document.text:
-            raise SecateurError(f"{where}: document {document.id!r} was there before with another text; rename one")
-    return list(found.values())
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise SecateurError(f"{path}: no such file; give documents as JSONL with id and text, or SQuAD's JSON")
+        self.path = path
+        digests: dict[str, bytes] = {}
+        for where, document in self._rows():
+            if not document.text.strip():
+                raise SecateurError(f"{where}: document {document.id!r} is empty; take it out")
+            if digests.setdefault(document.id, document.digest) != document.digest:
+                raise SecateurError(f"{where}: document {document.id!r} was there before with another text; rename one")
+        self._names = digests.keys()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._names
+
+    def __iter__(self) -> Iterator[Document]:
+        seen: set[str] = set()
+        for _, document in self._rows():
+            if document.id not in seen:
+                seen.add(document.id)
+                yield document
+
+    def _rows(self) -> Iterator[tuple[str, Document]]:
+        return _squad(self.path) if self.path.suffix.lower() == ".json" else _lines(self.path)
 
 
 def tokenize(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secateur.errors import SecateurError
+from secateur.serving.lengths import add_lengths
 
 _DESCRIPTION = """\
 Encode documents with the lower layers of a model of method=deformer, and keep what comes out in STORE, for
@@ -31,11 +32,11 @@ def encode_corpus(options: argparse.Namespace) -> None:
         SecateurError: if the model reads question and document packed, documents are malformed, or the store is of
             another model or cannot be written.
     """
-    from secateur.serving.documents import read_documents
+    from secateur.serving.documents import Corpus
     from secateur.serving.packed_states import check_dtype
 
     check_dtype(options.dtype)
-    documents = read_documents(options.documents)
+    documents = Corpus(options.documents)
     from rich.progress import Progress
 
     from secateur.launch import quiet_libraries
@@ -74,10 +75,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_lengths(parser)
     return parser
-
-
-def add_lengths(parser: argparse.ArgumentParser) -> None:
-    """How documents are parted into windows, as in training."""
-    parser.add_argument("--max-seq-length", type=int, default=384, help="tokens of question and document together")
-    parser.add_argument("--doc-stride", type=int, default=128, help="tokens that two neighbouring windows share")
-    parser.add_argument("--batch-size", type=int, default=32, help="windows of one forward pass")
