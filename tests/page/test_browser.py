@@ -13,11 +13,11 @@ import pytest
 
 from scripts import browsing
 from secateur.record import Cost, Structure
+from secateur.report.contents import Contents
 from secateur.report.page.write import save_page
 from secateur.report.reading import read
-from secateur.report.rows import group
-from secateur.report.unfinished import unfinished
 from tests.records import make_record, put, theseus
+from tests.two_stages import stage_1, stage_2
 
 pytestmark = pytest.mark.skipif(browsing.lacking() is not None, reason=str(browsing.lacking()))
 
@@ -38,8 +38,7 @@ def driver() -> Iterator[Any]:
 
 def page_of(folder: Path, *, title: str = "sweep") -> Path:
     found = read([folder], warn=lambda line: None)
-    rows = group(found.records)
-    save_page(rows, found, unfinished(found, [folder]), title=title, path=folder / "report.html")
+    save_page(Contents.of(found, [folder]), title=title, path=folder / "report.html")
     return folder / "report.html"
 
 
@@ -180,6 +179,18 @@ def test_published_figures_stand_beside_ours_and_are_marked(driver: Any, tmp_pat
     assert "89.0 of 89.5, 1.94× on its hardware (Xu et al., arXiv 2002.02925, table 2, median of 5)" in texts(
         driver, "#details dd"
     )
+
+
+def test_both_stages_stand_side_by_side_where_there_are_any(driver: Any, ordinary: Path, tmp_path: Path) -> None:
+    first = stage_1()
+    driver.get(page_of(put(tmp_path, first, stage_2(first, "rte", 63.0), stage_2(first, "cola", 40.0))).as_uri())
+    settle(driver)
+    assert texts(driver, "#stages h3") == ["minilm compressed on custom_text, then fine-tuned on each task"]
+    scores, kept = (texts(driver, f"#stages .scroll:nth-of-type({n}) tbody tr:last-child td") for n in (1, 2))
+    assert (scores, kept) == (["rpp", "0.8", "0.80", "40.0", "80.0", "40.0", "63.0"], ["rpp", "0.8", "80.0", "90.0"])
+    driver.get(ordinary.as_uri())
+    settle(driver)
+    assert driver.execute_script("return document.getElementById('stages').hidden")
 
 
 def test_whatever_a_record_holds_is_text(driver: Any, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import math
 
 import pytest
 
+from secateur.report.contents import Contents
 from secateur.report.page import embedding
 from secateur.report.page.data import page_data
 from secateur.report.page.embedding import PACK, embedded, packed, pictures_of
 from secateur.report.page.write import page_of
 from secateur.report.reading import Found
-from secateur.report.rows import group
 from tests.records import make_record, put
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 10
@@ -60,7 +60,7 @@ def test_pictures_are_embedded_as_long_as_there_is_room(tmp_path, monkeypatch):
 
 def test_a_row_knows_its_runs_and_a_method_has_the_colour_of_the_other_pictures(tmp_path):
     found = found_of(tmp_path, make_record(seed=1), make_record(seed=2), make_record(method="gain"))
-    data = page_data(group(found.records), found, [], {})
+    data = page_data(Contents.of(found, []), {})
     runs = {row["method"]: [data["runs"][place]["name"] for place in row["runs"]] for row in data["rows"]}
     assert runs == {"dense": [], "gain": ["gain-seed1"], "l0": ["l0-seed1", "l0-seed2"]}
     assert data["looks"]["gain"] == {"colour": "#0072b2", "symbol": "circle"}
@@ -69,7 +69,7 @@ def test_a_row_knows_its_runs_and_a_method_has_the_colour_of_the_other_pictures(
 
 def test_the_page_is_one_file_that_names_no_place_to_load_from(tmp_path):
     found = found_of(tmp_path, make_record())
-    text = page_of(group(found.records), found, [], title="</title><script>")
+    text = page_of(Contents.of(found, []), title="</title><script>")
     head = text[: text.index("<body>")]
     assert "default-src 'none'" in head and head.count("'sha256-") == 2
     assert "<title>&lt;/title&gt;&lt;script&gt; – Secateur</title>" in head

@@ -1,13 +1,18 @@
 """The Markdown has the terminal's figures, and no name in it is markup."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from secateur.report.contents import Contents
 from secateur.report.markdown import save_markdown
-from secateur.report.rows import group
+from secateur.report.reading import Found
 from secateur.report.unfinished import Unfinished
 from tests.records import make_record
 
 
 def markdown_of(records, left_out, tmp_path):
-    save_markdown(group(records), left_out, tmp_path / "report.md")
+    contents = Contents.of(Found(runs={Path(record.name): record for record in records}), [])
+    save_markdown(replace(contents, unfinished=left_out), tmp_path / "report.md")
     return (tmp_path / "report.md").read_text(encoding="utf-8")
 
 

@@ -10,64 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from secateur.record import ModelFigures, Record, Structure, write_record
+from secateur.record import write_record
 from secateur.report.command import main
 from secateur.report.rows import Stat
 from secateur.report.stages import StageRow, stage_rows
 from secateur.report.stages_table import render_stages, stage_lines
-from secateur.store import key_of
-
-DENSE = {"rte": 70.0, "cola": 50.0}
-
-
-def make(**changes: Any) -> Record:
-    known: dict[str, Any] = {
-        "status": "finished",
-        "model": "minilm",
-        "distillation": "none",
-        "sparsity": None,
-        "seed": 1,
-        "predecessor_seed": 1,
-        "config": {"seed": 1, "model": {"checkpoint": "/weights"}},
-        "fingerprint": "abc",
-    }
-    return Record(**(known | changes))
-
-
-def stage_1(
-    method: str = "rpp", *, sparsity: float | None = 0.8, seed: int = 1, mlm: float = 40.0, **method_settings: Any
-):
-    asked = "" if sparsity is None else f"-s{sparsity}"
-    key = key_of([method, method_settings])[:8]
-    return make(
-        name=f"{method}-minilm-custom_text{asked}-seed{seed}-{key}",
-        method=method,
-        dataset="custom_text",
-        sparsity=sparsity,
-        seed=seed,
-        metric="mlm_accuracy",
-        config={"seed": seed, "model": {"checkpoint": "/weights"}, "method": method_settings},
-        reference=ModelFigures(folder="store/text/model", scores={"mlm_accuracy": 60.0, "nsp_accuracy": 95.0}),
-        compressed=ModelFigures(folder="model", scores={"mlm_accuracy": mlm, "nsp_accuracy": mlm + 40}),
-    )
-
-
-def stage_2(
-    first: Record, dataset: str, score: float, *, seed: int = 1, zeroed: float = 0.8, **settings: Any
-) -> Record:
-    """One fine-tuned model; ``seed`` is its predecessor's."""
-    model = {"checkpoint": f"/runs/{first.name}/model", **settings}
-    return make(
-        name=f"finetune-minilm-{dataset}-seed1-{first.name}{seed}{settings}",
-        method="finetune",
-        dataset=dataset,
-        predecessor_seed=seed,
-        metric="accuracy",
-        parents=[first.name],
-        config={"seed": 1, "model": model, "predecessor": {"seed": seed}},
-        reference=ModelFigures(folder=f"store/{dataset}{seed}{settings}/model", scores={"accuracy": DENSE[dataset]}),
-        compressed=ModelFigures(folder="model", scores={"accuracy": score}, structure=Structure(zeroed=zeroed)),
-    )
+from tests.two_stages import DENSE, stage_1, stage_2
 
 
 def text_of(rows: list[StageRow]) -> str:
@@ -201,7 +149,7 @@ def test_tasks_that_do_not_fit_go_on_below_and_nothing_is_cut() -> None:
     assert sum(line.count(" ± ") for line in lines if line.startswith("rpp")) == 12
 
 
-def test_the_report_writes_them_as_csv_beside_the_other_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_report_writes_them_beside_the_other_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     first = stage_1()
     for record in (first, stage_2(first, "rte", 63.0)):
         (tmp_path / record.name).mkdir()
@@ -214,6 +162,10 @@ def test_the_report_writes_them_as_csv_beside_the_other_table(tmp_path: Path, ca
     assert (dense["method"], ours["method"], ours["sparsity"], ours["n:rte"]) == ("dense", "rpp", "0.8", "1")
     assert float(ours["kept:rte_mean"]) == pytest.approx(0.9)
     assert (ours["score:rte_mean"], ours["mlm_accuracy_mean"], ours["zeroed_mean"]) == ("63.0", "40.0", "0.8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "## minilm compressed on custom\\_text, then fine\\-tuned" in markdown.replace("fine-", "fine\\-")
+    assert "| rpp | 0.8 | 0.80 | 40.0 | 80.0 | 63.0 |" in markdown
+    assert "| kept % | sparsity | rte |" in markdown
     assert main([str(tmp_path), "--stages", str(tmp_path / "own.csv")]) == 0
     assert (tmp_path / "own.csv").is_file()
 

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from secateur.errors import SecateurError
-from secateur.report import frontier, sparsity, stages, stages_table, table
+from secateur.report import frontier, sparsity, stages_table, table
+from secateur.report.contents import Contents
 from secateur.report.lines import row_lines
 from secateur.report.markdown import save_markdown
 from secateur.report.page.write import save_page
 from secateur.report.panels import MOST_PANELS
 from secateur.report.reading import read
-from secateur.report.rows import group
 from secateur.report.sheet import save_lines
-from secateur.report.unfinished import Unfinished, unfinished
+from secateur.report.unfinished import Unfinished
 
 _WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
 _LISTED = 20  # runs of one status that the terminal names
@@ -97,26 +97,26 @@ def _report(options: argparse.Namespace) -> None:
     found = read(options.folders, warn=lambda line: _complain(f"warning: {line}"))
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
-    rows, two_stages = group(found.records), stages.stage_rows(found.records)
-    left_out = unfinished(found, options.folders)
+    contents = Contents.of(found, options.folders)
+    rows = contents.rows
     if rows:
         console.print(table.render_rows(rows))
-    if two_stages:
-        console.print(stages_table.render_stages(two_stages))
-    _list(left_out, console)
+    if contents.stages:
+        console.print(stages_table.render_stages(contents.stages))
+    _list(contents.unfinished, console)
     if not rows:
         _say(console, "no finished run yet: nothing was written")
         return
     title = ", ".join(map(str, options.folders))
     files: dict[str, tuple[str, Callable[[Path], Any]]] = {
         "table": ("csv", lambda path: save_lines(row_lines(rows), path)),
-        "Markdown": ("markdown", lambda path: save_markdown(rows, left_out, path)),
-        "page": ("html", lambda path: save_page(rows, found, left_out, title=title, path=path)),
-        "stages": ("stages", lambda path: save_lines(stages_table.stage_lines(two_stages), path)),
+        "Markdown": ("markdown", lambda path: save_markdown(contents, path)),
+        "page": ("html", lambda path: save_page(contents, title=title, path=path)),
+        "stages": ("stages", lambda path: save_lines(stages_table.stage_lines(contents.stages), path)),
         "frontier": ("frontier", lambda path: frontier.draw(rows, path)),
         "sparsity": ("sparsity", lambda path: sparsity.draw(rows, path)),
     }
-    if not two_stages:
+    if not contents.stages:
         del files["stages"]
     for name, (option, write) in files.items():
         path = getattr(options, option) or options.folders[0] / _FILES[option]

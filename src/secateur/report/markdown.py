@@ -6,28 +6,34 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from secateur.report.rows import Row
+from secateur.report.contents import Contents
+from secateur.report.stages_table import stage_notes, stage_sections
 from secateur.report.table import caption, notes, sections
 from secateur.report.unfinished import Unfinished
 
 
-def save_markdown(rows: Sequence[Row], left_out: Sequence[Unfinished], path: Path) -> None:
+def save_markdown(contents: Contents, path: Path) -> None:
     """Write the report: beside it first, then renamed."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n\n".join(_parts(rows, left_out)) + "\n", encoding="utf-8")
+    partial.write_text("\n\n".join(_parts(contents)) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
-def _parts(rows: Sequence[Row], left_out: Sequence[Unfinished]) -> Iterator[str]:
+def _parts(contents: Contents) -> Iterator[str]:
     yield "# Report"
-    for section in sections(rows):
+    for section in sections(contents.rows):
         yield f"## {_plain(section.title)}"
         yield from map(_table, section.tables)
-    yield from map(_plain, notes(rows))
-    yield "\n".join(f"* {_plain(line)}" for line in caption(rows))
-    if left_out:
+    yield from map(_plain, notes(contents.rows))
+    yield "\n".join(f"* {_plain(line)}" for line in caption(contents.rows))
+    for title, tables in stage_sections(contents.stages):
+        yield f"## {_plain(title)}"
+        yield from map(_table, tables)
+    if contents.stages:
+        yield "\n".join(f"* {_plain(note)}" for note in stage_notes(contents.stages))
+    if contents.unfinished:
         yield "## Not in the table"
-        columns = zip(Unfinished._fields, zip(*left_out, strict=True), strict=True)
+        columns = zip(Unfinished._fields, zip(*contents.unfinished, strict=True), strict=True)
         yield _table({name: list(cells) for name, cells in columns})
 
 

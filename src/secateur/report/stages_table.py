@@ -1,8 +1,8 @@
-"""The two-stage table: methods and sparsities down, tasks across, for a terminal and as lines of a CSV."""
+"""The two-stage table: methods and sparsities down, tasks across, for a terminal, as columns, and as lines of a CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -24,24 +24,35 @@ _Column = tuple[str, list[str]]
 
 def render_stages(rows: Sequence[StageRow]) -> Table:
     """The rows for a terminal of 100 columns: for each model and text scores, then what is kept."""
-    marks = {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
     page = Table.grid()
-    for (model, text), of_text in groupby(rows, lambda row: (row.model, row.text)):
-        members = list(of_text)
-        page.add_row(Text(f"{model} compressed on {text}, then fine-tuned on each task", "bold"))
-        own = _own_columns(members)
+    for title, members in _by_text(rows):
+        page.add_row(Text(title, "bold"))
+        own, labels = _own_columns(members), _labels(members, of=rows)
         for corner, columns in [
             *_fitting("method", own, _scores(members)),
             *_fitting("kept %", own[:1], _kept(members)),
         ]:
-            page.add_row(_table(members, corner, columns, marks))
+            page.add_row(_table(corner, labels, columns))
             page.add_row()
-    for differs, mark in marks.items():
-        page.add_row(Text(f"{mark} {', '.join(differs)}"))
-    page.add_row(
-        Text("mean ± standard deviation over seeds; kept % is of what the dense model scores on the task", "dim")
-    )
+    *differing, caption = stage_notes(rows)
+    for note in differing:
+        page.add_row(Text(note))
+    page.add_row(Text(caption, "dim"))
     return page
+
+
+def stage_sections(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
+    """For each model and text its title and two tables of columns, however wide: scores, and what is kept."""
+    for title, members in _by_text(rows):
+        own, labels = _own_columns(members), _labels(members, of=rows)
+        tables = (("method", [*own, *_scores(members)]), ("kept %", [*own[:1], *_kept(members)]))
+        yield title, [{header.strip(): cells for header, cells in [(corner, labels), *its]} for corner, its in tables]
+
+
+def stage_notes(rows: Sequence[StageRow]) -> list[str]:
+    """What the marks of look-alikes stand for, and last what the figures are."""
+    differing = [f"{mark} {', '.join(differs)}" for differs, mark in _marks(rows).items()]
+    return [*differing, "mean ± standard deviation over seeds; kept % is of what the dense model scores on the task"]
 
 
 def stage_lines(rows: Sequence[StageRow]) -> Iterator[dict[str, Any]]:
@@ -58,6 +69,22 @@ def stage_lines(rows: Sequence[StageRow]) -> Iterator[dict[str, Any]]:
         for name, stat in stats.items():
             line |= mean_and_std(name, stat)
         yield line
+
+
+def _by_text(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[StageRow]]]:
+    for (model, text), members in groupby(rows, lambda row: (row.model, row.text)):
+        yield f"{model} compressed on {text}, then fine-tuned on each task", list(members)
+
+
+def _marks(rows: Sequence[StageRow]) -> dict[tuple[str, ...], str]:
+    return {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
+
+
+def _labels(rows: Sequence[StageRow], *, of: Sequence[StageRow]) -> list[str]:
+    """What each row's method is called, with the mark that it has among all."""
+    marks = _marks(of)
+    named = ((method_label(row.method, row.distillation), marks.get(row.differs)) for row in rows)
+    return [" ".join(filter(None, each)) for each in named]
 
 
 def _own_columns(rows: Sequence[StageRow]) -> list[_Column]:
@@ -116,16 +143,13 @@ def _width(column: _Column) -> int:
     return 1 + max(map(len, [header, *cells]))
 
 
-def _table(
-    rows: Sequence[StageRow], corner: str, columns: Sequence[_Column], marks: Mapping[tuple[str, ...], str]
-) -> Table:
+def _table(corner: str, labels: Sequence[str], columns: Sequence[_Column]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column(corner, overflow="fold", min_width=10, max_width=_METHOD)
     for header, cells in columns:
         table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
-    for index, row in enumerate(rows):
-        label = " ".join(filter(None, [method_label(row.method, row.distillation), marks.get(row.differs)]))
-        table.add_row(*map(Text, [label, *(cells[index] for _, cells in columns)]))
+    for line in zip(labels, *(cells for _, cells in columns), strict=True):
+        table.add_row(*map(Text, line))
     return table
 
 

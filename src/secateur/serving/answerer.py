@@ -20,6 +20,7 @@ from secateur.errors import SecateurError
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
 from secateur.serving.encoding import Encoder, batched, room_of
+from secateur.serving.heap import trim_heap
 from secateur.serving.lengths import DOC_STRIDE, MAX_SEQ_LENGTH
 from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
 from secateur.structure.decomposition import SEGMENTED, layout_of
@@ -113,10 +114,12 @@ class Answerer:
         """
         question_ids = self._question(question)
         best: list[Answer] = []
-        for batch in batched(self._documents(documents), _DOCUMENTS_AT_A_TIME):
+        for number, batch in enumerate(batched(self._documents(documents), _DOCUMENTS_AT_A_TIME)):
             ready = self.reader.ready(batch, question_size=len(question_ids))
             found = self._answers(question_ids, ready, count=count)
             best = heapq.nlargest(count, [*best, *found])
+            if number:  # few documents fill few holes, and are to be answered fast
+                trim_heap()
         return best
 
     def _question(self, question: str) -> np.ndarray:

@@ -20,13 +20,13 @@ from secateur.data.slots import SlotTemplate
 from secateur.errors import SecateurError
 from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document, EncodedDocument, tokenize, windows_of
+from secateur.serving.heap import trim_heap
 from secateur.serving.store_folder import Header
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import encode, lower_layers_of
 from secateur.structure.surgery import segments_of
 
 _T = TypeVar("_T")
-_ROUNDED = 32  # tokens
 # What a configuration says of where a model lies and what it is called, not of what it computes.
 _OF_NO_EFFECT = ("architectures", "auto_map", "dtype", "transformers_version", "_name_or_path")
 
@@ -52,7 +52,6 @@ class Encoder:
         self.template = SlotTemplate.of(tokenizer)
         self.question_slot = question_slot_of(model)
         self.room, self.doc_stride, self.batch_size = room, doc_stride, batch_size
-        self.longest = room + len(self.template.document_suffix)
 
     def header(self, *, dtype: str) -> Header:
         """Of a store for the states that this encoder makes."""
@@ -91,7 +90,7 @@ class Encoder:
         found: list[np.ndarray] = [np.empty(0)] * len(texts)
         order = np.argsort([-len(text) for text in texts], kind="stable").tolist()
         for batch in batched(order, self.batch_size):
-            ids_BD, mask_BD = padded([texts[index] for index in batch], pad=self.template.pad, most=self.longest)
+            ids_BD, mask_BD = padded([texts[index] for index in batch], pad=self.template.pad)
             device = self.model.device
             with torch.inference_mode():
                 states_BDE = encode(self.model, ids_BD.to(device), mask_BD.to(device)).float().cpu().numpy()
@@ -116,6 +115,7 @@ def encode_into(
             missing = [document for document in batch if not _is_whole(store, document)]
             if missing:  # what is there costs no write to the disk
                 writer.add(encoder.encode(missing))
+                trim_heap()
             yield len(batch), len(missing)
 
 
@@ -169,21 +169,13 @@ def check_stride(doc_stride: int, *, room: int) -> None:
         )
 
 
-def padded(rows: Sequence[np.ndarray], *, pad: int, most: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, int64 (B, D), of rows of ids; D as in :func:`rounded`."""
+def padded(rows: Sequence[np.ndarray], *, pad: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, int64 (B, D), of rows of ids."""
     lengths = np.array([len(row) for row in rows])
-    mask_BD = np.arange(rounded(lengths.max(), most=most)) < lengths[:, None]
+    mask_BD = np.arange(lengths.max()) < lengths[:, None]
     ids_BD = np.full(mask_BD.shape, pad, dtype=np.int64)
     ids_BD[mask_BD] = np.concatenate(rows)
     return torch.from_numpy(ids_BD), torch.from_numpy(mask_BD.astype(np.int64))
-
-
-def rounded(length: int, *, most: int) -> int:
-    """The tokens that a batch is padded to whose longest row has ``length``, where ``most`` are the most there can be.
-
-    Tensors of ever other sizes leave holes in the heap, which grows from batch to batch; few sizes fill them again.
-    """
-    return min(-(-length // _ROUNDED) * _ROUNDED, most)
 
 
 def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

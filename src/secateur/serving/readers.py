@@ -22,7 +22,7 @@ from secateur.data.windows import Window
 from secateur.errors import SecateurError
 from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document, EncodedDocument, tokenize, windows_of
-from secateur.serving.encoding import Encoder, check_stride, rounded
+from secateur.serving.encoding import Encoder, check_stride
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import answer
 from secateur.tasks.base import model_inputs
@@ -142,7 +142,7 @@ class SegmentedReader:
         """The upper layers' answer to a question on a batch of windows of states."""
         template, device = self.encoder.template, self.encoder.model.device
         question_Q = np.concatenate([template.prefix, question_ids, template.suffix]).astype(np.int64)
-        states_BDE, mask_BD = stacked(contents, most=self.encoder.longest)
+        states_BDE, mask_BD = stacked(contents)
         mask_BL = functional.pad(mask_BD, (len(question_Q), 0), value=1)
         outputs = answer(
             self.encoder.model,
@@ -172,10 +172,10 @@ class SegmentedReader:
             return None
 
 
-def stacked(contents: Sequence[np.ndarray], *, most: int) -> tuple[Tensor, Tensor]:
-    """States of windows, padded: float32 (B, D, E), and their mask, int64 (B, D); D as in :func:`rounded`."""
+def stacked(contents: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """States of windows, padded: float32 (B, D, E), and their mask, int64 (B, D)."""
     lengths = torch.tensor([len(states) for states in contents])
-    longest = rounded(int(lengths.max()), most=most)
+    longest = int(lengths.max())
     states_BDE = torch.zeros(len(contents), longest, contents[0].shape[1])
     for row, states in zip(states_BDE, contents, strict=True):
         row[: len(states)] = torch.from_numpy(states)

@@ -7,12 +7,12 @@ from itertools import chain
 from typing import Any
 
 from secateur.record import Record, method_label
+from secateur.report.contents import Contents
 from secateur.report.panels import look_of
 from secateur.report.pareto import frontiers
 from secateur.report.published import Published, published_of
-from secateur.report.reading import Found
 from secateur.report.rows import DENSE, Row, Stat
-from secateur.report.unfinished import Unfinished
+from secateur.report.stages_table import stage_notes, stage_sections
 
 # matplotlib's markers, of which the other pictures are made, as Plotly calls them
 _SYMBOLS = {
@@ -21,18 +21,16 @@ _SYMBOLS = {
 }
 
 
-def page_data(
-    rows: Sequence[Row], found: Found, left_out: Sequence[Unfinished], pictures: Mapping[str, Mapping[str, str]]
-) -> dict[str, Any]:
+def page_data(contents: Contents, pictures: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Everything but the records themselves, ready for JSON.
 
     Args:
         pictures: of a run, by its name: by their file's name, as data URLs.
     """
-    runs = runs_of(rows)
+    rows, runs = contents.rows, runs_of(contents.rows)
     places = {(record.name, record.seed): place for place, record in enumerate(runs)}
     methods = sorted({row.method for row in rows if not row.dense})
-    folders = {(record.name, record.seed): str(path.parent) for path, record in found.runs.items()}
+    folders = {(record.name, record.seed): str(path.parent) for path, record in contents.found.runs.items()}
     best = frontiers(rows)
     return {
         "looks": {method: _look(method, methods) for method in [DENSE, *methods]},
@@ -50,13 +48,22 @@ def page_data(
             }
             for record in runs
         ],
-        "unfinished": [each._asdict() for each in left_out],
+        "stages": [
+            {"title": title, "tables": [_table(columns) for columns in tables]}
+            for title, tables in stage_sections(contents.stages)
+        ],
+        "stageNotes": stage_notes(contents.stages),
+        "unfinished": [each._asdict() for each in contents.unfinished],
     }
 
 
 def runs_of(rows: Sequence[Row]) -> list[Record]:
     """The finished runs behind the rows, in the rows' order."""
     return list(chain.from_iterable(row.records for row in rows if not row.dense))
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    return {"header": list(columns), "rows": [list(cells) for cells in zip(*columns.values(), strict=True)]}
 
 
 def _look(method: str, methods: Sequence[str]) -> dict[str, str]:

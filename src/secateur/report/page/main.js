@@ -21,6 +21,19 @@ function describe() {
   document.getElementById('footer').textContent = `Written ${known.written.slice(0, 16).replace('T', ' ')} by secateur ${known.version} from records alone; this file needs no network.`;
 }
 
+/** Scores of models that were compressed on text, and what is kept of the dense one's: tasks across. */
+function listStages() {
+  const cell = (name, text, place) => element(name, { class: place ? null : 'text', scope: name === 'th' ? 'col' : null }, text);
+  document.getElementById('stages').hidden = !known.stages.length;
+  document.getElementById('stages-tables').replaceChildren(...known.stages.flatMap(({ title, tables }) => [
+    element('h3', {}, title),
+    ...tables.map(({ header, rows }) => element('div', { class: 'scroll' }, element('table', {},
+      element('thead', {}, element('tr', {}, ...header.map((text, place) => cell('th', text, place)))),
+      element('tbody', {}, ...rows.map((texts) => element('tr', {}, ...texts.map((text, place) => cell('td', text.trim(), place)))))))),
+  ]));
+  document.getElementById('stages-note').textContent = known.stageNotes.join('; ');
+}
+
 function listUnfinished() {
   document.getElementById('unfinished').hidden = !known.unfinished.length;
   document.getElementById('unfinished-table').replaceChildren(
@@ -33,6 +46,7 @@ function listUnfinished() {
 }
 
 describe();
+listStages();
 listUnfinished();
 buildFilters();
 buildFrontier();

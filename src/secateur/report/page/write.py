@@ -5,44 +5,42 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from secateur.report.contents import Contents
 from secateur.report.page.data import page_data, runs_of
 from secateur.report.page.embedding import PACK, embedded, packed, pictures_of
-from secateur.report.reading import Found
-from secateur.report.rows import Row
-from secateur.report.unfinished import Unfinished
 
 # In this order they are one script.
 _SCRIPTS = ("model", "text", "filters", "frontier", "table", "layers", "details", "main")
 
 
-def save_page(rows: Sequence[Row], found: Found, left_out: Sequence[Unfinished], *, title: str, path: Path) -> None:
+def save_page(contents: Contents, *, title: str, path: Path) -> None:
     """Write the page: beside it first, then renamed.
 
     Args:
         title: what was reported on.
     """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(page_of(rows, found, left_out, title=title), encoding="utf-8")
+    partial.write_text(page_of(contents, title=title), encoding="utf-8")
     partial.replace(path)
 
 
-def page_of(rows: Sequence[Row], found: Found, left_out: Sequence[Unfinished], *, title: str) -> str:
+def page_of(contents: Contents, *, title: str) -> str:
     """The page's text.
 
     Whatever comes from a record is either JSON, which the script shows as text, or packed. A content security
     policy allows no script but the page's own two, by their digests, and no request at all.
     """
-    records = runs_of(rows)
-    folders = {(record.name, record.seed): path.parent for path, record in found.runs.items()}
+    records = runs_of(contents.rows)
+    folders = {(record.name, record.seed): path.parent for path, record in contents.found.runs.items()}
     pictures = pictures_of((record.name, folders[record.name, record.seed]) for record in records)
-    data = page_data(rows, found, left_out, pictures) | {"title": title, "pack": PACK}
+    data = page_data(contents, pictures) | {"title": title, "pack": PACK}
     data |= {"written": datetime.now().astimezone().isoformat(timespec="minutes"), "version": version("secateur")}
     scripts = {"plotly": _plotly(), "own": _own_script()}
     return Template(_text("page.html")).substitute(
