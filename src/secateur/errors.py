@@ -1,4 +1,4 @@
-"""The one class of errors that a user can mend."""
+"""The one class of errors that a user can mend, and the commonest check."""
 
 from hydra.errors import CompactHydraException
 
@@ -9,3 +9,14 @@ class SecateurError(CompactHydraException, ValueError):
     Hydra prints a ``CompactHydraException`` as one line, goes on with the other jobs of a multirun and exits
     with code 1. It is a ``ValueError`` too, for those who call the library from Python.
     """
+
+
+def check_at_least_one(**settings: int) -> None:
+    """Refuse a setting below 1.
+
+    Raises:
+        SecateurError: naming it.
+    """
+    for name, value in settings.items():
+        if value < 1:
+            raise SecateurError(f"{name}={value}: must be at least 1")

@@ -159,6 +159,8 @@ def test_a_question_beyond_its_slot_is_refused_or_cut(filled, model, tokenizer, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"batch_size": 0}, r"^batch_size=0: must be at least 1$"),
+        ({"max_answer_length": 0}, r"^max_answer_length=0: must be at least 1$"),
         ({"long_questions": "guess"}, r"^long_questions=guess: must be one of error, cut$"),
         ({"doc_stride": 40}, r"^doc_stride=40: must be 0 or more, and below the 21 document tokens [^\n]+$"),
     ],

@@ -19,6 +19,7 @@ from secateur.errors import SecateurError
 from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document
 from secateur.serving.encoding import encode_into
+from secateur.serving.store_folder import only_writer
 from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose
 from tests.architectures import random_model
@@ -116,6 +117,32 @@ def test_other_folders_and_formats_are_refused(tmp_path, encoder, filled) -> Non
     header.write_text(header.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(SecateurError, match=r"is of format 2, this version reads 1; encode anew$"):
         DocumentStore(filled.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("states.bin", None), ("index.sqlite", None), ("index.sqlite", b"no such thing" * 100)]
+)
+def test_a_store_that_lacks_a_file_or_has_a_broken_one_is_told_in_one_line(filled, name, content) -> None:
+    (filled.folder / name).unlink()
+    if content is not None:
+        (filled.folder / name).write_bytes(content)
+    with pytest.raises(SecateurError, match=rf"{name}: cannot be read \([^\n]+\); encode [^\n]+$"):
+        DocumentStore(filled.folder)
+
+
+def test_a_store_is_made_by_one_process_at_a_time(tmp_path, encoder) -> None:
+    """Two that begin together would take each other's index away."""
+    header = encoder.header(dtype="float32")
+    (tmp_path / "new").mkdir()
+    with only_writer(tmp_path / "new"), pytest.raises(SecateurError, match=r"another process is adding documents"):
+        DocumentStore.create(tmp_path / "new", header)
+    assert len(DocumentStore.create(tmp_path / "new", header)) == 0
+
+
+def test_a_store_that_cannot_be_written_is_told(filled) -> None:
+    (filled.folder / "states.bin").rename(filled.folder / "elsewhere")
+    with pytest.raises(SecateurError, match=r"store: cannot be written \(No such file[^\n]+$"), filled.writing():
+        pass
 
 
 def test_there_is_one_writer_and_readers_see_what_it_commits(empty, encoder, documents) -> None:

@@ -23,7 +23,7 @@ def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"id": "a", "text": "one"}\n{"id": "b"}', r"line 2: a document is an object with id and text"),
-        ('{"id": "a", "text": "one"}\nnot json', r"line 2: not JSON"),
+        ('{"id": "a", "text": "one"}\nnot json', r"line 2, column 1: not valid JSON"),
         ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; take it out"),
         (
             '{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}',
@@ -35,6 +35,13 @@ def test_a_mistake_is_told_with_file_and_line(content: str, message: str, tmp_pa
     (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
     with pytest.raises(SecateurError, match=rf"^{tmp_path}/a\.jsonl: {message}"):
         Corpus(tmp_path / "a.jsonl")
+
+
+def test_a_file_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    for name, line in {"a.jsonl": 2, "a.json": 1}.items():
+        (tmp_path / name).write_bytes(b'{"id": "a", "text": "one"}\n' * (line - 1) + b'{"id": "b", "text": "\xe9"}')
+        with pytest.raises(SecateurError, match=rf"{name}: line {line}: byte 0xe9 is not UTF-8; convert the file$"):
+            Corpus(tmp_path / name)
 
 
 def test_a_file_that_is_not_there_or_not_squad_is_refused(tmp_path: Path) -> None:

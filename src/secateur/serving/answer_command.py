@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Answer a question with a question-answering model, from a store that secateur-encode built with it, or from a file of
 documents, which an ordinary model reads as well. Prints the best answers with their documents and characters; scores
-are logits above that of no answer."""
+are logits above that of no answer. Lengths are the store's; without one as for secateur-encode."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,7 +67,9 @@ def _line(answer: Answer) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="secateur-answer", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="secateur-answer", description=_DESCRIPTION, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("model", metavar="MODEL", type=Path, help="a model folder")
     parser.add_argument(
         "source", metavar="STORE", type=Path, help="a store of this model, or documents (JSONL, SQuAD's JSON)"
@@ -78,5 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cut-questions", action="store_true", help="cut a question that is too long, with a warning")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     add_lengths(parser)
-    parser.set_defaults(max_seq_length=None, doc_stride=None)  # so that what is asked beside a store is told apart
+    # So that what is asked beside a store is told apart; without one they are as for secateur-encode.
+    parser.set_defaults(max_seq_length=None, doc_stride=None)
     return parser

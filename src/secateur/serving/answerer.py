@@ -16,15 +16,15 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
 from secateur.serving.encoding import Encoder, batched, room_of
 from secateur.serving.heap import trim_heap
 from secateur.serving.lengths import DOC_STRIDE, MAX_SEQ_LENGTH
+from secateur.serving.loading import check_answers
 from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
 from secateur.structure.decomposition import SEGMENTED, layout_of
-from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
 
 LONG_QUESTIONS = ("error", "cut")
@@ -81,11 +81,10 @@ class Answerer:
         max_answer_length: int = 30,
         batch_size: int = 32,
     ) -> None:
+        check_at_least_one(batch_size=batch_size, max_answer_length=max_answer_length)
         if long_questions not in LONG_QUESTIONS:
             raise SecateurError(f"long_questions={long_questions}: must be one of {', '.join(LONG_QUESTIONS)}")
-        answering = AUTO_CLASSES["AutoModelForQuestionAnswering"].get(model.config.model_type)
-        if stock_name(type(model).__name__) != answering:
-            raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")
+        check_answers(model)
         self.tokenizer, self.store = tokenizer, store
         self.long_questions, self.max_answer_length, self.batch_size = long_questions, max_answer_length, batch_size
         lengths = Lengths(
@@ -112,6 +111,7 @@ class Answerer:
             SecateurError: if the question is empty or too long, a document is empty or not in the store, or there is
                 no store.
         """
+        check_at_least_one(count=count)
         question_ids = self._question(question)
         best: list[Answer] = []
         for number, batch in enumerate(batched(self._documents(documents), _DOCUMENTS_AT_A_TIME)):

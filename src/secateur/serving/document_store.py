@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from secateur.errors import SecateurError
 from secateur.serving.documents import Document, EncodedDocument, windows_of
 from secateur.serving.packed_states import bytes_per_token, check_dtype, from_bytes, to_bytes
-from secateur.serving.store_folder import HEADER, STATES, Header, connect, make_folder, read_header
+from secateur.serving.store_folder import STATES, Header, connect, make_folder, only_writer, read_header
 
 _ROW = "SELECT id, text, digest, tokens, position, size, checksum FROM documents"
 _ALIGNMENT = 8  # bytes; every document begins at a multiple
@@ -52,7 +51,10 @@ class DocumentStore:
         self.folder = folder
         self.header = read_header(folder)
         self._index = connect(folder)
-        self._file = (folder / STATES).open("rb")
+        try:
+            self._file = (folder / STATES).open("rb")
+        except OSError as error:
+            raise SecateurError(f"{folder / STATES}: cannot be read ({error.strerror}); encode anew") from error
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
@@ -62,8 +64,7 @@ class DocumentStore:
             SecateurError: if the folder holds something else, or states of another model or kind.
         """
         check_dtype(header.dtype)
-        if not (folder / HEADER).is_file():
-            make_folder(folder, header)
+        make_folder(folder, header)
         store = cls(folder)
         store.check(header)
         return store
@@ -137,18 +138,15 @@ class DocumentStore:
         Raises:
             SecateurError: if another process writes to this store, or it cannot be written.
         """
-        lock = FileLock(self.folder / "writer.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise SecateurError(f"{self.folder}: another process is adding documents; wait until it is done") from error
-        try:
-            with (self.folder / STATES).open("r+b") as file:
+        with only_writer(self.folder):
+            try:
+                file = (self.folder / STATES).open("r+b")
+            except OSError as error:
+                raise SecateurError(f"{self.folder}: cannot be written ({error.strerror})") from error
+            with file:
                 end = self._index.execute("SELECT coalesce(max(position + size), 0) FROM documents").fetchone()[0]
                 file.truncate(end)
                 yield Writer(self, file.fileno(), self._index, end)
-        finally:
-            lock.release()
 
     def bytes_per_window(self, size: int) -> int:
         """What the states of a window of ``size`` document tokens take."""

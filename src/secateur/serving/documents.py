@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from secateur.data.tables import decode_line, parse_json, read_text
 from secateur.data.windows import Window, slide
 from secateur.errors import SecateurError
 
@@ -128,15 +128,16 @@ def windows_of(size: int, *, room: int, doc_stride: int) -> list[Window]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Document]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
+                row = parse_json(decode_line(line, path=path, number=number), path=path, line=number)
                 where = f"{path}: line {number}"
-                yield where, _document(_parsed(line, where=where), where=where)
+                yield where, _document(row, where=where)
 
 
 def _squad(path: Path) -> Iterator[tuple[str, Document]]:
-    content = _parsed(path.read_text(encoding="utf-8"), where=str(path))
+    content = parse_json(read_text(path), path=path)
     try:
         for article in content["data"]:
             for number, paragraph in enumerate(article["paragraphs"]):
@@ -146,13 +147,6 @@ def _squad(path: Path) -> Iterator[tuple[str, Document]]:
         raise SecateurError(
             f"{path}: not SQuAD's JSON (data > paragraphs > context); a file with one document a line is named .jsonl"
         ) from error
-
-
-def _parsed(text: str, *, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise SecateurError(f"{where}: not JSON ({error})") from error
 
 
 def _document(row: Any, *, where: str) -> Document:

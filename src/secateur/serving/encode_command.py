@@ -64,7 +64,9 @@ def encode_corpus(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="secateur-encode", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="secateur-encode", description=_DESCRIPTION, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("model", metavar="MODEL", type=Path, help="the model folder of a run of method=deformer")
     parser.add_argument(
         "documents", metavar="DOCUMENTS", type=Path, help="JSONL with id and text, or SQuAD's JSON (its passages)"

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.slots import SlotTemplate
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document, EncodedDocument, tokenize, windows_of
 from secateur.serving.heap import trim_heap
@@ -47,6 +47,7 @@ class Encoder:
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, room: int, doc_stride: int, batch_size: int
     ) -> None:
+        check_at_least_one(batch_size=batch_size)
         check_stride(doc_stride, room=room)
         self.model, self.tokenizer = model, tokenizer
         self.template = SlotTemplate.of(tokenizer)

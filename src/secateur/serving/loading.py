@@ -7,14 +7,29 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load, load_tokenizer
+from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 
 
 def load_for_serving(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A folder's model and tokenizer.
 
     Raises:
-        SecateurError: if the folder holds none.
+        SecateurError: if the folder holds none, or one that answers something else.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load(folder).to(device), load_tokenizer(folder)  # type: ignore[arg-type]  # .to() of a device's name
+    model = load(folder)
+    check_answers(model)
+    return model.to(device), load_tokenizer(folder)  # type: ignore[arg-type]  # .to() of a device's name
+
+
+def check_answers(model: PreTrainedModel) -> None:
+    """Refuse a model that does not answer questions by a span of the document.
+
+    Raises:
+        SecateurError: naming what it is.
+    """
+    answering = AUTO_CLASSES["AutoModelForQuestionAnswering"].get(model.config.model_type)
+    if stock_name(type(model).__name__) != answering:
+        raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from secateur.errors import SecateurError
 
 FORMAT = 1
-HEADER, STATES, INDEX = "store.json", "states.bin", "index.sqlite"
+HEADER, STATES, INDEX, LOCK = "store.json", "states.bin", "index.sqlite", "writer.lock"
+_UNFINISHED = {STATES, INDEX, LOCK, f"{HEADER}.partial"}  # what a process leaves that died making a store
 _TABLE = """CREATE TABLE documents (
     id TEXT PRIMARY KEY, text TEXT NOT NULL, digest BLOB NOT NULL,
     tokens INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL)"""
@@ -40,15 +45,46 @@ class Header:
 
 
 def make_folder(folder: Path, header: Header) -> None:
-    """An empty store; the header comes last, so that a folder with one is whole.
+    """An empty store where there is none; the header comes last, so that a folder with one is whole.
 
     Raises:
         SecateurError: if the folder holds something else, or cannot be written.
     """
-    if folder.is_dir() and any(path.name not in (STATES, INDEX, f"{HEADER}.partial") for path in folder.iterdir()):
+    if (folder / HEADER).is_file():
+        return
+    if folder.is_dir() and any(path.name not in _UNFINISHED for path in folder.iterdir()):
         raise SecateurError(f"{folder}: holds something else than a document store; choose a new folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    with only_writer(folder):
+        if not (folder / HEADER).is_file():  # nobody else was quicker
+            _make(folder, header)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Within the context nobody else writes to the store.
+
+    Raises:
+        SecateurError: if another process does so now, or the folder cannot be written.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SecateurError(f"{folder}: another process is adding documents; wait until it is done") from error
+    except OSError as error:
+        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(folder: Path, header: Header) -> None:
+    try:
         (folder / STATES).touch()
         (folder / INDEX).unlink(missing_ok=True)
         with sqlite3.connect(folder / INDEX) as index:
@@ -81,6 +117,15 @@ def read_header(folder: Path) -> Header:
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """The index of a store."""
-    # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
-    return sqlite3.connect(f"file:{folder / INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)
+    """The index of a store.
+
+    Raises:
+        SecateurError: if it is not there, or damaged.
+    """
+    try:
+        # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
+        index = sqlite3.connect(f"file:{folder / INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)
+        index.execute("SELECT id FROM documents LIMIT 1")
+    except sqlite3.DatabaseError as error:
+        raise SecateurError(f"{folder / INDEX}: cannot be read ({error}); encode the documents anew") from error
+    return index

@@ -26,11 +26,11 @@ from secateur.data.page_windows import PageWindows, tokenize_pages, write_page_t
 from secateur.data.pages import load_pages
 from secateur.data.slots import template_of
 from secateur.data.sources import Source
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.structure.modeling_secateur import ANSWER_TYPES
 from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.nq_scores import Answer, Prediction, nq_scores
-from secateur.tasks.question_answering import check_at_least_one, span_distributions
+from secateur.tasks.question_answering import span_distributions
 from secateur.tasks.spans import best_spans
 
 

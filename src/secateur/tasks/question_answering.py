@@ -17,7 +17,7 @@ from secateur.data.question_windows import QuestionWindows, tokenize_questions
 from secateur.data.slots import template_of
 from secateur.data.sources import Source
 from secateur.data.squad import load_rows
-from secateur.errors import SecateurError
+from secateur.errors import check_at_least_one
 from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
 from secateur.tasks.squad_scores import squad_v1_scores, squad_v2_scores
@@ -85,17 +85,6 @@ class QuestionAnswering(Task):
         """Decodes spans batch by batch, and merges the windows of a question at the end."""
         assert isinstance(examples, QuestionWindows)
         return SpanEvaluator(self, examples)
-
-
-def check_at_least_one(**settings: int) -> None:
-    """Refuse a setting below 1.
-
-    Raises:
-        SecateurError: naming it.
-    """
-    for name, value in settings.items():
-        if value < 1:
-            raise SecateurError(f"{name}={value}: must be at least 1")
 
 
 def span_distributions(outputs: ModelOutput, batch: Batch) -> list[Distilled]:
