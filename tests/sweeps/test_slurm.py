@@ -15,7 +15,7 @@ from secateur.errors import SecateurError
 from secateur.sweeps import slurm
 from secateur.sweeps.jobs import Job
 
-TASKS = {"tasks_per_node": 1, "nodes": 1}
+TASKS = {"tasks_per_node": 1}
 
 
 @pytest.fixture
@@ -76,3 +76,11 @@ def test_a_job_that_left_the_queue_without_a_result_is_over(
     assert str(returned._return_value).startswith("ended without a result")
     assert len(asked.read_text().split()) >= 3
     assert os.environ["PATH"].startswith(str(tmp_path))
+
+
+def test_settings_that_nobody_reads_are_refused() -> None:
+    """They would go to sbatch, or nowhere."""
+    with pytest.raises(SecateurError, match=r"^hydra\.launcher\.partitoin: unknown key; did you mean partition\?$"):
+        slurm.check_slurm({**TASKS, "partitoin": "gpu"})
+    with pytest.raises(SecateurError, match=r"^hydra\.launcher\.nodes: unknown key; "):
+        slurm.check_slurm({**TASKS, "nodes": 2})

@@ -73,6 +73,10 @@ def test_threads_that_the_user_gave_stay(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("params", "told"),
     [
+        (
+            {"parallelism": 1, "tasks_per_node": 1, "paralelism": 2},
+            r"^hydra\.launcher\.paralelism: unknown key; did you",
+        ),
         ({"parallelism": 0, "tasks_per_node": 1}, r"^hydra\.launcher\.parallelism=0: must be at least 1$"),
         ({"parallelism": 1, "tasks_per_node": "auto"}, r"^trainer\.devices=auto: a launcher starts the processes"),
     ],

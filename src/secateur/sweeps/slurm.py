@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 
 from secateur.errors import SecateurError
 from secateur.sweeps.jobs import Job
-from secateur.sweeps.submission import POLL_SECONDS, check_processes, collected
+from secateur.sweeps.submission import POLL_SECONDS, check_known, check_processes, collected
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +24,21 @@ ID_FILE = ".slurm_job"  # in a run folder: under which id it was submitted last
 ANSWER_SECONDS = 60  # a controller that has not answered by then is taken for dead
 QUEUE_SECONDS = 15.0  # between two looks at the queue
 # What submitit calls alike for all kinds of clusters; the rest is SLURM's own.
-_SHARED = {"name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min"}
+_SHARED = {"name", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min"}
+_OWN = {"submitit_folder", "max_num_timeout"}
+_SBATCH = {
+    *("partition", "account", "qos", "constraint", "exclude", "gres", "array_parallelism", "signal_delay_s", "setup"),
+    "additional_parameters",
+}
 
 
 def check_slurm(params: dict[str, Any]) -> None:
     """Refuse a cluster that is not there, or whose controller does not answer.
 
     Raises:
-        SecateurError: for either.
+        SecateurError: for either, and for settings that nobody reads or that make no sense.
     """
+    check_known(params, _SHARED | _OWN | _SBATCH)
     check_processes(params)
     if which("sbatch") is None:
         raise SecateurError(
@@ -61,7 +67,7 @@ def run_in_queue(
     folder = Path(params["submitit_folder"])
     queued = in_queue()
     watched: dict[int, tuple[Job, submitit.Job[JobReturn]]] = {
-        job.number: (job, submitit.SlurmJob(folder, old, tasks=range(params["tasks_per_node"] * params["nodes"])))
+        job.number: (job, submitit.SlurmJob(folder, old, tasks=range(params["tasks_per_node"])))
         for job, _ in jobs
         if (old := _last_id(job.folder)) in queued
     }
@@ -111,9 +117,9 @@ def _submitted(
 
 def _sbatch_options(params: dict[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in params.items() if value is not None}
-    for name in ("submitit_folder", "max_num_timeout"):
-        options.pop(name)
-    if params["tasks_per_node"] * params["nodes"] > 1:  # whoever is left alone would wait for the others
+    for name in _OWN:
+        options.pop(name, None)
+    if params["tasks_per_node"] > 1:  # whoever is left alone would wait for the others
         options["srun_args"] = ["--kill-on-bad-exit=1"]
     return {name if name in _SHARED else f"slurm_{name}": value for name, value in options.items()}
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import submitit
 from hydra.core.utils import JobReturn
 from submitit.core.utils import FailedJobError
 
+from secateur.checks import unknown_key
 from secateur.errors import SecateurError
 from secateur.sweeps.jobs import Job
 
 POLL_SECONDS = 1.0
+_LOCAL = ("submitit_folder", "parallelism", "gpus_per_node", "tasks_per_node", "timeout_min")
 
 
 def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
@@ -62,12 +64,24 @@ def run_locally(
     return returns
 
 
-def check_local(params: dict[str, Any]) -> None:
-    """Refuse settings that make no sense.
+def check_known(params: dict[str, Any], known: Collection[str]) -> None:
+    """Refuse a launcher's setting that nobody reads.
 
     Raises:
         SecateurError: for the first of them.
     """
+    for name in params:
+        if name not in known:
+            raise unknown_key(name, known, where="hydra.launcher")
+
+
+def check_local(params: dict[str, Any]) -> None:
+    """Refuse settings that nobody reads or that make no sense.
+
+    Raises:
+        SecateurError: for the first of them.
+    """
+    check_known(params, _LOCAL)
     if params["parallelism"] < 1:
         raise SecateurError(f"hydra.launcher.parallelism={params['parallelism']}: must be at least 1")
     check_processes(params)
