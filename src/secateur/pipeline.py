@@ -34,6 +34,7 @@ from secateur.structure.gates import PerGate
 from secateur.structure.masks import declared
 from secateur.structure.surgery import planned_sizes
 from secateur.tasks.base import Task
+from secateur.trainer import check_strategy
 from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
-                "init=predecessor"
+                "another init"
             )
     _check_zeros(_vocabulary_owner(config), steps.values())
     if any(step.segments for step in steps.values()):
@@ -82,6 +83,10 @@ def run(
     """Do what is left to do of a run, filling in ``record`` on the way; curves go to ``run_log``."""
     record.parents += [parent for step in steps.values() for parent in step.parents]
     workshop = open_workshop(config, _vocabulary_owner(config), run_log=run_log)
+    processes = workshop.make_trainer(folder=folder).world_size
+    check_strategy(config.trainer, processes=processes, skipping=any(step.skips_layers for step in steps.values()))
+    for step in steps.values():
+        step.check_data(workshop.data, processes=processes)
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

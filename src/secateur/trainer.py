@@ -14,7 +14,10 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from secateur.checks import build
+from secateur.errors import SecateurError
 from secateur.loggers import RunLog
+
+_DDP = "ddp_find_unused_parameters_true"
 
 TrainerFactory = Callable[..., pl.Trainer]
 
@@ -49,6 +52,28 @@ def with_precision(trainer: dict[str, Any]) -> dict[str, Any]:
 def is_distributed(trainer: dict[str, Any]) -> bool:
     """Whether several processes train together."""
     return str(trainer["strategy"]).startswith("ddp")
+
+
+def check_strategy(trainer: dict[str, Any], *, processes: int, skipping: bool) -> None:
+    """Refuse several processes whose strategy does not say so, or does not suit what is trained.
+
+    Args:
+        skipping: whether a phase leaves layers out of a batch, whose weights then get no gradient.
+
+    Raises:
+        SecateurError: naming the strategy that would do.
+    """
+    strategy = trainer["strategy"]
+    if processes > 1 and not is_distributed(trainer):
+        raise SecateurError(
+            f"trainer.strategy={strategy}: does not say how trainer.devices={trainer['devices']} train together; give "
+            f"trainer.strategy={_DDP}, or trainer.devices=1"
+        )
+    if is_distributed(trainer) and skipping and "find_unused_parameters_true" not in strategy:
+        raise SecateurError(
+            f"trainer.strategy={strategy}: this method leaves layers out of a batch, which it waits for in vain; give "
+            f"trainer.strategy={_DDP}"
+        )
 
 
 def _environment(trainer: dict[str, Any], *, alone: bool) -> list[ClusterEnvironment]:

@@ -185,6 +185,10 @@ def test_needs_a_score_before_it(make_model, make_context):
         ({"sparsity": None}, r"sparsity=null: say how much is to go"),
         ({"sparsity": 0.5, "threshold": 0}, r"threshold=0: goes with sparsity=null"),
         ({"sparsity": None, "heads": 0.2, "threshold": 0}, r"threshold=0: goes without heads"),
+        (
+            {"sparsity": None, "units": 0.5, "min_heads_per_layer": 1},
+            r"min_heads_per_layer=1: has no effect where no heads go; set it to 0",
+        ),
         ({"sparsity": 0.5, "min_heads_per_layer": -1}, r"min_heads_per_layer=-1: must be 0 or more"),
         ({"sparsity": None, "split": "joint"}, r"sparsity=null: say how much is to go"),
     ],

@@ -88,6 +88,7 @@ class Step(ABC):
         needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
         segments: whether it needs data whose questions and documents can be laid out apart.
         any_architecture: whether it leaves layers as they are, and so takes those that can't be gated or cut (XLNet's).
+        skips_layers: whether it leaves layers out of a batch, whose weights then get no gradient.
         zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
     """
 
@@ -96,6 +97,7 @@ class Step(ABC):
     needs_pretrained: bool = False
     segments: bool = False
     any_architecture: bool = False
+    skips_layers: bool = False
     zeros: float | None = None
 
     def __init__(self, *, evaluate: bool = False) -> None:
@@ -107,6 +109,13 @@ class Step(ABC):
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:  # noqa: B027 - most steps take any model
         """Refuse a model to start from with so many heads and FFN units in its layers, before anything is trained.
+
+        Raises:
+            SecateurError: if the step cannot do with it what its settings say.
+        """
+
+    def check_data(self, data: TaskData, *, processes: int) -> None:  # noqa: B027 - most steps take any data
+        """Refuse to train on ``data`` in so many processes, before a predecessor is trained on it.
 
         Raises:
             SecateurError: if the step cannot do with it what its settings say.
@@ -138,6 +147,10 @@ class Passes:
             if getattr(self, name) < 1:
                 raise SecateurError(f"{name}={getattr(self, name)}: must be at least 1")
 
+    def optimizer_steps(self, batches: int) -> int:
+        """Of the whole phase, where one pass has so many batches for each process."""
+        return math.ceil(self.epochs * math.ceil(batches / self.accumulate_grad_batches) - 1e-6)
+
     def examples(self, context: Context) -> int:
         """Examples of the training split that are read, once per epoch."""
         return round(self.epochs * len(context.data.examples["train"]))
@@ -162,7 +175,7 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         folder=context.folder,
         phase=module.name,
         max_epochs=math.ceil(passes.epochs),
-        max_steps=math.ceil(passes.epochs * math.ceil(len(loader) / passes.accumulate_grad_batches) - 1e-6),
+        max_steps=passes.optimizer_steps(len(loader)),
         accumulate_grad_batches=passes.accumulate_grad_batches,
     )
     checkpoint = context.folder / CHECKPOINT

@@ -85,6 +85,7 @@ class Separation(Step):
     """
 
     segments = True
+    any_architecture = True
 
     def __init__(self, *, amount: LowerLayers, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)

@@ -58,7 +58,8 @@ class Gain(Step):
         for _, batch in zip(range(self._batches(context)), loader, strict=False):
             gain = batch_gain(model, context.task, batch)
             total = gain if total is None else _add(total, gain)
-        return dataclasses.replace(state, importance=total)
+        assert total is not None, "every split has an example"
+        return dataclasses.replace(state, importance=_divided(total, self.examples_seen(context)))
 
     def examples_seen(self, context: Context) -> int:
         """Those of whole batches."""
@@ -140,3 +141,8 @@ def _add(one: PerGate, other: PerGate) -> PerGate:
         heads=tuple(map(torch.add, one.heads, other.heads)),
         units=tuple(map(torch.add, one.units, other.units)),
     )
+
+
+def _divided(total: PerGate, count: int) -> PerGate:
+    heads, units = (tuple(each / count for each in layers) for layers in (total.heads, total.units))
+    return PerGate(heads=heads, units=units)

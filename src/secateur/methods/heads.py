@@ -66,7 +66,7 @@ class Curve(Step):
     Args:
         step: heads closed from one point to the next, as a fraction of those that the model has, in (0, 1].
         until: fraction of heads closed at the last point, in [0, 1].
-        min_heads_per_layer: this many heads of every layer stay, the most important ones.
+        min_heads_per_layer: this many heads of every layer stay, those that would go last.
         rescore: take the importance of the heads that are left again before each point but the first two; the
             order found is handed on.
         ranking: the order in which heads go when they are scored again.

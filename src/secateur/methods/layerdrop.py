@@ -25,6 +25,8 @@ class LayerDrop(Phase):
         training: as in :class:`secateur.methods.finetune.Phase`.
     """
 
+    skips_layers = True
+
     def __init__(self, *, p: float, unit: str = "layer", **training: Any) -> None:
         super().__init__(**training)
         if not 0 <= p <= 1:

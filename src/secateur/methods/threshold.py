@@ -35,7 +35,7 @@ class Threshold(Step):
         per_weight: whether "joint" ranks by importance per weight; gates that were trained under a price per weight
             are ranked as they are.
         threshold: instead of an amount, close whatever is at most this important.
-        min_heads_per_layer: this many heads of every layer stay, the most important ones.
+        min_heads_per_layer: this many heads of every layer stay, those that would go last.
     """
 
     changes_model = False
@@ -64,6 +64,10 @@ class Threshold(Step):
         self.joint = sparsity if split == "joint" else None
         self.heads = (heads or 0.0) if sparsity is None else sparsity
         self.units = (units or 0.0) if sparsity is None else sparsity
+        if min_heads_per_layer and units is not None and heads is None:
+            raise SecateurError(
+                f"min_heads_per_layer={min_heads_per_layer}: has no effect where no heads go; set it to 0"
+            )
 
     def run(self, state: State, context: Context) -> State:
         """Rank and close.
@@ -219,5 +223,5 @@ def check_amounts(
         if own:
             raise SecateurError(f"{name}={value}: goes without {' and '.join(own)}; give one or the other")
     if sparsity is None and not own and not others:
-        ways = ", ".join(f"method.{name}" for name in ("heads", "units", *otherwise))
-        raise SecateurError(f"sparsity=null: say how much is to go, by sparsity or one of {ways}")
+        ways = ", ".join(("heads", "units", *otherwise))
+        raise SecateurError(f"sparsity=null: say how much is to go, by sparsity, or by what the method has of {ways}")

@@ -65,6 +65,12 @@ def test_a_joint_target_and_a_price(make_model, make_context):
     assert torch.cat(dear.importance.heads).eq(1).all()
 
 
+def test_refuses_a_model_without_anything_to_gate():
+    phase().check(heads=[0, 1], units=[3, 0])
+    with pytest.raises(SecateurError, match=r"^gates=heads: the model has no heads left; [^\n]+$"):
+        phase().check(heads=[0, 0], units=[3, 3])
+
+
 def test_units_apart_after_heads_keep_what_was_found_of_heads(make_model, make_context):
     model = make_model()
     heads = phase(gates="heads").run(State(model=model), make_context(name="heads"))

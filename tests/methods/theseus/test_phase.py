@@ -149,6 +149,7 @@ def test_refuses_what_the_model_has_no_layers_for(settings, message):
         replacement(**settings).check(heads=[4] * 3, units=[48] * 3)
 
 
-def test_refuses_a_schedule_longer_than_the_phase_before_the_first_step(make_model, make_context):
+def test_refuses_a_schedule_longer_than_the_phase_before_anything_is_trained(make_context):
+    """It takes the number of training examples, and nothing that a predecessor has to be trained for."""
     with pytest.raises(SecateurError, match=r"^steps=1000: the phase has \d+ optimizer steps, [^\n]*$"):
-        replacement(steps=1000).run(State(model=make_model()), make_context())
+        replacement(steps=1000).check_data(make_context().data, processes=1)

@@ -112,6 +112,16 @@ class GatePhase(Step):
         )
         self.distillation = distillation
 
+    def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
+        """There is something to gate.
+
+        Raises:
+            SecateurError: if the model has nothing left of what is gated.
+        """
+        for kind, sizes in {"heads": heads, "units": units}.items():
+            if kind in self.kinds and not sum(sizes):
+                raise SecateurError(f"gates={kind}: the model has no {kind} left; ask for the other kind alone")
+
     def run(self, state: State, context: Context) -> State:
         """Train the gates; the model stays as it is unless its weights are trained too."""
         pl.seed_everything(context.seed, verbose=False)

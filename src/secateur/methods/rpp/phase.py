@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from secateur.methods.finetune import Phase
 from secateur.methods.ranking import Amount, Matrices, zero_out
 from secateur.methods.rpp.shrinkage import Penalty
 from secateur.methods.rpp.training import ProximalTraining
+
+log = logging.getLogger(__name__)
+_TRIMMED = 0.005  # what is zeroed beyond the steps counts as trimming
 
 
 class Proximal(Phase):
@@ -67,6 +71,14 @@ class Proximal(Phase):
             **self.training(context),
         )
         after = self.trained(module, context)
+        if sparsity is not None and abs(matrices.sparsity - sparsity) > _TRIMMED:
+            log.warning(
+                "phase %s: steps zeroed %.1f %% of the weights, of %.1f %% asked for; more of them, or a smaller "
+                "reweight_every, would come closer",
+                context.name,
+                100 * matrices.sparsity,
+                100 * sparsity,
+            )
         details = {"gamma": module.shrinkage.first_gammas[0], "zeroed_by_steps": matrices.sparsity}
         if module.shrinkage.predicted:
             details["predicted"] = module.shrinkage.predicted[0]

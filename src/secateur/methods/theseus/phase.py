@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from secateur.data.module import TaskData
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.finetune import Phase
@@ -38,6 +39,8 @@ class Replacement(Phase):
             trains neither, and clips by all.
         training: as in :class:`secateur.methods.finetune.Phase`; the paper goes without ``distillation``.
     """
+
+    skips_layers = True
 
     def __init__(
         self,
@@ -78,6 +81,15 @@ class Replacement(Phase):
         for mix in self.mixes:
             if mix and not 0 <= mix[0] <= mix[-1] < modules:
                 raise SecateurError(f"mixes={mix}: the modules are 0 to {modules - 1}")
+
+    def check_data(self, data: TaskData, *, processes: int) -> None:
+        """The schedule fits into the phase.
+
+        Raises:
+            SecateurError: if the phase ends before the rate is 1.
+        """
+        batches = len(data.train_loader(batch_size=self.passes.batch_size, seed=0, processes=processes))
+        self.schedule.check(self.passes.optimizer_steps(batches))
 
     def run(self, state: State, context: Context) -> State:
         """Train, score the mixes, and leave the successors alone."""

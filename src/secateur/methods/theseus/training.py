@@ -29,14 +29,6 @@ class ReplacementTraining(TrainingModule):
         self.schedule = schedule
         self.draws = draws
 
-    def on_fit_start(self) -> None:
-        """The length of the phase is known now.
-
-        Raises:
-            SecateurError: if the schedule does not fit into it.
-        """
-        self.schedule.check(self.trainer.max_steps)
-
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """All of a batch runs through the same modules; the rate goes by optimizer steps, not by batches."""
         rate = self.schedule.rate(self.trainer.global_step, total=self.trainer.max_steps)
