@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from secateur.checks import checked
 from secateur.compress import new_record
 from secateur.config import Config
 from secateur.distillation import RepresentationDistillation
+from secateur.errors import SecateurError
 from secateur.launch import config_path
 from secateur.methods.base import Step
 from secateur.methods.deformer import Decomposition
@@ -113,8 +115,43 @@ def test_rows_on_depth_train_for_as_long_as_each_other(built: Built) -> None:
         )
         for name, (_, steps) in asked.items()
     }
-    assert set(passes.values()) == {15}
+    assert set(passes.values()) == {20}
     assert {config.method["layers"] for config, _ in asked.values()} == {6}
+
+
+# Training rows of GLUE's smallest and largest tasks, of which a tenth becomes val.
+GLUE_ROWS = {
+    "rte": 2_490,
+    "mrpc": 3_668,
+    "stsb": 5_749,
+    "cola": 8_551,
+    "sst2": 67_349,
+    "qnli": 104_743,
+    "mnli": 392_702,
+}
+
+
+@pytest.mark.parametrize("task", GLUE_ROWS)
+@pytest.mark.parametrize("name", ["xu_glue", "xu_schedules", "xu_modules"])
+def test_the_schedule_of_module_replacing_fits_into_the_phase_on_every_task(name: str, task: str, built: Built) -> None:
+    phase = built(name)[1]["replace"]
+    assert isinstance(phase, Replacement)
+    batches = math.ceil(0.9 * GLUE_ROWS[task] / phase.passes.batch_size)
+    phase.schedule.check(phase.passes.optimizer_steps(batches))
+
+
+def test_a_loss_s_settings_beside_another_distillation_are_refused() -> None:
+    """The experiment's own are merged onto whatever is chosen instead."""
+    with pytest.raises(
+        SecateurError, match=r"^distillation\.loss\.temperature=2\.0: has no effect on distillation=none; "
+    ):
+        checked(composed("cao_squad_v1", "distillation=none"))
+    assert checked(composed("cao_layers", "method.lower_layers=0")).distillation.loss is None
+
+
+def test_the_stand_in_for_natural_questions_is_called_by_its_own_name() -> None:
+    """No record, page or dashboard is to say that it is Natural Questions."""
+    assert composed("squad_as_nq").dataset.name == "squad_as_nq"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from secateur.config import Config, DatasetConfig, ExportConfig, MeasureConfig
+from secateur.config import Config, DatasetConfig, DistillationConfig, ExportConfig, MeasureConfig
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
 from secateur.store import check_writable
@@ -44,6 +44,7 @@ def checked(composed: DictConfig) -> Config:
     config = typed(composed, Config)
     _check_method(composed)
     _check_amount(composed)
+    _check_loss(config.distillation)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     if config.retry not in (None, "failed"):
@@ -51,7 +52,7 @@ def checked(composed: DictConfig) -> Config:
             f"retry={config.retry}: must be failed, or null to leave failed jobs of a multirun as they are"
         )
     check_dataset(config.dataset)
-    _check_measure(config.measure)
+    check_measure(config.measure)
     build(config.objective, key="objective")
     check_export(config.export)
     check_writable_paths(config)
@@ -124,6 +125,21 @@ def check_dataset(dataset: DatasetConfig) -> None:
             f"dataset.doc_stride={dataset.doc_stride}: must be below max_seq_length - max_question_length - 4 = {room}"
         )
     resolve_files(dataset.source())
+
+
+def check_measure(measure: MeasureConfig) -> None:
+    """Sizes above 0, and dtypes that models are timed in.
+
+    Raises:
+        SecateurError: for the first that is not.
+    """
+    for name in ("batch_sizes", "lengths"):
+        for value in getattr(measure, name):
+            if value < 1:
+                raise SecateurError(f"measure.{name}={value}: must be at least 1")
+    for dtype in measure.dtypes:
+        if dtype not in ("float32", "bfloat16"):
+            raise SecateurError(f"measure.dtypes={dtype}: must be float32 or bfloat16")
 
 
 def check_export(export: ExportConfig) -> None:
@@ -217,11 +233,12 @@ def _check_amount(composed: DictConfig) -> None:
         raise SecateurError(f"sparsity={sparsity}: has no effect on method={composed.method.name}; set sparsity=null")
 
 
-def _check_measure(measure: MeasureConfig) -> None:
-    for name in ("batch_sizes", "lengths"):
-        for value in getattr(measure, name):
-            if value < 1:
-                raise SecateurError(f"measure.{name}={value}: must be at least 1")
-    for dtype in measure.dtypes:
-        if dtype not in ("float32", "bfloat16"):
-            raise SecateurError(f"measure.dtypes={dtype}: must be float32 or bfloat16")
+def _check_loss(distillation: DistillationConfig) -> None:
+    """An experiment's settings of one loss are merged onto whatever distillation is chosen."""
+    loss = distillation.loss
+    if isinstance(loss, dict) and "_target_" not in loss:
+        name = next(iter(loss), "")
+        raise SecateurError(
+            f"distillation.loss.{name}={loss.get(name)}: has no effect on distillation={distillation.name}; take an "
+            "experiment without it"
+        )

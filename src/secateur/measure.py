@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_extra
+from secateur.checks import check_extra, check_measure
 from secateur.config import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.record import find_records, read_record
@@ -28,8 +28,10 @@ def measure_folders(folders: Sequence[Path], settings: MeasureConfig) -> None:
     """Measure every finished run again.
 
     Raises:
-        SecateurError: if there is none, a record cannot be read, or a run was exported and ONNX Runtime is missing.
+        SecateurError: if a setting is out of range, there is no run, a record cannot be read, or a run was exported and
+            ONNX Runtime is missing.
     """
+    check_measure(settings)
     runs = finished_runs(folders)
     if any(read_record(run).onnx for run in runs):
         check_extra("onnx", asked="timing an exported run")
