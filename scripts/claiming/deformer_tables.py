@@ -55,7 +55,7 @@ def _figures(records: Sequence[Record]) -> list[list[float]]:
         lambda record: record.reference.scores[record.metric] if record.reference else None,
         lambda record: (record.steps[0].scores or {}).get(record.metric) if record.steps else None,
         lambda record: record.compressed.scores[record.metric] if record.compressed else None,
-        lambda record: next((pair.cached_speedup for pair in timings(record, 8)), None),
+        lambda record: next((pair.speedup for pair in timings(record, 8) if pair.cached), None),
         lambda record: None if share(record) is None else 100 * (share(record) or 0.0),
     ]
     return [[figure for record in records if (figure := column(record)) is not None] for column in columns]

@@ -94,7 +94,7 @@ def cached_share_of_promise(batch_size: int) -> Callable[[Record], float | None]
 
     def figure(record: Record) -> float | None:
         costs = [model.cost for model in (record.reference, record.compressed) if model and model.cost]
-        timed = {pair.length: pair.cached_speedup for pair in timings(record, batch_size) if pair.cached_speedup}
+        timed = {pair.length: pair.speedup for pair in timings(record, batch_size) if pair.cached}
         if len(costs) < 2 or not timed:
             return None
         longest = max(timed)

@@ -63,6 +63,11 @@ class Cost(_Typed):
     disk_bytes: int = 0
     sparse_bytes: int | None = None
 
+    @property
+    def served_flops(self) -> dict[int, int]:
+        """FLOPs as the model is served: with the document's states kept, where it can keep any."""
+        return self.cached_flops or self.flops
+
 
 class ModelFigures(_Typed):
     """One model of a run: where it lies (relative to the record), what it scores on ``test``, what it weighs."""
@@ -96,14 +101,14 @@ class LatencyPair(_Typed):
     repeats: int
 
     @property
-    def speedup(self) -> float:
-        """How many times as fast the compressed model is, by the medians."""
-        return self.reference.p50 / self.compressed.p50
+    def served(self) -> Percentiles:
+        """The compressed model as it is served: with the documents' states kept, where it can keep any."""
+        return self.compressed if self.cached is None else self.cached
 
     @property
-    def cached_speedup(self) -> float | None:
-        """How many times as fast it is where the documents' states are kept."""
-        return None if self.cached is None else self.reference.p50 / self.cached.p50
+    def speedup(self) -> float:
+        """How many times as fast the compressed model is as it is served, by the medians."""
+        return self.reference.p50 / self.served.p50
 
 
 class Latency(_Typed):

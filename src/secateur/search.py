@@ -99,5 +99,5 @@ def _latency(latency: Latency) -> float:
 
 def _sizes(figures: ModelFigures) -> dict[str, float]:
     assert figures.cost is not None
-    flops = figures.cost.flops
+    flops = figures.cost.served_flops
     return {"parameters": figures.cost.parameters, "flops": flops[max(flops)], "disk_bytes": figures.cost.disk_bytes}

@@ -7,10 +7,12 @@ from secateur.report.rows import group
 from secateur.report.sparsity import draw, figure_of_removal
 
 
-def make_record(*, method="gain", removed=0.5, seed=1, f1=72.0, dataset="squad", distillation="none", **config):
+def make_record(
+    *, method="gain", removed=0.5, zeroed=0.0, seed=1, f1=72.0, dataset="squad", distillation="none", **config
+):
     return Record(
         status="finished",
-        name=f"{method}-{distillation}-{removed}-{seed}",
+        name=f"{method}-{distillation}-{removed}-{zeroed}-{seed}",
         method=method,
         model="tiny",
         dataset=dataset,
@@ -22,7 +24,7 @@ def make_record(*, method="gain", removed=0.5, seed=1, f1=72.0, dataset="squad",
         config=config,
         fingerprint="abc",
         reference=ModelFigures(folder="dense", scores={"f1": 80.0}),
-        compressed=ModelFigures(folder="model", scores={"f1": f1}, structure=Structure(removed=removed)),
+        compressed=ModelFigures(folder="model", scores={"f1": f1}, structure=Structure(removed=removed, zeroed=zeroed)),
     )
 
 
@@ -49,6 +51,12 @@ def test_a_method_is_one_line_by_what_was_removed_with_bars_over_seeds():
     assert label == "gain"
     assert points == [(0.3, 77.0), (0.7, 62.0)]
     assert stds == pytest.approx([2**0.5, 8**0.5])
+
+
+def test_zeros_count_as_what_is_gone_so_that_all_methods_share_an_axis():
+    records = [make_record(method="nip", removed=0.0, zeroed=0.8), make_record(removed=0.5, zeroed=0.1)]
+    (axes,) = figure_of_removal(group(records)).axes
+    assert {label: points for label, points, _ in lines_of(axes)} == {"nip": [(0.8, 72.0)], "gain": [(0.6, 72.0)]}
 
 
 def test_distillation_and_method_make_lines_of_their_own():

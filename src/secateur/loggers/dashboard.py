@@ -131,7 +131,7 @@ def figures(record: Record) -> Iterator[tuple[str, float]]:
     for pair in record.latency.pairs if record.latency else []:
         place = f"{pair.runtime}/{pair.dtype}/{pair.batch_size}x{pair.length}"
         yield f"speedup/{place}", pair.speedup
-        yield f"latency_p50/{place}", pair.compressed.p50
+        yield f"latency_p50/{place}", pair.served.p50
     yield from ((f"validation/{score}", value) for score, value in (record.validation or {}).items())
     yield "seconds", record.seconds
 
@@ -142,7 +142,7 @@ def _of_model(name: str, model: ModelFigures) -> Iterator[tuple[str, float]]:
     yield from ((f"{name}/{key}", value) for key, value in structure.items() if isinstance(value, float))
     if model.cost:
         yield f"{name}/parameters", model.cost.parameters
-        yield from ((f"{name}/flops/{length}", flops) for length, flops in model.cost.flops.items())
+        yield from ((f"{name}/flops/{length}", flops) for length, flops in model.cost.served_flops.items())
 
 
 def _kept_id(path: Path, *, given: str | None) -> str:

@@ -38,14 +38,14 @@ _FILES = {
 _TOO_MANY = f"or models and data sets would make more than {MOST_PANELS} panels, and the page shows them"
 _LACKING = {
     "frontier": f"no run has both score and speed-up, {_TOO_MANY}",
-    "sparsity": f"no run with a score has lost weights of its encoder, {_TOO_MANY}",
+    "sparsity": f"no run with a score has lost weights of its encoder, or has zeros in it, {_TOO_MANY}",
 }
 _DESCRIPTION = """\
 Compare the runs below one or more folders: a table with mean and standard deviation over
 seeds, the same as Markdown and, with all scores and timings, as CSV; a page to open in a
 browser, with the frontier of score against speed, size and FLOPs, filters, and each run's
 config and record; and pictures of score against speed-up and against what was removed. Only
-the runs' record.json files are read; no model is loaded and nothing is measured."""
+records, pictures and what sweeps asked for are read; no model is loaded and nothing is measured."""
 _EPILOG = """\
 examples:
   secateur-report outputs/sweeps/NAME

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from secateur.report.pareto import frontiers
 from secateur.report.published import Published, published_of
 from secateur.report.rows import FRACTIONS, SIZES, Row
-from secateur.report.sheet import mean_and_std, write_lines
-
-
-def write_csv(rows: Sequence[Row], file: TextIO) -> None:
-    """Write one line for each row."""
-    write_lines(row_lines(rows), file)
+from secateur.report.sheet import mean_and_std
 
 
 def row_lines(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
@@ -29,7 +24,7 @@ def _line(row: Row) -> dict[str, Any]:
     line |= {"predecessor_seed": seed, "differs_in": "; ".join(row.differs), "n": row.n, "metric": row.metric}
     line |= mean_and_std("score", row.score) | mean_and_std("speedup", row.speedup)
     line |= {"speedup_setting": str(row.headline or ""), "device": "; ".join(row.devices)}
-    line["beside_others"] = row.beside_others
+    line |= {"beside_others": row.beside_others, "documents_kept": row.documents_kept}
     for name in ("retention", *FRACTIONS, *SIZES):
         line |= mean_and_std(name, row.figures.get(name))
     line["flops_length"] = row.flops_length

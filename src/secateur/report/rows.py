@@ -17,11 +17,12 @@ FRACTIONS = (
     *("removed", "zeroed", "zeroed_total"),
     *("heads_removed", "units_removed", "layers_removed", "layers_decomposed"),
 )
+GONE = "gone"
+"""What is removed or zero, of the weights in the matrices of the encoder's layers."""
 SIZES = ("parameters", "encoder_parameters", "flops", "disk_bytes", "sparse_bytes")
 
 # Where a run was kept or logged, and how often it was tried, changes nothing in its outcome.
 _IGNORED = frozenset({"seed", "sweep", "paths", "logger", "callbacks", "hydra", "force", "retry"})
-_NOTHING = "-"
 
 
 class Stat(NamedTuple):
@@ -64,6 +65,7 @@ class Row:
 
     ``figures`` has ``retention`` (a fraction of the reference's score), those of ``FRACTIONS`` and those of
     ``SIZES`` (FLOPs of one forward pass over ``flops_length`` tokens); what was not measured is missing.
+    ``documents_kept`` says that times and FLOPs are those of a question to documents whose states are kept.
     ``differs`` names the settings, as ``dotted.key=value``, in which this row departs from those that have
     the same method, model, dataset, distillation and sparsity. ``records`` are those of its runs.
     """
@@ -82,6 +84,7 @@ class Row:
     timings: dict[Setting, Timing]
     devices: tuple[str, ...]
     beside_others: bool
+    documents_kept: bool
     settings: dict[str, Any] = field(repr=False)
     records: tuple[Record, ...] = field(repr=False)
     differs: tuple[str, ...] = ()
@@ -229,6 +232,8 @@ def _row(records: Sequence[Record], side: str, stat: Callable, *, asked: Mapping
     latencies = [record.latency for record in records if record.latency is not None]
     sizes, flops_length = _sizes(models, stat)
     fractions = {name: stat([getattr(m.structure, name) for m in models]) for name in FRACTIONS if models}
+    if models:
+        fractions[GONE] = stat([m.structure.removed + m.structure.zeroed for m in models])
     names = dict.fromkeys(name for model in models for name in model.scores)
     return Row(
         model=records[0].model,
@@ -241,6 +246,7 @@ def _row(records: Sequence[Record], side: str, stat: Callable, *, asked: Mapping
         timings=_timings(records, side, stat),
         devices=tuple(sorted({f"{each.device}, threads: {each.threads}" for each in latencies})),
         beside_others=any(each.beside_others for each in latencies),
+        documents_kept=any(model.cost is not None and model.cost.cached_flops != {} for model in models),
         records=tuple(records),
         **asked,
         **known,
@@ -250,9 +256,9 @@ def _row(records: Sequence[Record], side: str, stat: Callable, *, asked: Mapping
 def _sizes(models: Sequence[ModelFigures], stat: Callable) -> tuple[dict[str, Stat], int | None]:
     costs = [model.cost for model in models if model.cost is not None]
     counts = {name: stat([size for c in costs if (size := getattr(c, name))]) for name in SIZES if name != "flops"}
-    measured = [set(cost.flops) for cost in costs if cost.flops]
+    measured = [set(cost.served_flops) for cost in costs if cost.flops]
     length = max(set.intersection(*measured) if measured else (), default=None)
-    counts["flops"] = stat([cost.flops[length] for cost in costs if length in cost.flops])
+    counts["flops"] = stat([cost.served_flops[length] for cost in costs if length in cost.served_flops])
     return _measured(counts), length
 
 
@@ -260,8 +266,8 @@ def _timings(records: Sequence[Record], side: str, stat: Callable) -> dict[Setti
     pairs = defaultdict(list)
     for record in records:
         for pair in record.latency.pairs if record.latency else ():
-            if pair.reference.p50 > 0 and pair.compressed.p50 > 0:
-                times = getattr(pair, side)
+            if pair.reference.p50 > 0 and pair.served.p50 > 0:
+                times = pair.reference if side == "reference" else pair.served
                 readings = (pair.reference.p50 / times.p50, times.p50, times.p90)
                 pairs[Setting(pair.dtype, pair.batch_size, pair.length, pair.runtime)].append(readings)
     order = sorted(pairs, key=lambda setting: setting.rank)

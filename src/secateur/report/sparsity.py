@@ -1,4 +1,4 @@
-"""What models score against how much of the encoder was removed."""
+"""What models score against how much of the encoder was removed or is zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from secateur.drawing import FAINT, INK, save, style_axes
 from secateur.record import method_label
 from secateur.report.panels import draw_points, figure_of, look_of, panels_of
-from secateur.report.rows import DENSE, Row, Stat
+from secateur.report.rows import DENSE, GONE, Row, Stat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def draw(rows: Sequence[Row], path: Path) -> bool:
-    """Draw score against what was removed as a PNG.
+    """Draw score against what was removed or is zero as a PNG.
 
     Returns:
         Whether there was anything to draw.
@@ -30,9 +30,9 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
 
 
 def figure_of_removal(rows: Sequence[Row]) -> Figure | None:
-    """Score against the removed fraction, one panel for each model and dataset that has a score of a smaller model."""
-    known = [row for row in rows if row.score is not None and "removed" in row.figures]
-    panels = panels_of(known, worth=lambda row: row.figures["removed"].mean > 0)
+    """Score against the fraction that is gone, one panel for each model and dataset with a smaller or sparser model."""
+    known = [row for row in rows if row.score is not None and GONE in row.figures]
+    panels = panels_of(known, worth=lambda row: row.figures[GONE].mean > 0)
     distilled = sorted({row.distillation for row in known if not row.dense} - {"none"})
     draw_panel = partial(_draw_panel, distillations=["none", *distilled])
     return figure_of(panels, draw_panel) if panels else None
@@ -48,7 +48,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], methods: Sequence[str], *, dist
         if distillation != "none":  # hollow, so that a single point tells them apart, too
             look |= {"markerfacecolor": "white", "markeredgecolor": look["color"], "markeredgewidth": 1.5}
         draw_points(axes, [_point(row) for row in line], label=method_label(method, distillation), **look)
-    axes.set_xlabel("fraction of the encoder's weights removed")
+    axes.set_xlabel("fraction of the encoder's weights removed or zero")
     axes.axvline(0, color=FAINT, lw=0.8, ls=(0, (2, 3)), zorder=0)
     axes.margins(0.08)
     style_axes(axes)
@@ -61,9 +61,9 @@ def _lines(rows: Sequence[Row]) -> Iterator[list[Row]]:
         if not row.dense:
             lines[row.method, row.distillation, row.differs].append(row)
     for line in lines.values():
-        yield sorted(line, key=lambda row: row.figures["removed"].mean)
+        yield sorted(line, key=lambda row: row.figures[GONE].mean)
 
 
 def _point(row: Row) -> tuple[Stat, Stat]:
     assert row.score is not None, "rows without figures are not drawn"
-    return row.figures["removed"], row.score
+    return row.figures[GONE], row.score

@@ -175,6 +175,8 @@ def caption(rows: Sequence[Row]) -> list[str]:
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
     if len(timed) > 1:
         lines.append("best: nothing beats it in score and one of s speed, b bytes, F FLOPs")
+    if kept := sorted({row.method for row in rows if row.documents_kept}):
+        lines.append(f"{', '.join(kept)}: times and FLOPs with the documents' states kept")
     if any(row.is_sparse for row in rows):
         lines.append("zeros gain no speed, dense kernels multiply them too; stored sparse: a bit for each weight, and")
         lines.append("float32 for those that are not 0")

@@ -87,6 +87,7 @@ def _row(row: Row, best: Sequence[str], runs: Sequence[int]) -> dict[str, Any]:
         "setting": str(row.headline or ""),
         "devices": row.devices,
         "besideOthers": row.beside_others,
+        "documentsKept": row.documents_kept,
         "flopsLength": row.flops_length,
         "figures": {name: _stat(stat) for name, stat in figures.items() if stat is not None},
         "scores": {name: _stat(stat) for name, stat in row.scores.items()},

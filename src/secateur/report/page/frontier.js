@@ -91,7 +91,7 @@ function hoverText(row) {
     `<b>${plain(rowTitle(row))}</b>`,
     `${plain(row.model)} on ${plain(row.dataset)}`,
     `${plain(row.metric)} ${scoreText(figures.score)}, ${withSpread(scaled(figures.retention, 100), decimals(1))} % kept`,
-    figures.speedup ? `${withSpread(figures.speedup, decimals(2))}× as fast (${plain(row.setting)})` : '',
+    figures.speedup ? `${withSpread(figures.speedup, decimals(2))}× as fast (${plain(row.setting)}${row.documentsKept ? ', documents kept' : ''})` : '',
     figures.disk_bytes ? `${short(figures.disk_bytes[0])} bytes${figures.flops ? `, ${short(figures.flops[0])} FLOPs` : ''}` : '',
     row.dense ? '' : `n = ${row.n}; click for its runs`,
     ...row.differs.slice(0, 4).map(plain),

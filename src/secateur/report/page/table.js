@@ -106,6 +106,8 @@ function tableNote(rows) {
   const settings = [...new Set(rows.filter((row) => !row.dense && row.setting).map((row) => row.setting))];
   const devices = [...new Set(rows.flatMap((row) => row.devices))];
   const measured = settings.length ? ` Speed-up and ms: ${settings.slice(0, 3).join('; ')}${settings.length > 3 ? ' and others' : ''} (${devices.slice(0, 3).join('; ')}).` : '';
+  const kept = [...new Set(rows.filter((row) => row.documentsKept).map((row) => row.method))];
+  const served = kept.length ? ` Times and FLOPs of ${kept.join(', ')}: with the documents' states kept.` : '';
   const published = rows.some((row) => row.published) ? ' Published: by the paper, in the same setting; not measured here.' : '';
-  return `n seeds, mean ± standard deviation; kept % and speed-up are against the dense model.${measured}${published}`;
+  return `n seeds, mean ± standard deviation; kept % and speed-up are against the dense model.${measured}${served}${published}`;
 }
