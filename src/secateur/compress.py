@@ -154,9 +154,11 @@ def _recorded(
     record = new_record(config, folder, asked=asked)
     write_record(record, folder)
     begin = time.monotonic()
-    if run_log is not None:
-        run_log.open(folder, config=asked)
+    opened: RunLog | None = None
     try:
+        if run_log is not None:
+            run_log.open(folder, config=asked)
+            opened = run_log
         with full_disk_is_told(folder):
             run(config, steps, record, folder, run_log=run_log)
             record.status, record.seconds = "finished", time.monotonic() - begin
@@ -168,8 +170,8 @@ def _recorded(
         _record_failure(record, error, folder)
         raise
     finally:
-        if run_log is not None:
-            _end_log(run_log, record)
+        if opened is not None:
+            _end_log(opened, record)
     return record
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from secateur import naming
 from secateur.checks import check_dataset, check_targets, typed
 from secateur.config import EvaluateConfig, ModelConfig
 from secateur.launch import config_path
 from secateur.store import check_writable
+
+naming.register()
 
 
 @hydra.main(version_base="1.3", config_path=config_path(), config_name="evaluate")

@@ -25,7 +25,9 @@ def evaluate(
     scores = module.evaluator.scores()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PREDICTIONS).write_text(json.dumps(module.evaluator.predictions()), encoding="utf-8")
-    (folder / SCORES).write_text(json.dumps(scores, indent=2), encoding="utf-8")
+    partial = folder / f"{SCORES}.partial"  # a killed process leaves no half of what stands for the whole folder
+    partial.write_text(json.dumps(scores, indent=2), encoding="utf-8")
+    partial.replace(folder / SCORES)
     return scores
 
 

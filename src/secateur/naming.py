@@ -44,6 +44,13 @@ def sweep_folder(*, _root_: DictConfig) -> str:
     return _creatable(Path(_root_.paths.sweeps) / str(_root_.sweep))
 
 
+def evaluation_folder(*, _root_: DictConfig) -> str:
+    """Where scores of a model on a data set go: one folder for each pair, called after the end of the model's path."""
+    model = "-".join(Path(_root_.checkpoint).parts[-2:])
+    name = re.sub(r"[^\w.-]+", "_", f"{model}-{_root_.dataset.name}")
+    return str(Path(_root_.paths.output) / "evaluations" / name)
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """The part of the composed config that decides the outcome, as plain values."""
     keys = [str(key) for key in config if key not in OUTSIDE]
@@ -54,7 +61,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 def register() -> None:
     """Make the resolvers known to OmegaConf."""
-    for resolver in (run_name, run_folder, sweep_folder):
+    for resolver in (run_name, run_folder, sweep_folder, evaluation_folder):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 
 

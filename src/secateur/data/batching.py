@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +11,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 # A pool of this many batches is shuffled, then sorted by length: little padding, batches of random company.
 POOL_BATCHES = 50
-
-
-class Sized(Protocol):
-    """A data set that knows the length of each of its items in tokens without loading them."""
-
-    lengths: np.ndarray
-
-    def __len__(self) -> int: ...
 
 
 class BucketSampler(Sampler[int]):

@@ -117,9 +117,9 @@ def _official(record: Mapping[str, Any], tokens: list[str], is_html: list[bool],
 def _hub(record: Mapping[str, Any], *, where: str) -> Page:
     document = _member(record, "document", Mapping, where=where)
     tokens = _member(document, "tokens", (Mapping, list), where=where)
-    listed = _records(tokens)
+    listed = _records(tokens, where=where)
     page_id = str(_member(record, "id", (int, str), where=where))
-    annotations = _records(_member(record, "annotations", (Mapping, list), where=where))
+    annotations = _records(_member(record, "annotations", (Mapping, list), where=where), where=where)
     return Page(
         id=page_id,
         title=str(document.get("title") or document.get("url") or page_id),
@@ -127,13 +127,13 @@ def _hub(record: Mapping[str, Any], *, where: str) -> Page:
         tokens=[_member(token, "token", str, where=where) for token in listed],
         is_html=[bool(token.get("is_html")) for token in listed],
         candidates=_candidates(
-            _records(_member(record, "long_answer_candidates", (Mapping, list), where=where)), where=where
+            _records(_member(record, "long_answer_candidates", (Mapping, list), where=where), where=where), where=where
         ),
         annotations=[
             _annotation(
                 {
                     **each,
-                    "short_answers": _records(each.get("short_answers") or []),
+                    "short_answers": _records(each.get("short_answers") or [], where=where),
                     "yes_no_answer": _HUB_YES_NO.get(each.get("yes_no_answer"), each.get("yes_no_answer")),
                 },
                 where=f"{where}: annotation {number}",
@@ -143,11 +143,13 @@ def _hub(record: Mapping[str, Any], *, where: str) -> Page:
     )
 
 
-def _records(node: Any) -> list[dict[str, Any]]:
+def _records(node: Any, *, where: str) -> list[dict[str, Any]]:
     """The hub keeps a list of records as a record of lists."""
     if not isinstance(node, Mapping):
         return list(node)
     columns = {name: values for name, values in node.items() if values is not None}
+    if len({len(values) for values in columns.values()}) > 1:
+        raise SecateurError(f"{where}: {', '.join(columns)} are of different lengths; the row is damaged")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
