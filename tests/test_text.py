@@ -171,6 +171,32 @@ def test_the_body_goes_under_another_head(
         assert dense.tasks[record.dataset].score.mean == record.reference.scores[record.metric]
 
 
+@pytest.mark.parametrize("method", ["rpp", "nip", "magnitude"])
+def test_zeros_that_were_found_on_text_stay_where_they_are_on_the_next_task(
+    method: str, text: tuple[str, ...], labelled: list[str], output: Path
+) -> None:
+    """The pretrained model is pruned once, its pattern fixed for every task after it (Guo et al., section 3)."""
+    first, pretrained = run(f"method={method}", "sparsity=0.5", *text, "model.epochs=1", output=output)
+    assert first.compressed is not None
+    assert list(first.compressed.scores) == SCORES
+    assert first.compressed.structure.zeroed == pytest.approx(0.5, abs=1e-3)
+    _, tuned = run("method=finetune", f"model.checkpoint={pretrained / 'model'}", *labelled, output=output)
+    before, after = load(pretrained / "model").base_model, load(tuned / "model").base_model
+    for name, weight in before.encoder.layer.named_parameters():
+        if weight.dim() == 2:
+            kept = after.encoder.layer.get_parameter(name)
+            assert kept[weight == 0].eq(0).all()
+            assert not kept.equal(weight)
+
+
+def test_layers_drop_out_on_text_too(text: tuple[str, ...], output: Path) -> None:
+    record, folder = run("method=layerdrop", "sparsity=null", "method.layers=1", *text, "model.epochs=1", output=output)
+    assert record.compressed is not None
+    assert list(record.compressed.scores) == SCORES
+    assert type(load(folder / "model")).__name__ == "BertForPreTraining"
+    assert len(load(folder / "model").bert.encoder.layer) == 1
+
+
 def test_a_language_model_goes_on_with_its_own_heads(
     gain: tuple[Record, Path], text: tuple[str, ...], output: Path
 ) -> None:
