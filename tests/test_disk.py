@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.disk import DiskFullError, full_disk_is_told
+from secateur.disk import DiskFullError, full_disk_is_told, write_whole
 from secateur.record import read_record
 from tests.contract.test_resume import EVERY_STEP, assert_same
 from tests.runs import Killed, kill_at, run
@@ -25,6 +25,13 @@ def no_file_beyond(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.txt", "before\n")
+    with no_file_beyond(1000), pytest.raises(OSError, match="File too large"):
+        write_whole(tmp_path / "a.txt", "after" * 1000)
+    assert (tmp_path / "a.txt").read_text() == "before\n"
 
 
 def test_a_run_that_finds_no_room_goes_on_once_there_is(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Disks that fill up: told in one line, and nothing older is lost."""
+"""Files that are whole or not there, and disks that fill up: told in one line, and nothing older is lost."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from secateur.errors import SecateurError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What libraries written in other languages say of it.
 TOLD = ("No space left on device", "StorageFull", "Disk quota exceeded", "File too large")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside its place first, then rename it: a reader, or a killed process, never leaves half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="")
+    partial.replace(path)
 
 
 class DiskFullError(SecateurError):

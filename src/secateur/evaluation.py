@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from transformers import PreTrainedModel
 
 from secateur.data.module import TaskData
+from secateur.disk import write_whole
 from secateur.tasks.base import Task
 from secateur.training import TaskModule
 
@@ -25,9 +26,7 @@ def evaluate(
     scores = module.evaluator.scores()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PREDICTIONS).write_text(json.dumps(module.evaluator.predictions()), encoding="utf-8")
-    partial = folder / f"{SCORES}.partial"  # a killed process leaves no half of what stands for the whole folder
-    partial.write_text(json.dumps(scores, indent=2), encoding="utf-8")
-    partial.replace(folder / SCORES)
+    write_whole(folder / SCORES, json.dumps(scores, indent=2))  # last: it stands for the whole folder
     return scores
 
 

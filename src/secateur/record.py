@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from secateur.disk import write_whole
 from secateur.errors import SecateurError
 
 Runtime = Literal["pytorch", "onnxruntime"]
@@ -188,11 +189,9 @@ def method_label(method: str, distillation: str) -> str:
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write ``record`` to ``folder/record.json``: beside it first, then renamed, so a reader never sees half of it."""
+    """Write ``record`` to ``folder/record.json``, whole at any moment."""
     path = folder / FILE_NAME
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(record.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, record.model_dump_json(by_alias=True, indent=2) + "\n")
     return path
 
 

@@ -57,6 +57,7 @@ def test_other_tasks_numbers_and_options_are_refused(tmp_path: Path, capsys: pyt
         with pytest.raises(SystemExit) as stopped:
             main([str(folder), "--documents", count])
         assert str(stopped.value.code).endswith(message)
-    with pytest.raises(SystemExit):
-        main([str(folder), "--documents", "3", "--layer", "1"])
-    assert capsys.readouterr().err.endswith("--layer: has no effect on --documents\n")
+    for option in ("--layer", "--embeddings"):
+        with pytest.raises(SystemExit):
+            main([str(folder), "--documents", "3", option, "1"])
+        assert capsys.readouterr().err.endswith(f"{option}: has no effect on --documents\n")

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, Structure
 from secateur.report.rows import Setting, Stat, differences, group
-from secateur.report.table import render
+from secateur.report.table import caption, render
 
 
 def make_record(*, method="l0", sparsity=0.5, seed=1, f1=72.0, milliseconds=50.0, config=None, **changes):
@@ -179,6 +179,17 @@ def test_flops_are_those_of_the_longest_length_that_all_runs_measured():
     short.compressed.cost.flops = {128: 7 * 10**9}
     (row,) = compressed([make_record(), short])
     assert (row.flops_length, row.figures["flops"].mean) == (128, 6 * 10**9)
+
+
+def test_a_single_input_on_a_gpu_is_told_to_gain_little():
+    """Its time is that of starting kernels, which a smaller model has as many of."""
+    record = make_record()
+    for pair in record.latency.pairs:
+        pair.batch_size = 1
+    told = "batch 1 on a GPU: starting kernels takes most of the time, smaller models gain little there"
+    assert told not in caption(group([record]))
+    record.latency.device = "cuda:0 (NVIDIA H100)"
+    assert told in caption(group([record]))
 
 
 def test_only_finished_runs_are_counted():

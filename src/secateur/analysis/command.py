@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from secateur.analysis.document_states import Movement
     from secateur.analysis.zeros import Spread, Zeros
 
+_WORDS = 1000  # whose embeddings are mapped
 _DESCRIPTION = """\
 Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
 each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
@@ -40,13 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ``arguments`` are those of the process unless given."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.documents is not None and options.layer is not None:
-        parser.error("--layer: has no effect on --documents")
+    for name in ("layer", "embeddings"):
+        if options.documents is not None and getattr(options, name) is not None:
+            parser.error(f"--{name}: has no effect on --documents")
     try:
         if options.documents is not None:
             analyze_documents(options.run, count=options.documents, seed=options.seed)
         else:
-            analyze(options.run, layer=options.layer, embeddings=options.embeddings, seed=options.seed)
+            words = _WORDS if options.embeddings is None else options.embeddings
+            analyze(options.run, layer=options.layer, embeddings=words, seed=options.seed)
     except SecateurError as error:
         sys.exit(str(error))
 
@@ -189,9 +192,8 @@ def _parser() -> argparse.ArgumentParser:
         "--embeddings",
         metavar="N",
         type=int,
-        default=1000,
         help="map the N most frequent words by t-SNE, before and after; needs scikit-learn (the extra analysis); "
-        "0: none; default: 1000",
+        f"0: none; default: {_WORDS}",
     )
     parser.add_argument(
         "--documents",

@@ -7,16 +7,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import TOLERANCE
 from secateur.methods.threshold import whole
 from secateur.structure.anatomy import layers_of
-from secateur.structure.decomposition import check_lower_layers, decompose
-from secateur.structure.surgery import segments_of
+from secateur.structure.decomposition import check_lower_layers, decompose, question_slot_of
 from secateur.training import TrainingModule
 
 log = logging.getLogger(__name__)
@@ -97,7 +94,7 @@ class Separation(Step):
 
     def run(self, state: State, context: Context) -> State:
         """Decompose."""
-        slot = _question_slot(state.model, context)
+        slot = question_slot_of(state.model)
         lower_layers = self.amount.of(len(layers_of(state.model)))
         decompose(state.model, lower_layers=lower_layers, question_slot=slot)
         return State(model=state.model, details={"lower_layers": lower_layers})
@@ -129,7 +126,7 @@ class Decomposition(Phase):
 
     def run(self, state: State, context: Context) -> State:
         """Decompose and train."""
-        slot = _question_slot(state.model, context)
+        slot = question_slot_of(state.model)
         model = context.pretrained() if self.needs_pretrained else state.model
         lower_layers = self.amount.of(len(layers_of(model)))
         decompose(model, lower_layers=lower_layers, question_slot=slot)
@@ -138,10 +135,3 @@ class Decomposition(Phase):
         module = TrainingModule(model, context.task, **self.training(imitated))
         trained = self.trained(module, imitated)
         return dataclasses.replace(trained, details={"lower_layers": lower_layers})
-
-
-def _question_slot(model: PreTrainedModel, context: Context) -> int:
-    segments = segments_of(model.config)
-    if segments is None:
-        raise SecateurError(f"step {context.name}: the model reads question and document packed; segment it first")
-    return int(segments["question_slot"])

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.disk import write_whole
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
@@ -123,7 +124,7 @@ class Curve(Step):
             gone += removed
             scores = scores_without(gone, state, context)
             points.append({"heads_removed": count / max(sum(sizes), 1), "removed": removed, "scores": scores})
-            _write(points, context.folder / CURVE)
+            write_whole(context.folder / CURVE, json.dumps(points))
             log.info("%d of %d heads gone: %.1f", count, sum(sizes), scores[context.task.metric])
         if self.rescore:
             state = dataclasses.replace(state, importance=gone_first(_importance(state, context), gone))
@@ -164,7 +165,7 @@ class BestHead(Step):
             gone = [[layer, head] for head in range(len(score_H)) if head != best]
             scores = scores_without(gone, state, context)
             rows.append({"layer": layer, "head": best, "scores": scores})
-            _write(rows, context.folder / BEST_HEAD)
+            write_whole(context.folder / BEST_HEAD, json.dumps(rows))
             log.info("layer %d left head %d alone: %.1f", layer, best, scores[context.task.metric])
         return dataclasses.replace(state, details={"best_head": rows})
 
@@ -241,10 +242,3 @@ def _check_ranking(ranking: str) -> None:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    """Beside it first, then renamed: a killed process leaves whole rows."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(rows), encoding="utf-8")
-    partial.replace(path)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from secateur.disk import write_whole
 from secateur.report.contents import Contents
 from secateur.report.stages_table import stage_notes, stage_sections
 from secateur.report.table import caption, notes, sections
@@ -13,10 +14,8 @@ from secateur.report.unfinished import Unfinished
 
 
 def save_markdown(contents: Contents, path: Path) -> None:
-    """Write the report: beside it first, then renamed."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n\n".join(_parts(contents)) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Write the report."""
+    write_whole(path, "\n\n".join(_parts(contents)) + "\n")
 
 
 def _parts(contents: Contents) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from secateur.disk import write_whole
 from secateur.report.rows import Stat
 
 
@@ -20,11 +22,10 @@ def write_lines(lines: Iterable[Mapping[str, Any]], file: TextIO) -> None:
 
 
 def save_lines(lines: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write ``lines`` to a file: beside it first, then renamed."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        write_lines(lines, file)
-    partial.replace(path)
+    """Write ``lines`` to a file."""
+    file = io.StringIO()
+    write_lines(lines, file)
+    write_whole(path, file.getvalue())
 
 
 def mean_and_std(name: str, stat: Stat | None) -> dict[str, float | None]:

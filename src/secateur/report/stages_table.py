@@ -10,11 +10,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.record import FEW_ZEROS, method_label
+from secateur.record import FEW_ZEROS
 from secateur.report.rows import Stat
 from secateur.report.sheet import mean_and_std
 from secateur.report.stages import StageRow
-from secateur.report.table import NOTHING, plus_minus, score_text, steady
+from secateur.report.table import NOTHING, label_of, marks_of, plus_minus, score_text, steady
 
 WIDTH = 100
 _METHOD = 20  # columns that a method's name gets before it is folded
@@ -51,7 +51,7 @@ def stage_sections(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[dict[st
 
 def stage_notes(rows: Sequence[StageRow]) -> list[str]:
     """What the marks of look-alikes stand for, and last what the figures are."""
-    differing = [f"{mark} {', '.join(differs)}" for differs, mark in _marks(rows).items()]
+    differing = [f"{mark} {', '.join(differs)}" for differs, mark in marks_of(rows).items()]
     return [*differing, "mean ± standard deviation over seeds; kept % is of what the dense model scores on the task"]
 
 
@@ -76,15 +76,10 @@ def _by_text(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[StageRow]]]:
         yield f"{model} compressed on {text}, then fine-tuned on each task", list(members)
 
 
-def _marks(rows: Sequence[StageRow]) -> dict[tuple[str, ...], str]:
-    return {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
-
-
 def _labels(rows: Sequence[StageRow], *, of: Sequence[StageRow]) -> list[str]:
     """What each row's method is called, with the mark that it has among all."""
-    marks = _marks(of)
-    named = ((method_label(row.method, row.distillation), marks.get(row.differs)) for row in rows)
-    return [" ".join(filter(None, each)) for each in named]
+    marks = marks_of(of)
+    return [label_of(row, marks) for row in rows]
 
 
 def _own_columns(rows: Sequence[StageRow]) -> list[_Column]:

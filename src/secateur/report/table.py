@@ -14,6 +14,7 @@ from secateur.record import Record, method_label
 from secateur.report.pareto import frontiers
 from secateur.report.published import Published, published_of
 from secateur.report.rows import Row, Stat, group
+from secateur.report.stages import StageRow
 
 NOTHING = "-"
 _FOLDED = ("method", "  in")  # columns of text, on as many lines as they take
@@ -53,7 +54,7 @@ def sections(rows: Sequence[Row]) -> Iterator[Section]:
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         members[row.model, row.dataset].append(row)
-    marks = _marks(rows)
+    marks = marks_of(rows)
     for alike in members.values():
         tables = [(alike, _columns(alike)), *_further(alike)]
         yield Section(_title(alike), [_cells(shown, cells, marks) for shown, cells in tables if shown])
@@ -61,7 +62,7 @@ def sections(rows: Sequence[Row]) -> Iterator[Section]:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """In which settings look-alikes differ, by the numbers beside their names."""
-    return [f"{mark} {', '.join(differs)}" for differs, mark in _marks(rows).items()]
+    return [f"{mark} {', '.join(differs)}" for differs, mark in marks_of(rows).items()]
 
 
 def _further(rows: Sequence[Row]) -> list[tuple[list[Row], dict[str, Callable[[Row], str]]]]:
@@ -72,8 +73,14 @@ def _further(rows: Sequence[Row]) -> list[tuple[list[Row], dict[str, Callable[[R
     ]
 
 
-def _marks(rows: Sequence[Row]) -> dict[tuple[str, ...], str]:
+def marks_of(rows: Sequence[Row] | Sequence[StageRow]) -> dict[tuple[str, ...], str]:
+    """A mark for each set of settings in which look-alikes differ, told below the table."""
     return {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
+
+
+def label_of(row: Row | StageRow, marks: Mapping[tuple[str, ...], str]) -> str:
+    """A row's method as a table calls it, with its mark."""
+    return " ".join(filter(None, [method_label(row.method, row.distillation), marks.get(row.differs)]))
 
 
 _ASKED: dict[str, Callable[[Row], str]] = {
@@ -112,7 +119,7 @@ _PUBLISHED: dict[str, Callable[[Row], str]] = {
 def _cells(
     rows: Sequence[Row], cells_of: Mapping[str, Callable[[Row], str]], marks: Mapping[tuple[str, ...], str]
 ) -> dict[str, list[str]]:
-    labels = [" ".join(filter(None, [method_label(r.method, r.distillation), marks.get(r.differs)])) for r in rows]
+    labels = [label_of(row, marks) for row in rows]
     return {"method": labels} | {header: [cell(row) for row in rows] for header, cell in cells_of.items()}
 
 
@@ -180,6 +187,8 @@ def caption(rows: Sequence[Row]) -> list[str]:
     if any(row.is_sparse for row in rows):
         lines.append("zeros gain no speed, dense kernels multiply them too; stored sparse: a bit for each weight, and")
         lines.append("float32 for those that are not 0")
+    if any(row.headline.batch_size == 1 and "cuda" in " ".join(row.devices) for row in timed if row.headline):
+        lines.append("batch 1 on a GPU: starting kernels takes most of the time, smaller models gain little there")
     if any(row.onnx for row in timed):
         lines.append("ms per batch at the same setting; ONNX speed-up with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):

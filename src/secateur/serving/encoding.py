@@ -23,8 +23,7 @@ from secateur.serving.documents import Document, EncodedDocument, tokenize, wind
 from secateur.serving.heap import trim_heap
 from secateur.serving.store_folder import Header
 from secateur.structure.anatomy import max_positions_of
-from secateur.structure.decomposition import encode, lower_layers_of
-from secateur.structure.surgery import segments_of
+from secateur.structure.decomposition import encode, lower_layers_of, question_slot_of
 
 _T = TypeVar("_T")
 # What a configuration says of where a model lies and what it is called, not of what it computes.
@@ -128,21 +127,6 @@ def room_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_s
     """
     end = len(SlotTemplate.of(tokenizer).document_suffix)
     return min(max_seq_length - question_slot_of(model), max_positions_of(model.config)) - end
-
-
-def question_slot_of(model: PreTrainedModel) -> int:
-    """Tokens of the longest question, special tokens included.
-
-    Raises:
-        SecateurError: if the model reads question and document packed.
-    """
-    segments = segments_of(model.config)
-    if segments is None:
-        raise SecateurError(
-            f"a {type(model).__name__} reads question and document packed, so nothing of a document can be kept; "
-            "give the model of a run of method=deformer"
-        )
-    return int(segments["question_slot"])
 
 
 def model_key(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from secateur.disk import write_whole
 from secateur.errors import SecateurError
 
 FORMAT = 1
@@ -90,9 +91,7 @@ def _make(folder: Path, header: Header) -> None:
         with sqlite3.connect(folder / INDEX) as index:
             index.execute(_TABLE)
         index.close()
-        partial = folder / f"{HEADER}.partial"
-        partial.write_text(json.dumps(asdict(header), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / HEADER)
+        write_whole(folder / HEADER, json.dumps(asdict(header), indent=2) + "\n")
     except OSError as error:
         raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 

@@ -76,6 +76,21 @@ def lower_layers_of(config: PretrainedConfig) -> int:
     return 0 if segments is None else int(segments["lower_layers"])
 
 
+def question_slot_of(model: PreTrainedModel) -> int:
+    """Tokens of the longest question, special tokens included.
+
+    Raises:
+        SecateurError: if the model reads question and document packed.
+    """
+    segments = segments_of(model.config)
+    if segments is None:
+        raise SecateurError(
+            f"a {type(model).__name__} reads question and document packed, so nothing of a document can be kept; "
+            "give the model of a run of method=deformer"
+        )
+    return int(segments["question_slot"])
+
+
 def encode(model: PreTrainedModel, document_ids_BD: Tensor, attention_mask_BD: Tensor | None = None) -> Tensor:
     """What the lower layers make of documents (``document [SEP]``), whatever is asked of them: states (B, D, E).
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from secateur.disk import write_whole
 from secateur.report.contents import Contents
 from secateur.report.page.data import page_data, runs_of
 from secateur.report.page.embedding import PACK, embedded, packed, pictures_of
@@ -21,14 +22,12 @@ _SCRIPTS = ("model", "text", "filters", "frontier", "table", "layers", "details"
 
 
 def save_page(contents: Contents, *, title: str, path: Path) -> None:
-    """Write the page: beside it first, then renamed.
+    """Write the page.
 
     Args:
         title: what was reported on.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page_of(contents, title=title), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, page_of(contents, title=title))
 
 
 def page_of(contents: Contents, *, title: str) -> str:
