@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from claiming.depth_runs import DATASETS, HALF, LEFT, PROFILES, RATES, SMALL, THIRD, jobs
+from claiming.depth_runs import (
+    DATASETS,
+    HALF,
+    HALF_LEFT,
+    HIGH_RATE,
+    LEAST_LEFT,
+    LOW_RATE,
+    MOST_LEFT,
+    PROFILES,
+    RATES,
+    SMALL,
+    THIRD,
+    WITH,
+    WITHOUT,
+    jobs,
+)
 from claiming.figures import above, at_batch, first_module_costs
 from claiming.plan import Agreement, Claim, Contrast, Quantity, Runs, Section, Term, plain
 from claiming.tables import tasks_table
@@ -173,8 +188,8 @@ def _c2() -> Claim:
     tests = [
         Contrast(
             setting=f"{dataset}, 3 of 6 layers removed, nothing trained afterwards",
-            more=plain("with LayerDrop, p = 0.2", _dropped(dataset, 0.2, 3)),
-            less=plain("without", _dropped(dataset, 0.0, 3)),
+            more=plain(f"with LayerDrop, p = {WITH:g}", _dropped(dataset, WITH, HALF_LEFT)),
+            less=plain("without", _dropped(dataset, WITHOUT, HALF_LEFT)),
         )
         for dataset in DROPPED
     ]
@@ -189,15 +204,14 @@ def _c2() -> Claim:
 
 def _c3() -> Claim:
     def advantage(dataset: str, layers: int) -> Quantity:
-        high, low = (Runs(where=_dropped(dataset, p, layers)) for p in (0.5, 0.1))
+        high, low = (Runs(where=_dropped(dataset, p, layers)) for p in (HIGH_RATE, LOW_RATE))
         return Quantity(f"{layers} layers left", (Term(1.0, high), Term(-1.0, low)))
 
-    most, *_, least = LEFT
     tests = [
         Contrast(
-            setting=f"{dataset}, p = 0.5 less p = 0.1, nothing trained afterwards",
-            more=advantage(dataset, least),
-            less=advantage(dataset, most),
+            setting=f"{dataset}, p = {HIGH_RATE:g} less p = {LOW_RATE:g}, nothing trained afterwards",
+            more=advantage(dataset, LEAST_LEFT),
+            less=advantage(dataset, MOST_LEFT),
         )
         for dataset in DROPPED
     ]

@@ -13,8 +13,9 @@ DATASETS = (*SMALL, *LARGE)
 HALF, THIRD = 0.5, 0.66  # of the layers gone: 6 to 3, 6 to 2
 SCHEDULES = {"curriculum": "linear", "constant": "constant", "anti-curriculum": "anti"}
 RATES = (0.1, 0.5, 0.7)  # of a constant schedule
-DROP_RATES = (0.0, 0.1, 0.2, 0.5)
-LEFT = (5, 3, 2)  # layers, of 6
+# Rates of layers dropping out, and layers of 6 that are left then: with LayerDrop and without, a low and a high rate.
+WITH, WITHOUT, HALF_LEFT = 0.2, 0.0, 3
+LOW_RATE, HIGH_RATE, MOST_LEFT, LEAST_LEFT = 0.1, 0.5, 5, 2
 REMOVALS = ("every_other", "last", "first")
 
 NO_RECOVERY = ("method.order=[remove]", "~method.steps.recover")
@@ -26,12 +27,14 @@ class Profile:
     """How much is run.
 
     Attributes:
-        seeds: of each data set.
+        seeds: of each data set, where methods are compared at half of the layers.
+        ablation_seeds: where one is varied, or fewer layers are left.
         overrides: what differs from the experiment; ``of_dataset`` on one data set.
         mixes: the modules that are replaced alone, where that is asked.
     """
 
     seeds: Mapping[str, tuple[int, ...]]
+    ablation_seeds: Mapping[str, tuple[int, ...]]
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mixes: str
@@ -43,6 +46,7 @@ ALL_SEEDS = (1, 2, 3, 4, 5)
 PROFILES = {
     "cpu": Profile(
         seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1,)),
+        ablation_seeds=dict.fromkeys(SMALL, (1, 2, 3)) | dict.fromkeys(LARGE, (1,)),
         of_dataset={
             "cola": ACCURACY_TOO,
             "sst2": ("dataset.limit_train=10000",),
@@ -52,6 +56,7 @@ PROFILES = {
     ),
     "full": Profile(
         seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
+        ablation_seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
         overrides=("model=bert_base",),
         of_dataset={"cola": ACCURACY_TOO},
         mixes="[[],[0],[1],[2],[3],[4],[5]]",
@@ -75,14 +80,14 @@ def _ways(profile: Profile) -> Iterator[Job]:
         yield _job(profile, dataset, "method=theseus", claims=claims)
         yield _job(profile, dataset, "method=truncate", "distillation=none,logits,patient", claims=("E1",))
         if dataset in SMALL:
-            yield _job(profile, dataset, "method=theseus,truncate", f"sparsity={THIRD}", claims=("E1",))
+            yield _ablation(profile, dataset, "method=theseus,truncate", f"sparsity={THIRD}", claims=("E1",))
 
 
 def _schedules(profile: Profile) -> Iterator[Job]:
     for dataset in SMALL:
         constant = ("method=theseus", "method.schedule=constant", f"method.rate={listed(RATES)}")
-        yield _job(profile, dataset, *constant, claims=("E2", "E3"))
-        yield _job(profile, dataset, "method=theseus", "method.schedule=anti", claims=("E2",))
+        yield _ablation(profile, dataset, *constant, claims=("E2", "E3"))
+        yield _ablation(profile, dataset, "method=theseus", "method.schedule=anti", claims=("E2",))
 
 
 def _modules(profile: Profile) -> Iterator[Job]:
@@ -90,7 +95,7 @@ def _modules(profile: Profile) -> Iterator[Job]:
     constant = ("method.schedule=constant", "method.rate=0.5", "method.replacing_ratio=1.0")
     order = ("method.order=[replace]", "~method.steps.recover", f"method.mixes={profile.mixes}")
     for dataset in SMALL:
-        yield _job(profile, dataset, "method=theseus", *constant, *order, claims=("E4",))
+        yield _ablation(profile, dataset, "method=theseus", *constant, *order, claims=("E4",))
 
 
 def _blocks(profile: Profile) -> Iterator[Job]:
@@ -102,9 +107,18 @@ def _blocks(profile: Profile) -> Iterator[Job]:
 
 def _dropped(profile: Profile) -> Iterator[Job]:
     """With LayerDrop and without, layers removed and nothing trained afterwards."""
+    asked = {
+        "C2": ((WITH, WITHOUT), (HALF_LEFT,)),
+        "C3": ((LOW_RATE, HIGH_RATE), (MOST_LEFT, LEAST_LEFT)),
+    }
     for dataset in ("rte", "sst2"):
-        asked = (f"method.p={listed(DROP_RATES)}", "sparsity=null", f"method.layers={listed(LEFT)}")
-        yield _job(profile, dataset, "method=layerdrop", *DROP_ONLY, *asked, claims=("C2", "C3"))
+        for claim, (rates, left) in asked.items():
+            own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}")
+            yield _ablation(profile, dataset, "method=layerdrop", *DROP_ONLY, *own, claims=(claim,))
+
+
+def _ablation(profile: Profile, dataset: str, *overrides: str, claims: tuple[str, ...]) -> Job:
+    return _job(profile, dataset, *overrides, claims=claims, seeds=profile.ablation_seeds[dataset])
 
 
 def _job(
