@@ -69,8 +69,8 @@ def shares_kept(record: Record, kind: str) -> list[float]:
 
 
 def gain_at(record: Record, batch_size: int) -> float | None:
-    """Speed-up less 1 in PyTorch and float32, at the greatest length that was timed."""
-    timed = {pair.length: pair.speedup - 1 for pair in timings(record, batch_size)}
+    """Speed-up less 1 in PyTorch and float32 with nothing kept, at the greatest length that was timed."""
+    timed = {pair.length: pair.reference.p50 / pair.compressed.p50 - 1 for pair in timings(record, batch_size)}
     return timed[max(timed)] if timed else None
 
 
