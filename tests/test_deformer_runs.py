@@ -52,7 +52,7 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     assert all(pair.cached is not None for pair in record.latency.pairs)
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "layers that read question and document apart | 0 % | 33 %" in card
-    assert "; with the document kept " in card
+    assert ", with the document kept; " in card
 
 
 def test_states_of_documents_stand_still_where_they_are_read_apart(
