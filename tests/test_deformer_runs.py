@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,6 +185,45 @@ def test_multiple_choice_is_decomposed_too(tmp_path: Path) -> None:
     assert record.compressed.cost is not None
     assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
     assert lower_layers_of(load(folder / "model").config) == 1
+
+
+OVERFITTING = (
+    *("model.vocabulary_size=120", "model.epochs=60", "model.learning_rate=1e-3", "distillation=none"),
+    *("model.architecture.hidden_dropout_prob=0", "model.architecture.attention_probs_dropout_prob=0"),
+    *("dataset.max_seq_length=32", "dataset.max_question_length=10"),
+)
+
+
+@pytest.mark.parametrize("kind", ["custom_multiple_choice", "custom_classification"])
+def test_a_toy_in_the_shape_of_race_or_boolq_is_learnt_by_heart_and_kept_documents_change_nothing(
+    kind: str, tmp_path: Path
+) -> None:
+    """The path can learn: where scores on the real data say little, they are not the path's fault."""
+    colours = ("blue", "green", "red")
+    made: dict[str, Callable[[int], dict[str, Any]]] = {
+        "custom_multiple_choice": lambda n: {
+            "article": f"door {n} is {colours[n % 3]}.",
+            "question": f"door {n} is _.",
+            "options": list(colours),
+            "answer": n % 3,
+        },
+        "custom_classification": lambda n: {
+            "text": f"is door {n} blue?",
+            "text_pair": f"door {n} is {colours[n % 3]}.",
+            "label": "yes" if n % 3 == 0 else "no",
+        },
+    }
+    lines = (json.dumps(made[kind](n)) for n in range(40))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    files = [f"dataset.{split}_files={tmp_path / 'rows.jsonl'}" for split in ("train", "test")]
+    pairs = ("dataset.columns.text_pair=text_pair",) if kind == "custom_classification" else ()
+    asked = (f"dataset={kind}", *files, *pairs, *OVERFITTING)
+    record, _ = run("method=deformer", "sparsity=0.3", *asked, output=tmp_path / "output")
+    assert record.compressed is not None
+    assert record.compressed.scores["accuracy"] > 89  # a tenth of the rows is val, and was never trained on
+    assert record.compressed.cost is not None
+    assert record.compressed.cost.cache_difference is not None
+    assert record.compressed.cost.cache_difference < 1e-5
 
 
 def test_a_run_is_exported_as_a_pair_and_timed_with_documents_kept(tmp_path: Path) -> None:
