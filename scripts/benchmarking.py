@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from secateur.disk import write_whole
 from secateur.machine import machine, versions
 
 REPOSITORY = Path(__file__).parents[1]
@@ -97,9 +98,7 @@ class Benchmark:
 
     def _write(self) -> None:
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.output.with_suffix(".partial")
-        partial.write_text(self.record.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.output)
+        write_whole(self.output, self.record.model_dump_json(by_alias=True, indent=2) + "\n")
 
 
 class Stopwatch:
