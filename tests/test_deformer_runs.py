@@ -69,6 +69,9 @@ def test_states_of_documents_stand_still_where_they_are_read_apart(
     assert (found["dataset"], found["documents"], found["questions"]) == ("toy_qa", 3, 15)
     means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
     assert {name: len(each) for name, each in means.items()} == {"reference": 4, "deformer": 4}
+    assert [len(each) for each in found["distances"]["deformer"]] == [4] * 3
+    last = sum(each[-1] for each in found["distances"]["deformer"]) / 3
+    assert last == pytest.approx(means["deformer"][-1])
     assert max(means["deformer"][:2]) < 1e-9
     assert min(means["deformer"][2:]) > 1e-6
     assert min(means["reference"]) > 1e-6

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from claiming.plan import Job, listed
 
 V1, V2 = "squad_v1", "squad_v2"
+DOCUMENTS = 100  # of whose states the movement is looked at
 UNTRAINED = ("~method.steps.decompose", "~method.init")
 # What is imitated beside the task's own loss: the teacher's outputs, its layers, both.
 LOSSES = {
@@ -46,7 +47,7 @@ ALL_SEEDS = (1, 2, 3, 4, 5)
 PROFILES = {
     "cpu": Profile(
         layers=6,
-        lower_layers={V1: (0, 1, 2, 3, 4, 5), V2: (0, 3, 5)},
+        lower_layers=dict.fromkeys((V1, V2), (0, 1, 2, 3, 4, 5)),
         free=3,
         cheap=4,
         dear=5,
@@ -76,9 +77,10 @@ EPOCHS = {"cpu": 0.3, "full": 2}  # of the decomposed model, after its twin's ow
 def jobs(name: str) -> Iterator[Job]:
     """Everything that a profile runs, each in one multirun that can be asked for again."""
     profile, epochs = PROFILES[name], f"method.steps.decompose.epochs={EPOCHS[name]:g}"
-    for dataset, amounts in profile.lower_layers.items():
+    for dataset, (none, *amounts) in profile.lower_layers.items():
         claims = ("D1", "D2", "D4", "D5") if dataset == V1 else ("D1", "D2", "D5")
         others = tuple(amount for amount in amounts if amount != profile.cheap or dataset != V1)
+        yield _job(profile, dataset, (none,), epochs, claims=("D1", "D2", "D5", "D6"), documents=DOCUMENTS)
         yield _job(profile, dataset, others, epochs, claims=claims)
     for loss, imitation in LOSSES.items():
         claims = ("D1", "D2", "D3", "D4", "D5") if loss == "none" else ("D1", "D3", "D5")
@@ -93,7 +95,10 @@ def _job(
     *overrides: str,
     claims: tuple[str, ...],
     experiment: str = "deformer",
+    documents: int | None = None,
 ) -> Job:
     asked = (f"method.lower_layers={listed(lower_layers)}", f"seed={listed(profile.seeds)}")
     own = (*profile.overrides, *profile.of_dataset.get(dataset, ()))
-    return Job(experiment=experiment, dataset=dataset, overrides=(*overrides, *asked, *own), claims=claims)
+    return Job(
+        experiment=experiment, dataset=dataset, overrides=(*overrides, *asked, *own), claims=claims, documents=documents
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from claiming.evidence import Evidence, check_pairs, common_seeds, members, select, values
+from claiming.evidence import Evidence, check_pairs, common_seeds, counted, members, select, values
 from claiming.intervals import agreed, paired_interval, verdict_of
 from claiming.plan import Agreement, Contrast
 
@@ -40,15 +40,17 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
             "no seed has the same mask on both sides" if available else f"{test.more.name} against {test.less.name}"
         )
         return Outcome(setting=test.setting, figures=reason, verdict="undecided" if available else "not run")
-    check_pairs([each for seed in seeds for each in members(evidence, sides, seed=seed)])
+    pairs = [each for seed in seeds for each in members(evidence, sides, seed=seed)]
+    check_pairs(pairs)
+    things = counted(pairs[0].record, test.more)
     more_SQ, less_SQ = (values(evidence, side, seeds=seeds) for side in sides)
     interval = paired_interval(more_SQ - less_SQ)
     difference = float((more_SQ - less_SQ).mean())
     told = [
         f"{test.more.name} {_spread(more_SQ)}, {test.less.name} {_spread(less_SQ)}: "
         f"**{difference:+.1f}** [{interval.low:+.1f}, {interval.high:+.1f}]",
-        f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed, over questions alone",
-        f"{more_SQ.shape[1]:,} questions",
+        f"{len(seeds)} seeds" if len(seeds) > 1 else f"one seed, over {things} alone",
+        f"{more_SQ.shape[1]:,} {things}",
     ]
     if test.margin:
         told.append(f"up to {test.margin:g} below is as good")

@@ -21,6 +21,8 @@ FOLDERS = {
     "wikipedia": "wiki_en",
 }
 FINAL = "final"  # the stage of a run's finished model; others are called after the step that was evaluated
+REFERENCE = "reference"  # of its dense model
+MOVEMENT = "movement"  # of a document's states with the question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Job:
         experiment: its name under ``conf/experiment/claims``.
         claims: ids of the claims that need it.
         parent: the multirun whose models this one begins with, each in turn; None: with the model's own checkpoint.
+        documents: of how many test documents the states' movement is looked at once a run is over; None: of none.
     """
 
     experiment: str
@@ -38,6 +41,7 @@ class Job:
     overrides: tuple[str, ...]
     claims: tuple[str, ...]
     parent: Job | None = None
+    documents: int | None = None
 
     def arguments(self, *, sweep: str, output: Path, data: Path | None, more: Sequence[str]) -> list[str]:
         """What follows ``secateur``.
@@ -50,14 +54,22 @@ class Job:
         chosen = [f"experiment=claims/{self.experiment}", f"dataset={self.dataset}", *self.overrides]
         start = []
         if self.parent is not None:  # after all others, which may say what the parent itself begins with
-            asked = self.parent.arguments(sweep=sweep, output=output, data=data, more=more)
-            models = [str(output / "sweeps" / sweep / name / "model") for name in run_names(asked[1:])]
-            start = [f"model.checkpoint={','.join(models)}"]
+            runs = self.parent.runs(sweep=sweep, output=output, data=data, more=more)
+            start = [f"model.checkpoint={','.join(str(run / 'model') for run in runs)}"]
         return ["-m", *chosen, *place, f"sweep={sweep}", f"paths.output={output}", *more, *start]
 
-    def command(self, **where: Any) -> list[str]:
-        """The multirun, in this interpreter."""
-        return [sys.executable, "-m", "secateur", *self.arguments(**where)]
+    def runs(self, *, sweep: str, output: Path, **where: Any) -> list[Path]:
+        """The folders of its runs; arguments as above."""
+        names = run_names(self.arguments(sweep=sweep, output=output, **where)[1:])
+        return [output / "sweeps" / sweep / name for name in names]
+
+    def commands(self, **where: Any) -> list[list[str]]:
+        """The multirun, and a look at each of its runs, in this interpreter's environment; arguments as above."""
+        multirun = [sys.executable, "-m", "secateur", *self.arguments(**where)]
+        if self.documents is None:
+            return [multirun]
+        look = [str(Path(sys.executable).with_name("secateur-analyze")), f"--documents={self.documents}"]
+        return [multirun, *([*look, str(run)] for run in self.runs(**where))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +78,8 @@ class Runs:
 
     Attributes:
         where: keys that begin with ``parent.`` are those of the run whose model it began with.
-        score: one that the runs have beside their own, such as ``nsp_accuracy``.
+        stage: ``REFERENCE`` where the states of its documents are asked for.
+        score: one that the runs have beside their own, such as ``nsp_accuracy``, or ``movement(layer)``.
     """
 
     where: Mapping[str, Any]
@@ -157,6 +170,11 @@ class Section:
 def plain(quantity: str, where: Mapping[str, Any], *, score: str | None = None) -> Quantity:
     """The score of some runs' finished models."""
     return Quantity(quantity, (Term(1.0, Runs(where=where, score=score)),))
+
+
+def movement(layer: int) -> str:
+    """How far the states of documents move with the question, after a layer, 0 being the embeddings."""
+    return f"{MOVEMENT}_{layer}"
 
 
 def beside(stage: str, score: str) -> str:

@@ -43,10 +43,10 @@ def test_documents_are_drawn_from_those_asked_about_twice_with_five_questions_at
 
 
 def test_the_figure_has_a_line_for_each_model_over_all_layers() -> None:
-    movement = Movement(means=[0.0, 0.1, 0.3], deviations=[0.0, 0.2, 0.1])
+    movement = Movement(distances=[[0.0, 0.0, 0.2], [0.0, 0.2, 0.4]])
     (axes,) = draw_movement({"reference": movement, "deformer": movement}, title="t").axes
     assert [line.get_label() for line in axes.lines] == ["reference", "deformer"]
-    assert list(axes.lines[0].get_ydata()) == [0.0, 0.1, 0.3]
+    assert list(axes.lines[0].get_ydata()) == pytest.approx([0.0, 0.1, 0.3])
     assert axes.get_ylim()[0] == 0
 
 

@@ -17,11 +17,13 @@ def run(
     folder: Path, *, method: str = "l0", seed: int = 1, f1: Any = (50.0,), ids: str = "same", **changes: Any
 ) -> Record:
     """A kept run with 50 % of the heads gone, and the F1 of its questions."""
-    from claiming.evidence import FILE_NAME, Questions
+    from claiming.evidence import FILE_NAME
+    from claiming.points import Questions
 
     steps = {"surgery": {"evaluate": False}}
     config = {
-        "dataset": {"name": "squad_v1", "max_seq_length": 384, "limit_train": None, "limit_test": 2000},
+        "dataset": {"name": "squad_v1", "max_seq_length": 384, "limit_train": None, "limit_test": 2000}
+        | {"task": {"version_2_with_negative": False}},
         "model": {"checkpoint": None},
         "predecessor": {"epochs": 2, "batch_size": 24, "accumulate_grad_batches": 1, "learning_rate": 1e-4, "seed": 1}
         | {"warmup_ratio": 0.1, "weight_decay": 0.01},

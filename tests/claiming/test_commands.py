@@ -92,11 +92,24 @@ def test_every_claim_has_runs_that_its_tests_look_for() -> None:
 
 
 def matches(configs: dict, where: Any) -> bool:
-    from claiming.evidence import Evidence, Questions, select
+    from claiming.evidence import Evidence, select
+    from claiming.points import Questions
 
     parent = configs["parent"] and make(config=configs["parent"])
     evidence = Evidence(record=make(config=configs["own"]), questions=Questions(questions="", points={}), parent=parent)
     return bool(select([evidence], where))
+
+
+def test_runs_are_looked_at_once_they_are_over(tmp_path: Path) -> None:
+    from claiming.plan import Job
+
+    job = Job(experiment="deformer", dataset="squad_v1", overrides=("seed=1,2",), claims=("D6",), documents=7)
+    where: dict[str, Any] = {"sweep": "s", "output": tmp_path, "data": None, "more": []}
+    multirun, *looks = job.commands(**where)
+    assert multirun[1:] == ["-m", "secateur", *job.arguments(**where)]
+    assert [Path(look[0]).name for look in looks] == ["secateur-analyze"] * 2
+    assert [look[1:] for look in looks] == [["--documents=7", str(run)] for run in job.runs(**where)]
+    assert all(Path(look[0]).is_file() for look in looks)
 
 
 def test_a_dry_run_prints_what_one_claim_needs_with_the_overrides_of_every_command(tmp_path: Path) -> None:

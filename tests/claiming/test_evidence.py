@@ -88,9 +88,42 @@ def test_a_sum_of_scores_is_taken_question_by_question(tmp_path: Path) -> None:
 # --- From predictions to what is kept ---
 
 
+def test_documents_have_the_distances_of_every_layer_and_runs_without_them_do_not_count(tmp_path: Path) -> None:
+    """``secateur-analyze`` writes them; a claim on them compares layers of one run, document by document."""
+    from claiming.evidence import FILE_NAME, read
+    from claiming.judging import judge
+    from claiming.plan import FINAL, REFERENCE, Contrast, Quantity, Runs, Term, movement
+    from claiming.points import Questions, movement_points
+
+    kept = run(tmp_path, method="deformer", f1=scores(50.0))
+    run(tmp_path, method="deformer", seed=2, f1=scores(50.0))
+    assert movement_points(kept, tmp_path / "deformer-1") == {}
+    moved = {"deformer": [[0.0, 0.01]] * 5 + [[0.0, 0.03]], "reference": [[0.1, 0.2]] * 6}
+    (tmp_path / "deformer-1" / "figures").mkdir()
+    path = tmp_path / "deformer-1" / "figures" / "document_states.json"
+    path.write_text(json.dumps({"distances": moved}))
+    points = movement_points(kept, tmp_path / "deformer-1")
+    assert points["final/movement_1"] == [1.0] * 5 + [3.0]
+    assert points["reference/movement_0"] == [10.0] * 6
+    scored = Questions(questions="same", points={"final": [50.0], **points})
+    (tmp_path / "deformer-1" / FILE_NAME).write_text(scored.model_dump_json())
+
+    def after(layer: int, stage: str) -> Any:
+        runs = Runs(where={"method.name": "deformer"}, stage=stage, score=movement(layer))
+        return Quantity(f"after {layer}", (Term(1.0, runs),))
+
+    for stage, told in ((FINAL, "after 1 1.3, after 0 0.0: **+1.3**"), (REFERENCE, "after 1 20.0, after 0 10.0")):
+        test = Contrast(setting="s", more=after(1, stage), less=after(0, stage))
+        outcome = judge(test, read(tmp_path))
+        assert outcome.figures.startswith(told)
+        assert outcome.figures.endswith("one seed, over documents alone; 6 documents")
+        assert outcome.verdict == "holds"
+    assert judge(Contrast(setting="s", more=after(2, FINAL), less=after(0, FINAL)), []).verdict == "not run"
+
+
 def test_each_question_is_scored_at_every_stage_and_must_add_up_to_the_record(tmp_path: Path) -> None:
     """Else the questions would be others than the run's, and every interval wrong without anyone seeing it."""
-    from claiming.evidence import score_questions
+    from claiming.points import score_questions
 
     config = compose_one("dataset=toy_qa", "dataset.generator.test=6", "dataset.generator.train=40")
     rows = toy_rows(config)

@@ -59,7 +59,7 @@ def test_runs_are_found_by_their_parents_settings(tmp_path: Path) -> None:
 
 def test_the_points_of_texts_add_up_to_the_scores() -> None:
     """Scores count hidden tokens, not texts: a text with more of them has more points."""
-    from claiming.evidence import text_points
+    from claiming.points import text_points
 
     points = text_points(TEXTS)
     means = {score: sum(of_texts) / len(TEXTS) for score, of_texts in points.items()}
@@ -67,7 +67,7 @@ def test_the_points_of_texts_add_up_to_the_scores() -> None:
 
 
 def test_a_text_is_kept_with_all_its_scores_and_must_add_up_to_the_record(tmp_path: Path) -> None:
-    from claiming.evidence import score_questions
+    from claiming.points import score_questions
 
     (tmp_path / "predictions.json").write_text(json.dumps(TEXTS))
     told = {"mlm_accuracy": 40.0, "mlm_loss": 1.7, "nsp_accuracy": 50.0}

@@ -60,7 +60,7 @@ def test_the_first_modules_cost_is_held_against_the_lasts() -> None:
 
 
 def test_a_classification_has_100_points_where_it_is_right(tmp_path: Path) -> None:
-    from claiming.evidence import score_questions
+    from claiming.points import score_questions
 
     config = compose_one("dataset=toy_pairs", "dataset.generator.test=6", "dataset.generator.train=40")
     rows = toy_rows(config)

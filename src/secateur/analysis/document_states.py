@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
@@ -41,13 +42,21 @@ class Movement:
     """Cosine distances of document tokens' states to their centroid over the questions, in [0, 2].
 
     Attributes:
-        means: over all tokens and questions of a document, then over documents; of the embeddings' output, then of
+        distances: (P, 1 + N), each document's mean over its tokens and questions; of the embeddings' output, then of
             each layer's.
-        deviations: standard deviations over documents; 0 of a single one.
     """
 
-    means: list[float]
-    deviations: list[float]
+    distances: list[list[float]]
+
+    @property
+    def means(self) -> list[float]:
+        """Over documents, (1 + N)."""
+        return np.mean(self.distances, axis=0).tolist()
+
+    @property
+    def deviations(self) -> list[float]:
+        """Standard deviations over documents, (1 + N); 0 of a single one."""
+        return np.std(self.distances, axis=0).tolist()
 
     def rows(self) -> list[dict[str, float]]:
         """One for each layer, 0 being the embeddings."""
@@ -83,10 +92,10 @@ def movement_of(model: PreTrainedModel, task: Task, examples: Examples, document
     assert isinstance(examples, QuestionWindows)
     first_items = {window.example: item for item, window in enumerate(examples.windows) if window.first_token == 0}
     with evaluating(model), torch.no_grad():
-        distances_PN = torch.stack(
-            [_distances(model, task, examples.collate([first_items[row] for row in rows])) for rows in documents]
-        )
-    return Movement(means=distances_PN.mean(0).tolist(), deviations=distances_PN.std(0, correction=0).tolist())
+        distances = [
+            _distances(model, task, examples.collate([first_items[row] for row in rows])).tolist() for rows in documents
+        ]
+    return Movement(distances=distances)
 
 
 def distance_to_centroid(states_BTD: Tensor) -> Tensor:
@@ -117,7 +126,7 @@ def draw_movement(movements: Mapping[str, Movement], *, title: str) -> Figure:
 
 
 def _distances(model: PreTrainedModel, task: Task, batch: Batch) -> Tensor:
-    """Of one document, the mean distance after the embeddings and after each layer, (N,)."""
+    """Of one document, the mean distance after the embeddings and after each layer, (1 + N,)."""
     moved = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
     with _embedded(model) as embedded_BLD, layer_outputs(model) as states_BLD:
         task.forward(model, moved)

@@ -39,11 +39,12 @@ class DocumentStates:
     models: dict[str, Movement]
 
     def write(self, folder: Path) -> Path:
-        """The numbers as JSON, in ``folder``."""
+        """The numbers as JSON, in ``folder``: of each model those of all documents together, and of each alone."""
         path = folder / f"{NAME}.json"
         content = {
             **{name: getattr(self, name) for name in ("dataset", "documents", "questions")},
             "models": {name: movement.rows() for name, movement in self.models.items()},
+            "distances": {name: movement.distances for name, movement in self.models.items()},
         }
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return path
