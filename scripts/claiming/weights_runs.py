@@ -48,7 +48,7 @@ PROFILES = {
         random={"squad_v1": (LOW,), "sst2": SPARSITIES},
         every=5,  # phases of 50 to 80 steps
         of_dataset={
-            ("tasks", "squad_v1"): (*SQUAD_AS_GATES, "predecessor.epochs=0.3"),
+            ("tasks", "squad_v1"): (*SQUAD_AS_GATES, "predecessor.epochs=1"),
             ("tasks", "rte"): ("predecessor.epochs=1",),
             # The dense model is trained as that of the gates' claims is, and so is the same.
             ("direct", "squad_v1"): (*SQUAD_AS_GATES, "model.batch_size=16", "predecessor.batch_size=24"),
