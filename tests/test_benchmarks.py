@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from secateur.methods.ranking import Matrices
+from tests.runs import run
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -93,6 +94,23 @@ def test_benchmarks_of_kept_documents_run_to_their_figures(name: str, small: str
     kept = BenchmarkRecord.model_validate_json(output.read_bytes())
     assert (kept.status, kept.benchmark) == ("finished", name)
     assert kept.measurements
+
+
+def test_both_models_of_a_run_answer_its_test_rows_in_turn(tmp_path: Path) -> None:
+    from benchmarking import BenchmarkRecord
+
+    small = ("dataset.generator.train=40", "dataset.generator.test=16", "model.epochs=1")
+    record, folder = run("method=random", "sparsity=0.5", *small, output=tmp_path)
+    output = tmp_path / "record.json"
+    command = [sys.executable, SCRIPTS / "bench_answering", folder, "--rows=9", "--turns=2", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = BenchmarkRecord.model_validate_json(output.read_bytes())
+    assert kept.setting["run"] == record.name
+    assert [measurement.get("model") for measurement in kept.measurements] == [None, *["dense", "random"] * 2]
+    assert kept.measurements[0]["rows"] == 9
+    names = ["windows of a row", "dense, throughput", "random, throughput", "shrunk"]
+    assert [figure.name for figure in kept.figures] == names
 
 
 def test_the_report_of_made_up_records_is_measured(tmp_path: Path) -> None:
