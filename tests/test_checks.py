@@ -10,6 +10,7 @@ import pytest
 from secateur.checks import checked
 from secateur.errors import SecateurError
 from secateur.pipeline import check_buildable
+from tests.architectures import random_model
 from tests.runs import composed
 
 MISTAKES = {
@@ -89,6 +90,18 @@ def test_a_mistake_is_told_in_one_line(overrides: list[str], line: str, tmp_path
     with pytest.raises(SecateurError, match=line) as told:
         check_buildable(checked(composed(*overrides, output=tmp_path)))
     assert "\n" not in str(told.value)
+
+
+def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path: Path) -> None:
+    """What a pruned start has lost would silently be there again."""
+    random_model("bert").save_pretrained(tmp_path / "whole")
+    random_model("bert", num_hidden_layers=2).save_pretrained(tmp_path / "start")
+    shapes = (f"model.checkpoint={tmp_path / 'whole'}", f"predecessor.checkpoint={tmp_path / 'start'}")
+    with pytest.raises(
+        SecateurError, match=r"^init=pretrained: model=minilm has other heads or units than predecessor"
+    ):
+        overrides = ["model=minilm", "method=deformer", "method.init=pretrained", "sparsity=0.5", *shapes]
+        check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 
 def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ def check_buildable(config: Config) -> dict[str, Step]:
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
                 "another init"
             )
+        if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
+            raise SecateurError(
+                f"init=pretrained: model={config.model.name} has other heads or units than "
+                f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
+            )
     _check_zeros(_vocabulary_owner(config), steps.values())
     if any(step.segments for step in steps.values()):
         check_segmented(config.dataset, task)

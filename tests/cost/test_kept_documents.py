@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from secateur.cost import cache_difference, cost_of, count_flops, inputs, measure_latency
+from secateur.cost import cache_difference, cost_of, count_flops, kept, measure_latency
 from secateur.cost.inputs import random_inputs
 from secateur.structure.checkpoint import save_model
-from secateur.structure.decomposition import decompose
+from secateur.structure.decomposition import decompose, encode
 from tests.architectures import random_model
 from tests.cost.test_flops import closed_form
 
@@ -48,9 +48,9 @@ def test_short_inputs_are_half_question(model):
 def test_the_kept_states_are_those_of_the_same_input(task):
     """Not made up: the answers are the same."""
     model = decompose(random_model("bert", task=task), lower_layers=2, question_slot=SLOT)
-    whole, kept = (random_inputs(model, length=16, batch_size=2, cached=cached) for cached in (False, True))
+    whole, apart = (random_inputs(model, length=16, batch_size=2, cached=cached) for cached in (False, True))
     with torch.no_grad():
-        torch.testing.assert_close(model(**kept)[0], model(**whole)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(model(**apart)[0], model(**whole)[0], atol=1e-5, rtol=0)
 
 
 def test_figures_of_both_are_taken_and_a_packed_model_has_but_one(model, tokenizer, tmp_path):
@@ -71,6 +71,5 @@ def test_keeping_documents_changes_no_output_and_the_figure_would_show_it(model,
     save_model(model, tokenizer, tmp_path / "model")
     assert 0 <= cost_of(model, tmp_path / "model", lengths=[8, 16]).cache_difference < 1e-5
     assert cost_of(random_model("bert"), tmp_path / "model", lengths=[8]).cache_difference is None
-    true_states = inputs.encode
-    monkeypatch.setattr(inputs, "encode", lambda *given: true_states(*given) + 0.1)
+    monkeypatch.setattr(kept, "encode", lambda *given: encode(*given) + 0.1)
     assert cache_difference(model, lengths=[8]) > 1e-5

@@ -34,6 +34,15 @@ def loss(task, student, teacher, batch, **settings):
     return imitation.objective(task, teacher=lambda: teacher, teacher_outputs=lambda: None)(student, batch)
 
 
+def test_the_teacher_teaches_without_dropout():
+    """Unlike in the released code: else what is imitated is another each time."""
+    task = TASKS["QuestionAnswering"]
+    student, teacher = both("QuestionAnswering")
+    batch = batch_of(task)
+    loss(task, student, teacher.train(), batch)
+    assert not any(module.training for module in teacher.modules())
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_the_loss_is_the_weighted_sum_of_its_three_parts(name):
     task = TASKS[name]

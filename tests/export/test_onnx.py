@@ -200,6 +200,24 @@ def test_a_decomposed_model_becomes_an_encoder_and_an_answering_model(
         check_parity(other, tmp_path / "onnx")
 
 
+def test_a_decomposed_multiple_choice_becomes_a_pair_for_any_number_of_choices(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model = decompose(build("bert", "MultipleChoice", layers=3), lower_layers=2, question_slot=9)
+    export_onnx(model, tokenizer, tmp_path)
+    encoder, answering = (open_session(tmp_path / name) for name in (ENCODER_FILE, ANSWERING_FILE))
+    ids = torch.randint(5, 64, (2, 4, 20), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 2, 15:] = 0
+    documents = {"document_ids": ids[..., 7:].flatten(0, 1), "attention_mask": mask[..., 7:].flatten(0, 1)}
+    (states,) = encoder.run(None, feeds_of(encoder, documents))
+    asked = {"question_ids": ids[..., :7], "attention_mask": mask, "document_states": torch.from_numpy(states)}
+    (found,) = answering.run(None, feeds_of(answering, asked))
+    with torch.no_grad():
+        expected = copy.deepcopy(model).eval()(ids, mask, question_length=7).logits
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", [name for name in ARCHITECTURES if name != "bert"])
 def test_every_architecture_becomes_a_pair(model_type: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:

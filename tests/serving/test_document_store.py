@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from secateur.errors import SecateurError
 from secateur.serving.document_store import DamagedError, DocumentStore
 from secateur.serving.documents import Document
-from secateur.serving.encoding import encode_into
+from secateur.serving.encoding import encode_into, model_key
 from secateur.serving.store_folder import only_writer
 from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose
@@ -75,6 +76,34 @@ def test_damage_is_found_and_encoded_again(filled, encoder, documents) -> None:
         filled.find(documents[0])
     assert list(encode_into(filled, encoder, documents, at_a_time=50)) == [(20, 1)]
     assert same(filled, encoder, documents)
+
+
+def test_damage_in_the_index_is_found(filled, encoder, documents) -> None:
+    """A text that is not the one that was encoded, a number of tokens, and the file itself."""
+    first = documents[0]
+    with sqlite3.connect(filled.folder / "index.sqlite") as index:
+        index.execute("UPDATE documents SET text = 'Door 0 is open.' WHERE id = ?", (first.id,))
+    for read in (lambda: filled.document(first.id), lambda: list(filled.documents())):
+        with pytest.raises(DamagedError, match=r"the text of document 'doors/0' is damaged; encode it again$"):
+            read()
+    with index:
+        index.execute("UPDATE documents SET tokens = tokens - 1 WHERE id = ?", (first.id,))
+    with pytest.raises(DamagedError, match=r"the states of document 'doors/0' are damaged"):
+        filled.find(first)
+    list(encode_into(filled, encoder, documents, at_a_time=50))
+    assert same(filled, encoder, documents)
+    with index:
+        index.execute("DROP TABLE documents")
+    index.close()
+    with pytest.raises(SecateurError, match=r": the index cannot be read \(no such table: documents\); encode anew$"):
+        filled.find(first)
+
+
+def test_the_key_of_a_model_is_that_of_its_tokenizer_whatever_it_was_used_for(model, tokenizer) -> None:
+    """Truncation and padding stay in a tokenizer from its last use."""
+    before = model_key(model, tokenizer)
+    tokenizer(["Door 3"] * 2, truncation=True, max_length=3, padding="max_length")
+    assert model_key(model, tokenizer) == before
 
 
 def test_a_file_that_lost_its_end_is_damaged(filled, documents) -> None:

@@ -141,6 +141,20 @@ def test_a_choice_is_answered_as_it_is_alone(make_model, model_type):
     torch.testing.assert_close(run(model, {**both, "question_length": 5}), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("model_type", ["bert", "xlnet"])
+def test_all_choices_of_one_example_are_answered_from_kept_states(make_model, model_type):
+    """(1, C, Q) beside C documents: not one question that all of them are asked."""
+    slots = slots_of(model_type)
+    model = decompose(make_model("MultipleChoice", model_type=model_type), lower_layers=2, question_slot=SLOT)
+    whole = {name: slots[name][None] for name in ("input_ids", "attention_mask")}
+    expected = run(model, {**whole, "question_length": 5})
+    with torch.no_grad():
+        kept = answer(
+            model, whole["input_ids"][..., :5], states_of(model, slots), attention_mask_BL=whole["attention_mask"]
+        )
+    torch.testing.assert_close(logits(kept), expected, atol=1e-5, rtol=0)
+
+
 def test_the_question_changes_nothing_below(make_model, slots):
     """With all layers apart no answer in the document depends on it; with one layer joined every one does."""
     other = {**slots, "input_ids": slots["input_ids"].clone()}

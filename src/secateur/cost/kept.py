@@ -8,20 +8,25 @@ import torch
 from transformers import PreTrainedModel
 
 from secateur.cost.inputs import evaluating, random_inputs
+from secateur.structure.decomposition import encode
 
 
 def cache_difference(model: PreTrainedModel, *, lengths: Iterable[int]) -> float:
     """The largest difference of any output of a segmented ``model`` between documents kept and not, over all lengths.
 
     Args:
-        lengths: tokens of question and document, random ones and without padding.
+        lengths: tokens of question and document, random ones; of two sequences one has half of a document.
     """
     with evaluating(model), torch.no_grad():
         return max((_difference(model, length) for length in lengths), default=0.0)
 
 
 def _difference(model: PreTrainedModel, length: int) -> float:
-    read, kept = (random_inputs(model, length=length, batch_size=1, cached=cached) for cached in (False, True))
-    kept["document_states"] = kept["document_states"].to(model.device)
-    pairs = zip(model(**read).to_tuple(), model(**kept).to_tuple(), strict=True)
+    inputs = random_inputs(model, length=length, batch_size=2)
+    ids, mask, begin = inputs["input_ids"], inputs["attention_mask"], inputs["question_length"]
+    half = begin + -(-(length - begin) // 2)
+    ids[1, ..., half:], mask[1, ..., half:] = model.config.pad_token_id or 0, 0
+    documents = (each[..., begin:].flatten(0, -2) for each in (ids, mask))
+    kept = {"input_ids": ids[..., :begin], "attention_mask": mask, "document_states": encode(model, *documents)}
+    pairs = zip(model(**inputs).to_tuple(), model(**kept).to_tuple(), strict=True)
     return max((one - other).abs().max().item() for one, other in pairs)

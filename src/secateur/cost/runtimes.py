@@ -100,7 +100,8 @@ def _apart_pass(
     feeds = feeds_of(session, {**inputs, "question_ids": inputs["input_ids"]})
     if encoder is None:
         return partial(session.run, None, feeds)
-    ids = random_inputs(model, length=length, batch_size=batch_size)["input_ids"][:, feeds["question_ids"].shape[1] :]
+    ids = random_inputs(model, length=length, batch_size=batch_size)["input_ids"]
+    ids = ids[..., feeds["question_ids"].shape[-1] :].flatten(0, -2)
     documents = {"document_ids": ids.cpu().numpy(), "attention_mask": np.ones(ids.shape, dtype=np.int64)}
 
     def run() -> object:

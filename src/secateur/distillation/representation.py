@@ -56,7 +56,7 @@ class RepresentationDistillation(Distillation):
         self, task: Task, *, teacher: Callable[[], PreTrainedModel], teacher_outputs: Callable[[], TeacherOutputs]
     ) -> Objective:
         """The loss on the task, on the teacher's outputs and on its upper layers."""
-        model_of_teacher = teacher()
+        model_of_teacher = teacher().eval()  # without dropout, unlike in the released code
 
         def mean_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
             check_comparable(model, model_of_teacher)

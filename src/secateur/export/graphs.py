@@ -7,10 +7,10 @@ document's; N sequences, B or B · C; E features.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -66,7 +66,10 @@ class AnsweringModel(nn.Module):
         self.model = model
 
     def forward(self, question_ids: Tensor, attention_mask: Tensor, document_states: Tensor) -> dict[str, Tensor]:
-        """The model's outputs, given questions (B, Q), the mask of both slots (B, L) and states (B, D, E)."""
+        """The model's outputs, given questions (B, Q), the mask of both slots (B, L) and states (B, D, E).
+
+        Multiple choice takes questions (B, C, Q), a mask (B, C, L) and states (B · C, D, E).
+        """
         return dict(answer(self.model, question_ids, document_states, attention_mask_BL=attention_mask))
 
 
@@ -90,14 +93,16 @@ def _pair(model: PreTrainedModel) -> list[Graph]:
     def questions(batch_size: int, length: int) -> dict[str, Tensor]:
         (question_ids, question_mask), (ids, mask) = _slots(model, batch_size=batch_size, length=length)
         states = encode(model, ids, mask)
-        return {
-            "question_ids": question_ids,
-            "attention_mask": torch.cat([question_mask, mask], dim=-1),
-            "document_states": states,
-        }
+        asked = {"question_ids": question_ids, "attention_mask": torch.cat([question_mask, mask], dim=-1)}
+        sizes = (batch_size, *_choices_of(model), -1)
+        return {**{name: value.reshape(sizes) for name, value in asked.items()}, "document_states": states}
 
-    both = {"question_ids": ("batch", "question"), "attention_mask": ("batch", "length")}
-    document = ("batch", "document")
+    choices = ("choices",) if is_multiple_choice(model) else ()
+    both = {
+        "question_ids": ("batch", *choices, "question"),
+        "attention_mask": ("batch", *choices, "length"),
+    }
+    document = ("sequence" if choices else "batch", "document")
     return [
         Graph(
             file=ENCODER_FILE,
@@ -115,25 +120,31 @@ def _pair(model: PreTrainedModel) -> list[Graph]:
 
 
 def _slots(model: PreTrainedModel, *, batch_size: int, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Ids and mask of questions and of documents, of ``length`` tokens together as far as there are positions."""
-    inputs = random_inputs(model, length=min(length, max_positions_of(model.config)), batch_size=batch_size)
-    ids_BL, question_length = inputs["input_ids"], inputs["question_length"]
+    """Ids and mask of questions and of documents (N, ...), ``length`` tokens together as far as there are positions."""
+    length = min(length, max_positions_of(model.config))
+    inputs = random_inputs(model, length=length, batch_size=batch_size * math.prod(_choices_of(model)))
+    ids_NL, question_length = inputs["input_ids"].reshape(-1, length), inputs["question_length"]
     return tuple(
         _with_padding(part, pad=model.config.pad_token_id or 0)
-        for part in (ids_BL[:, :question_length], ids_BL[:, question_length:])
+        for part in (ids_NL[:, :question_length], ids_NL[:, question_length:])
     )
 
 
 def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> dict[str, Tensor]:
     """(B, L) or (B, C, L), of whatever inputs a model may take."""
     length = min(length, max_positions_of(model.config))
-    shape = (batch_size, _CHOICES, length) if is_multiple_choice(model) else (batch_size, length)
-    ids_NL = random_inputs(model, length=length, batch_size=int(np.prod(shape[:-1])))["input_ids"].view(-1, length)
+    shape = (batch_size, *_choices_of(model), length)
+    ids_NL = random_inputs(model, length=length, batch_size=math.prod(shape[:-1]))["input_ids"].view(-1, length)
     # RoBERTa counts positions by which tokens are padding, so the ids have to say so too.
     ids_NL, mask_NL = _with_padding(ids_NL, pad=model.config.pad_token_id or 0)
     types_NL = torch.arange(length, device=model.device).expand_as(ids_NL) * _type_count(model) // length
     values = {"input_ids": ids_NL, "attention_mask": mask_NL, "token_type_ids": types_NL}
     return {name: value.reshape(shape) for name, value in values.items()}
+
+
+def _choices_of(model: PreTrainedModel) -> tuple[int, ...]:
+    """The axis that multiple choice has beside the others."""
+    return (_CHOICES,) if is_multiple_choice(model) else ()
 
 
 def _with_padding(ids_NL: Tensor, *, pad: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ A folder with three files:
 
 * ``store.json``: which model the states are of, and how documents are parted into windows;
 * ``states.bin``: the states of one document after the other, only ever appended to;
-* ``index.sqlite``: for each document its text, where its states lie, and their checksum.
+* ``index.sqlite``: for each document its text and a digest of it, how many tokens it has, where its states lie, and a
+  checksum of both.
 
 States are on disk before their row is committed, so whatever moment a writer dies at, every row leads to whole states;
 what lies behind the last of them is cut off by the next writer. There is one writer at a time, and any number of
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,7 +33,6 @@ from secateur.serving.documents import Document, EncodedDocument, windows_of
 from secateur.serving.packed_states import bytes_per_token, check_dtype, from_bytes, to_bytes
 from secateur.serving.store_folder import STATES, Header, connect, make_folder, only_writer, read_header
 
-_ROW = "SELECT id, text, digest, tokens, position, size, checksum FROM documents"
 _ALIGNMENT = 8  # bytes; every document begins at a multiple
 
 
@@ -87,34 +87,36 @@ class DocumentStore:
                 )
 
     def __len__(self) -> int:
-        return self._index.execute("SELECT count(*) FROM documents").fetchone()[0]
+        return self._rows("SELECT count(*) FROM documents")[0][0]
 
     def size(self) -> int:
         """Bytes of the states of all documents, of which what was replaced is no part."""
-        return self._index.execute("SELECT coalesce(sum(size), 0) FROM documents").fetchone()[0]
+        return self._rows("SELECT coalesce(sum(size), 0) FROM documents")[0][0]
 
     def __contains__(self, id_: str) -> bool:
-        return self._index.execute("SELECT 1 FROM documents WHERE id = ?", (id_,)).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM documents WHERE id = ?", id_))
 
     def documents(self) -> Iterator[Document]:
-        """Every document, by name; what is added meanwhile may or may not be among them."""
+        """Every document, by name; what is added meanwhile may or may not be among them.
+
+        Raises:
+            DamagedError: if a text is not what was written.
+        """
         last = ""
-        while rows := self._index.execute(
-            "SELECT id, text FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)
-        ).fetchall():
-            yield from (Document(id=id_, text=text) for id_, text in rows)
+        while rows := self._rows("SELECT id, text, digest FROM documents WHERE id > ? ORDER BY id LIMIT 1000", last):
+            yield from (self._checked(*row) for row in rows)
             last = rows[-1][0]
 
     def document(self, id_: str) -> Document:
         """The document of that name.
 
         Raises:
-            SecateurError: if there is none.
+            SecateurError: if there is none, or its text is not what was written.
         """
-        row = self._index.execute("SELECT text FROM documents WHERE id = ?", (id_,)).fetchone()
-        if row is None:
+        rows = self._rows("SELECT id, text, digest FROM documents WHERE id = ?", id_)
+        if not rows:
             raise SecateurError(f"{self.folder}: holds no document {id_!r}, of {len(self)}; secateur-encode adds it")
-        return Document(id=id_, text=row[0])
+        return self._checked(*rows[0])
 
     def find(self, document: Document) -> EncodedDocument | None:
         """The document with its states; None where they are not there, or of another text of that name.
@@ -122,12 +124,12 @@ class DocumentStore:
         Raises:
             DamagedError: if the states are not what was written.
         """
-        row = self._index.execute(f"{_ROW} WHERE id = ?", (document.id,)).fetchone()
-        if row is None or row[2] != document.digest:
+        rows = self._rows("SELECT tokens, position, size, checksum, digest FROM documents WHERE id = ?", document.id)
+        if not rows or rows[0][-1] != document.digest:
             return None
-        _, _, _, tokens, position, size, checksum = row
+        tokens, position, size, checksum, _ = rows[0]
         content = self._mapped(position, size)
-        if content is None or zlib.crc32(content) != checksum:
+        if content is None or zlib.crc32(content, tokens) != checksum:
             raise DamagedError(f"{self.folder}: the states of document {document.id!r} are damaged; encode it again")
         return self._unpacked(document, content, tokens=tokens)
 
@@ -144,13 +146,25 @@ class DocumentStore:
             except OSError as error:
                 raise SecateurError(f"{self.folder}: cannot be written ({error.strerror})") from error
             with file:
-                end = self._index.execute("SELECT coalesce(max(position + size), 0) FROM documents").fetchone()[0]
+                end = self._rows("SELECT coalesce(max(position + size), 0) FROM documents")[0][0]
                 file.truncate(end)
                 yield Writer(self, file.fileno(), self._index, end)
 
     def bytes_per_window(self, size: int) -> int:
         """What the states of a window of ``size`` document tokens take."""
         return (size + 1) * bytes_per_token(self.header.features, self.header.dtype)
+
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._index.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise SecateurError(f"{self.folder}: the index cannot be read ({error}); encode anew") from error
+
+    def _checked(self, id_: str, text: str, digest: bytes) -> Document:
+        document = Document(id=id_, text=text)
+        if document.digest != digest:
+            raise DamagedError(f"{self.folder}: the text of document {id_!r} is damaged; encode it again")
+        return document
 
     def _mapped(self, position: int, size: int) -> memoryview | None:
         """A stretch of the file through a memory map of its own, which goes when nobody looks at it any more."""
@@ -199,13 +213,14 @@ class Writer:
             for each in documents:
                 content = self._packed(each)
                 _write_at(self._file, content, position)
-                place = (len(each.offsets), position, len(content), zlib.crc32(content))
+                tokens = len(each.offsets)
+                place = (tokens, position, len(content), zlib.crc32(content, tokens))
                 rows.append((each.document.id, each.document.text, each.document.digest, *place))
                 position += len(content)
             os.fsync(self._file)
             with self._index:
                 self._index.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             raise SecateurError(f"{self._store.folder}: cannot be written ({error}); what is in it stays") from error
         written, self._end = position - self._end, position
         return written

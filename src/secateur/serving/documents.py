@@ -70,7 +70,7 @@ class Corpus:
     A passage of SQuAD is called after its article, with its number there: ``TITLE/NUMBER``.
 
     Raises:
-        SecateurError: naming file and line, if a document is malformed, empty, or stands under the name of another.
+        SecateurError: naming file and line, if a document is malformed, empty, has no name, or that of another.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,4 +152,11 @@ def _squad(path: Path) -> Iterator[tuple[str, Document]]:
 def _document(row: Any, *, where: str) -> Document:
     if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not isinstance(row.get("id"), str | int):
         raise SecateurError(f"{where}: a document is an object with id and text, such as {{'id': 'a', 'text': 'b'}}")
-    return Document(id=str(row["id"]), text=row["text"])
+    document = Document(id=str(row["id"]), text=row["text"])
+    if not document.id:
+        raise SecateurError(f"{where}: id is empty; give the document a name")
+    try:
+        (document.id + document.text).encode()
+    except UnicodeEncodeError as error:
+        raise SecateurError(f"{where}: half of a surrogate pair, {error.object[error.start]!r}; take it out") from error
+    return document

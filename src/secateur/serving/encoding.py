@@ -133,7 +133,10 @@ def model_key(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str
     """A key of all that states depend on: the body's weights and configuration, and the vocabulary."""
     digest = hashlib.sha256()
     config = {name: value for name, value in model.config.to_dict().items() if name not in _OF_NO_EFFECT}
-    for part in (config, json.loads(tokenizer.backend_tokenizer.to_str())):
+    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())
+    for setting in ("truncation", "padding"):  # whoever used it last left them there
+        vocabulary.pop(setting, None)
+    for part in (config, vocabulary):
         digest.update(json.dumps(part, sort_keys=True, default=str).encode())
     for name, weights in sorted(model.base_model.state_dict().items()):
         digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())

@@ -141,7 +141,7 @@ class SegmentedMixin(SecateurMixin):
 
         Args:
             input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q), or one, (1, Q),
-                for all documents.
+                for all documents. Multiple choice takes (B, C, Q), and states (B · C, D, E).
             attention_mask: 1 at tokens, 0 at padding, of both slots (..., Q + D); None: no padding.
             question_length: Q.
             document_states: what :meth:`encode` gave, (B, D, E), or (1, D, E) for one document and many questions.
@@ -159,7 +159,7 @@ class SegmentedMixin(SecateurMixin):
         if document_states is not None:
             question_length = input_ids.shape[-1]
             # shape[0], not len(), which fixes the batch where this is traced
-            if asked_once := input_ids.shape[0] == 1 < document_states.shape[0]:
+            if asked_once := input_ids.ndim == 2 and input_ids.shape[0] == 1 < document_states.shape[0]:
                 input_ids = input_ids.expand(document_states.shape[0], -1)
             behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that nothing reads
             input_ids = torch.cat([input_ids, behind], dim=-1)
