@@ -31,12 +31,18 @@ class Evidence(BaseModel):
 
 
 def keep(sweep: Path, folder: Path) -> None:
-    """Copy the finished records of a sweep to ``folder``, each with the points of its questions."""
+    """Copy the finished records of a sweep to ``folder``, each with the points of its questions.
+
+    Where a run began with another's model, that is called after its place in the sweep, not on this machine.
+    """
     for path in find_records(sweep):
         record = read_record(path)
         if record.status == "finished":
             scored = score_questions(record, path.parent)
             scored.points.update(movement_points(record, path.parent))
+            begun_with = Path(record.config["model"]["checkpoint"] or "")
+            if begun_with.is_relative_to(sweep):
+                record.config["model"]["checkpoint"] = str(begun_with.relative_to(sweep))
             (folder / record.name).mkdir(parents=True, exist_ok=True)
             write_record(record, folder / record.name)
             (folder / record.name / FILE_NAME).write_text(scored.model_dump_json() + "\n", encoding="utf-8")

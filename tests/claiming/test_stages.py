@@ -57,6 +57,26 @@ def test_runs_are_found_by_their_parents_settings(tmp_path: Path) -> None:
     assert not select(read(tmp_path), {"method.name": "finetune", "parent.method.name": "rpp"})
 
 
+def test_what_a_run_began_with_is_kept_by_its_place_in_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept records are published: no path of the machine, and the parent is found all the same."""
+    from claiming import evidence
+    from claiming.points import Questions
+
+    sweep = tmp_path / "sweep"
+    run(sweep, method="nip", name="parent")
+    child = run(sweep, method="finetune", name="child")
+    child.config["model"]["checkpoint"] = str(sweep / "parent" / "model")
+    (sweep / "child" / "record.json").write_text(child.model_dump_json(by_alias=True))
+    monkeypatch.setattr(evidence, "score_questions", lambda *_: Questions(questions="q", points={"final": [1.0]}))
+    evidence.keep(sweep, tmp_path / "kept")
+    kept = {each.record.name: each for each in evidence.read(tmp_path / "kept")}
+    assert kept["child"].record.config["model"]["checkpoint"] == "parent/model"
+    assert kept["child"].parent is not None
+    assert kept["child"].parent.name == "parent"
+
+
 def test_the_points_of_texts_add_up_to_the_scores() -> None:
     """Scores count hidden tokens, not texts: a text with more of them has more points."""
     from claiming.points import text_points
