@@ -17,6 +17,9 @@ from tests.runs import run, small
 TRAINED = ("method=control", "method.steps.recover.epochs=4", "model.epochs=1")
 OFFLINE = ("logger=wandb", "logger.offline=true")
 EVERY_STEP = "callbacks.checkpoint.every_n_train_steps=1"
+# When a job that is queued again begins, instead of in two minutes; in the second in which it was ended, its node takes
+# its new credential for the revoked one.
+SOON = "StartTime=now+3"
 # Seconds: a machine under load takes long to import PyTorch.
 PATIENCE = float(os.environ.get("SECATEUR_TEST_PATIENCE", "420"))
 
@@ -90,7 +93,7 @@ class Sweep:
     def start_at_once(self, seed: int) -> None:
         """A job that is queued again is held back for two minutes: spare us those."""
         wait_until(lambda: self.state(seed) == "PENDING")
-        self.slurm("scontrol", "update", f"JobId={self.job_id(seed)}", "StartTime=now")
+        self.slurm("scontrol", "update", f"JobId={self.job_id(seed)}", SOON)
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = PATIENCE) -> None:

@@ -15,7 +15,7 @@ import submitit
 
 from secateur.sweeps.node import OnNode
 from tests.slurm.sleeper import Sleeper
-from tests.slurm.sweep import wait_until
+from tests.slurm.sweep import SOON, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def state(slurm: Callable[..., str], job: Any) -> str:
 def goes_on(slurm: Callable[..., str], job: Any) -> bool:
     """Whether a job that waits to be begun again then ends well; spares it two minutes of waiting."""
     wait_until(lambda: state(slurm, job) == "PENDING")
-    slurm("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+    slurm("scontrol", "update", f"JobId={job.job_id}", SOON)
     wait_until(job.paths.result_pickle.is_file)
     return job.paths.result_pickle.is_file()
 
