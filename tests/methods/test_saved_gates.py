@@ -26,6 +26,16 @@ def test_the_same_heads_and_units_go_and_the_run_is_a_parent(found, tmp_path):
     assert (there / "steps" / "00-gates" / name).read_bytes() == (folder / "steps" / "01-threshold" / name).read_bytes()
 
 
+def test_what_a_killed_step_left_does_not_count(found, tmp_path):
+    _, folder = found
+    left = tmp_path / "run" / "steps" / "02-surgery.partial"
+    left.mkdir(parents=True)
+    (left / "gates.safetensors").write_bytes(b"half")
+    with pytest.raises(SecateurError, match=r"has no steps/\*/gates\.safetensors"):
+        SavedGates(run=str(tmp_path / "run"))
+    assert SavedGates(run=str(folder)).gates.heads
+
+
 def test_gates_of_another_shape_are_refused_before_anything_is_trained(found, tmp_path):
     _, folder = found
     shape = "model.architecture.intermediate_size=40"

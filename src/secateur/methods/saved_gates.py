@@ -26,7 +26,8 @@ class SavedGates(Step):
         super().__init__(evaluate=evaluate)
         if run is None:
             raise SecateurError("run=null: say which run's gates, by method.gates=<its folder>")
-        found = sorted(Path(run).glob("steps/[0-9][0-9]-*/gates.safetensors"))
+        files = sorted(Path(run).glob("steps/[0-9][0-9]-*/gates.safetensors"))
+        found = [file for file in files if file.parent.suffix != ".partial"]  # not what a killed step left
         if not found:
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
         self.gates = PerGate.load(found[-1])

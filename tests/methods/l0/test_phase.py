@@ -53,6 +53,13 @@ def test_a_target_is_met_by_both_kinds_and_weights_stay_as_they_are(make_model, 
     assert not phase().changes_model
 
 
+def test_a_target_that_is_missed_is_told(make_model, make_context, caplog):
+    """The threshold takes as many as were asked for all the same, open ones among them."""
+    phase(epochs=0.25).run(State(model=make_model()), make_context(name="short"))
+    assert "phase short: the gates' target is missed by " in caplog.text
+    assert "larger multiplier_rate" in caplog.text
+
+
 def test_a_joint_target_and_a_price(make_model, make_context):
     joint = phase(amount=Amount(sparsity=0.5, split="joint")).run(State(model=make_model()), make_context(name="joint"))
     assert len(joint.details["multipliers"]) == 1

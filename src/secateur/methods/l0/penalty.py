@@ -82,6 +82,11 @@ class Target(nn.Module):
         """One step of the multipliers, after one of the gates that is this ``share`` of the phase."""
         self.multiplier_C += self.multiplier_rate * share * self._violation(open_K, progress=progress)
 
+    @torch.no_grad()
+    def missed(self, open_K: Tensor) -> float:
+        """The largest distance of the fraction closed from the one wanted in the end."""
+        return self._violation(open_K, progress=1.0).abs().max().item()
+
     def describe(self) -> dict[str, Any]:
         """The multipliers, in nats."""
         return {"multipliers": self.multiplier_C.tolist()}

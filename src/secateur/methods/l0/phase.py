@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -24,6 +25,10 @@ from secateur.structure.gates import PerGate
 from secateur.structure.gating import fold
 from secateur.structure.surgery import structure_sizes
 from secateur.training import Optimization, frozen
+
+log = logging.getLogger(__name__)
+
+_MISSED = 0.02  # a fraction of the gates that is told
 
 
 class GatePhase(Step):
@@ -140,6 +145,13 @@ class GatePhase(Step):
             fit(module, context, self.passes)
         if self.weights is not None:
             fold(state.model, gates.deterministic())
+        if isinstance(penalty, Target) and (missed := penalty.missed(gates.open_fraction())) > _MISSED:
+            log.warning(
+                "phase %s: the gates' target is missed by %.1f %% of them, which go by their rank alone; more steps, "
+                "or a larger multiplier_rate, would come closer",
+                context.name,
+                100 * missed,
+            )
         opened = dict(zip(gates.kinds, gates.open_fraction().tolist(), strict=True))
         return dataclasses.replace(
             state,

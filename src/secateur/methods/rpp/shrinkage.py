@@ -92,13 +92,17 @@ class Shrinkage:
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        devices = [[weight.device for weight in group] for group in self.groups]
-        self.alphas = [
-            [a.to(d) for a, d in zip(*pair, strict=True)] for pair in zip(state["alphas"], devices, strict=True)
-        ]
+        """Go on from there, once the prices are brought to the weights."""
+        self.alphas = state["alphas"]
         self.gammas, self.first_gammas = list(state["gammas"]), list(state["first_gammas"])
         self.predicted = list(state["predicted"])
+
+    def bring_to_weights(self) -> None:
+        """Prices to the devices of their weights, which a trainer moves after it has read its checkpoint."""
+        self.alphas = [
+            [alpha.to(weight.device) for alpha, weight in zip(alphas, group, strict=True)]
+            for alphas, group in zip(self.alphas, self.groups, strict=False)  # no prices before the first step
+        ]
 
     def _renew(self, metrics: Sequence[list[Tensor] | None], step_sizes: Sequence[float]) -> None:
         if self.penalty.reweight or not self.alphas:

@@ -30,8 +30,9 @@ class ProximalTraining(TrainingModule):
         self.step_sizes: list[float] = []
 
     def on_train_start(self) -> None:
-        """Refuse weights that are too coarse to be shrunk."""
+        """Refuse weights that are too coarse to be shrunk; prices of a checkpoint go where the weights are now."""
         super().on_train_start()
+        self.shrinkage.bring_to_weights()
         if any(weight.dtype != torch.float32 for group in self.shrinkage.groups for weight in group):
             raise SecateurError(
                 f"phase {self.name}: shrinks float32 weights; set trainer.precision=bf16-mixed or 32-true"
