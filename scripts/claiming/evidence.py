@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from claiming.plan import MOVEMENT, Quantity, Runs
+from claiming.plan import Quantity, Runs
 from claiming.points import Questions, movement_points, score_questions
 from secateur.errors import SecateurError
 from secateur.record import Record, find_records, read_record, write_record
@@ -60,14 +60,6 @@ def read(folder: Path) -> list[Evidence]:
         )
         for path, record in records.items()
     ]
-
-
-def counted(record: Record, quantity: Quantity) -> str:
-    """What a quantity of such runs has points of."""
-    if any((term.runs.score or "").startswith(MOVEMENT) for term in quantity.terms):
-        return "documents"
-    task = record.config["dataset"]["task"]
-    return "texts" if "mask_probability" in task else "questions" if "version_2_with_negative" in task else "examples"
 
 
 def select(evidence: Sequence[Evidence], where: Mapping[str, Any]) -> list[Evidence]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from claiming.evidence import Evidence, check_pairs, common_seeds, counted, members, select, values
+from claiming.evidence import Evidence, check_pairs, common_seeds, members, select, values
 from claiming.intervals import agreed, paired_interval, verdict_of
 from claiming.plan import Agreement, Contrast
+from claiming.points import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from claiming.plan import FINAL, REFERENCE, beside, movement
+from claiming.plan import FINAL, MOVEMENT, REFERENCE, Quantity, beside, movement
 from secateur.analysis.documents import NAME as DOCUMENT_STATES
 from secateur.checks import build
 from secateur.config import DatasetConfig
@@ -124,6 +124,14 @@ def movement_points(record: Record, run: Path) -> dict[str, list[float]]:
         for model, of_documents in distances.items()
         for layer, moved in enumerate(zip(*of_documents, strict=True))
     }
+
+
+def counted(record: Record, quantity: Quantity) -> str:
+    """What a quantity of such runs has points of."""
+    if any((term.runs.score or "").startswith(MOVEMENT) for term in quantity.terms):
+        return "documents"
+    task = record.config["dataset"]["task"]
+    return "texts" if "mask_probability" in task else "questions" if "version_2_with_negative" in task else "examples"
 
 
 def _check_sum(points: Sequence[float], score: float, told: str) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from secateur.data.vocabulary import train_unigram
 from secateur.errors import SecateurError
+from secateur.serving import answer_command, encode_command
 from secateur.serving.answerer import Answerer
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
@@ -185,6 +186,18 @@ def test_refuses_what_does_not_go_together(filled, packed, model, tokenizer) -> 
         Answerer(model, tokenizer, store=filled).answer("  ")
     with pytest.raises(SecateurError, match=r"^documents: there is no store to take it from"):
         Answerer(model, tokenizer, **LENGTHS).answer(QUESTION)
+
+
+def test_documents_are_encoded_for_every_task(tokenizer, documents, tmp_path, capsys) -> None:
+    """States serve wherever a question meets a document; only answers by a span ask for a model that gives them."""
+    classifier = random_model("bert", task="SequenceClassification", vocab_size=len(tokenizer))
+    save_model(decompose(classifier, lower_layers=2, question_slot=SLOT), tokenizer, tmp_path / "model")
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "a", "text": documents[0].text}), encoding="utf-8")
+    where = [str(tmp_path / name) for name in ("model", "corpus.jsonl", "store")]
+    encode_command.main([*where, "--max-seq-length", str(SEQUENCE), "--doc-stride", str(STRIDE)])
+    assert "1 documents, 1 encoded now; " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"does not answer questions by a span"):
+        answer_command.main([where[0], where[2], QUESTION])
 
 
 def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, filled, tmp_path) -> None:

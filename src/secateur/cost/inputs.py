@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
@@ -51,6 +51,13 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cache
     with evaluating(model):
         states = encode(model, ids_BL[..., question_length:].flatten(0, -2))
     return {**inputs, "input_ids": ids_BL[..., :question_length], "document_states": states.cpu()}
+
+
+def with_padding(model: PreTrainedModel, ids_NL: Tensor) -> tuple[Tensor, Tensor]:
+    """Ids of which every sequence but the first has padding from its middle on, and their mask."""
+    is_padding_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
+    is_padding_NL[1:, ids_NL.shape[1] // 2 + 1 :] = True
+    return ids_NL.masked_fill(is_padding_NL, model.config.pad_token_id or 0), (~is_padding_NL).long()
 
 
 def check_length(model: PreTrainedModel, length: int) -> None:

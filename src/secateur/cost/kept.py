@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import evaluating, random_inputs
+from secateur.cost.inputs import evaluating, random_inputs, with_padding
 from secateur.structure.decomposition import encode
 
 
@@ -24,9 +24,9 @@ def cache_difference(model: PreTrainedModel, *, lengths: Iterable[int]) -> float
 def _difference(model: PreTrainedModel, length: int) -> float:
     inputs = random_inputs(model, length=length, batch_size=2)
     ids, mask, begin = inputs["input_ids"], inputs["attention_mask"], inputs["question_length"]
-    half = begin + -(-(length - begin) // 2)
-    ids[1, ..., half:], mask[1, ..., half:] = model.config.pad_token_id or 0, 0
-    documents = (each[..., begin:].flatten(0, -2) for each in (ids, mask))
+    documents = with_padding(model, ids[..., begin:].flatten(0, -2))
+    for whole, part in zip((ids, mask), documents, strict=True):
+        whole[..., begin:] = part.view_as(whole[..., begin:])
     kept = {"input_ids": ids[..., :begin], "attention_mask": mask, "document_states": encode(model, *documents)}
     pairs = zip(model(**inputs).to_tuple(), model(**kept).to_tuple(), strict=True)
     return max((one - other).abs().max().item() for one, other in pairs)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import is_multiple_choice, random_inputs
+from secateur.cost.inputs import is_multiple_choice, random_inputs, with_padding
 from secateur.cost.runtimes import ANSWERING_FILE, ENCODER_FILE, MODEL_FILE
 from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import SEGMENTED, answer, encode, layout_of
@@ -124,10 +124,7 @@ def _slots(model: PreTrainedModel, *, batch_size: int, length: int) -> tuple[tup
     length = min(length, max_positions_of(model.config))
     inputs = random_inputs(model, length=length, batch_size=batch_size * math.prod(_choices_of(model)))
     ids_NL, question_length = inputs["input_ids"].reshape(-1, length), inputs["question_length"]
-    return tuple(
-        _with_padding(part, pad=model.config.pad_token_id or 0)
-        for part in (ids_NL[:, :question_length], ids_NL[:, question_length:])
-    )
+    return tuple(with_padding(model, part) for part in (ids_NL[:, :question_length], ids_NL[:, question_length:]))
 
 
 def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> dict[str, Tensor]:
@@ -136,7 +133,7 @@ def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> d
     shape = (batch_size, *_choices_of(model), length)
     ids_NL = random_inputs(model, length=length, batch_size=math.prod(shape[:-1]))["input_ids"].view(-1, length)
     # RoBERTa counts positions by which tokens are padding, so the ids have to say so too.
-    ids_NL, mask_NL = _with_padding(ids_NL, pad=model.config.pad_token_id or 0)
+    ids_NL, mask_NL = with_padding(model, ids_NL)
     types_NL = torch.arange(length, device=model.device).expand_as(ids_NL) * _type_count(model) // length
     values = {"input_ids": ids_NL, "attention_mask": mask_NL, "token_type_ids": types_NL}
     return {name: value.reshape(shape) for name, value in values.items()}
@@ -145,13 +142,6 @@ def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> d
 def _choices_of(model: PreTrainedModel) -> tuple[int, ...]:
     """The axis that multiple choice has beside the others."""
     return (_CHOICES,) if is_multiple_choice(model) else ()
-
-
-def _with_padding(ids_NL: Tensor, *, pad: int) -> tuple[Tensor, Tensor]:
-    """Ids of which every sequence but the first has padding from its middle on, and their mask."""
-    is_padding_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
-    is_padding_NL[1:, ids_NL.shape[1] // 2 + 1 :] = True
-    return ids_NL.masked_fill(is_padding_NL, pad), (~is_padding_NL).long()
 
 
 def _type_count(model: PreTrainedModel) -> int:

@@ -95,9 +95,8 @@ class GradualTraining(TrainingModule):
         """Zero what goes, and Adam's moments of it, so that from now on masked gradients are enough."""
         masks = self.amount.masks(self.matrices.weights, seed=self.seed, share=share)
         for (name, weight), mask in zip(self.matrices.by_name.items(), masks, strict=True):
-            self.masks[name] = mask.to(weight) * (
-                weight != 0
-            )  # what is zero stays so, be it more than a matrix's share
+            # What is zero stays so, be it more than a matrix's share.
+            self.masks[name] = mask.to(weight) * (weight != 0)
         weights = list(self.matrices.by_name.values())
         states = [optimizer.state[weight] for weight in weights]
         for tensors in (weights, *([state[moment] for state in states] for moment in MOMENTS)):
