@@ -79,6 +79,7 @@ def _ways(profile: Profile) -> Iterator[Job]:
         claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
         yield _job(profile, dataset, "method=theseus", claims=claims)
         yield _job(profile, dataset, "method=truncate", "distillation=none,logits,patient", claims=("E1",))
+        yield _ablation(profile, dataset, "method=layerdrop", claims=())  # a row of the table
         if dataset in SMALL:
             yield _ablation(profile, dataset, "method=theseus,truncate", f"sparsity={THIRD}", claims=("E1",))
 

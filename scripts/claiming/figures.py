@@ -54,10 +54,15 @@ def above(limit: float, of: Callable[[Record], float | None]) -> Callable[[Recor
 
 
 def first_module_costs(record: Record) -> float | None:
-    """Points that the first module costs when it alone is replaced, less those that the last one costs."""
+    """Points that the first module costs when it alone is replaced, less those of the costliest of the others."""
+    alone = [score for replaced, score in mixed_scores(record).items() if len(replaced) == 1]
+    return min(alone[1:]) - alone[0] if len(alone) > 1 else None
+
+
+def mixed_scores(record: Record) -> dict[tuple[int, ...], float]:
+    """The score with some modules replaced and the others the predecessor's own, by their numbers from 0."""
     mixes = next((step.details["mixes"] for step in record.steps if "mixes" in step.details), [])
-    alone = [mix["scores"][record.metric] for mix in mixes if len(mix["replaced"]) == 1]
-    return alone[-1] - alone[0] if len(alone) > 1 else None
+    return {tuple(mix["replaced"]): mix["scores"][record.metric] for mix in mixes}
 
 
 def shares_kept(record: Record, kind: str) -> list[float]:

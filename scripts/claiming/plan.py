@@ -31,7 +31,7 @@ class Job:
 
     Attributes:
         experiment: its name under ``conf/experiment/claims``.
-        claims: ids of the claims that need it.
+        claims: ids of the claims that need it; none for what is a row of a table alone.
         parent: the multirun whose models this one begins with, each in turn; None: with the model's own checkpoint.
         documents: of how many test documents the states' movement is looked at once a run is over; None: of none.
     """

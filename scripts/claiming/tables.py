@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from claiming.figures import gain_at, shares_kept
+from claiming.figures import gain_at, mixed_scores, shares_kept
 from secateur.record import Record
 
 
@@ -82,6 +82,24 @@ def layers_table(records: Sequence[Record]) -> str:
         "|---|---|---|---|---|",
     ]
     return "\n".join(["## What L0 keeps in each layer", "", *head, *sorted(lines)])
+
+
+def modules_table(records: Sequence[Record]) -> str:
+    """What is scored with one module replaced alone, by task; empty without any (Xu et al., table 5)."""
+    found: dict[str, dict[tuple[int, ...], list[float]]] = {}
+    for record in records:
+        for replaced, score in mixed_scores(record).items():
+            found.setdefault(record.dataset, {}).setdefault(replaced, []).append(score)
+    columns = sorted({replaced for scores in found.values() for replaced in scores}, key=lambda each: (len(each), each))
+    head = ["data set", *(_replaced(each) for each in columns)]
+    lines = [
+        [task, *(mean_and_spread(scores.get(each, ())) for each in columns)] for task, scores in sorted(found.items())
+    ]
+    return markdown("Modules replaced alone", head, lines)
+
+
+def _replaced(modules: tuple[int, ...]) -> str:
+    return f"module {', '.join(str(module + 1) for module in modules)}" if modules else "none"
 
 
 def markdown(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

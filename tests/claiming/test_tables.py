@@ -49,14 +49,32 @@ def test_speed_is_told_where_it_was_timed() -> None:
     assert line == "| theseus | 3 | 70.0 | 70.0 | 87.5 | 2.00 |"
 
 
-def test_the_first_modules_cost_is_held_against_the_lasts() -> None:
+def replaced_alone(**scores: float) -> Record:
+    """A run in which the modules were replaced one by one."""
+    mixes = [{"replaced": [], "scores": {"accuracy": 80.0}}]
+    mixes += [{"replaced": [number], "scores": {"accuracy": score}} for number, score in enumerate(scores.values())]
+    step = StepRecord(name="replace", seconds=1.0, details={"mixes": mixes})
+    return finished("theseus", "rte", 70.0, steps=[step], order=["replace"])
+
+
+def test_the_first_modules_cost_is_held_against_every_other() -> None:
     from claiming.figures import first_module_costs
 
-    scores = {(): 80.0, (0,): 70.0, (1,): 76.0, (2,): 79.0}
-    mixes = [{"replaced": list(each), "scores": {"accuracy": score}} for each, score in scores.items()]
-    step = StepRecord(name="replace", seconds=1.0, details={"mixes": mixes})
-    assert first_module_costs(finished("theseus", "rte", 70.0, steps=[step])) == 9.0
+    assert first_module_costs(replaced_alone(first=70.0, second=76.0, third=79.0)) == 6.0
+    assert first_module_costs(replaced_alone(first=70.0, second=65.0, third=79.0)) == -5.0
     assert first_module_costs(finished("theseus", "rte", 70.0)) is None
+
+
+def test_modules_replaced_alone_stand_beside_each_other() -> None:
+    from claiming.tables import modules_table
+
+    lines = modules_table([replaced_alone(first=70.0, second=76.0), replaced_alone(first=72.0, second=76.0)])
+    assert lines.splitlines()[2:] == [
+        "| data set | none | module 1 | module 2 |",
+        "| --- | --- | --- | --- |",
+        "| rte | 80.0 ± 0.0 | 71.0 ± 1.4 | 76.0 ± 0.0 |",
+    ]
+    assert modules_table([finished("theseus", "rte", 70.0)]) == ""
 
 
 def test_a_classification_has_100_points_where_it_is_right(tmp_path: Path) -> None:

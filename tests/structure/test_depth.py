@@ -37,9 +37,10 @@ def test_what_is_skipped_takes_no_gradient(make_model, batch, unit):
     with skippable(model, lambda number: number == 1, unit=unit):
         positions = torch.tensor([1, 2])
         model(**batch, start_positions=positions, end_positions=positions).loss.backward()
-    query, up = (layer.get_submodule(path).weight for path in (anatomy.query, anatomy.up))
-    assert (query.grad is None) == (unit in {"layer", "attention"})
-    assert (up.grad is None) == (unit in {"layer", "ffn"})
+    attention, ffn = (anatomy.query, anatomy.attention_output), (anatomy.up, anatomy.down)
+    for skipped_with, paths in (("attention", attention), ("ffn", ffn)):
+        for path in paths:
+            assert (layer.get_submodule(path).weight.grad is None) == (unit in {"layer", skipped_with}), path
 
 
 def test_all_layers_can_be_skipped_at_once(make_model, batch):

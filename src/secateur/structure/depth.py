@@ -82,7 +82,7 @@ def skippable(model: PreTrainedModel, skips: Callable[[int], bool], *, unit: str
     output = anatomy.attention_output if unit == "attention" else anatomy.down
     with ExitStack() as stack:
         for number, layer in enumerate(layers_of(model)):
-            handle = layer.get_submodule(output).register_forward_pre_hook(_emptying(skips, number))
+            handle = layer.get_submodule(output).register_forward_hook(_leaving_the_bias(skips, number))
             stack.callback(handle.remove)
         yield
 
@@ -102,14 +102,16 @@ class _Skippable(nn.Module):
         return self.layer(x_BLD, *arguments, **options)
 
 
-def _emptying(skips: Callable[[int], bool], number: int) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-    """A hook that gives a projection zeros for its input, so that it computes its bias alone."""
+def _leaving_the_bias(skips: Callable[[int], bool], number: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    """A hook that makes a projection give its bias alone, without a way back to its weight or to what it was given."""
 
-    def empty(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        x_BLD, *others = inputs
-        return (torch.zeros_like(x_BLD) if skips(number) else x_BLD, *others)
+    def leave(projection: nn.Module, _inputs: Any, y_BLD: Tensor) -> Tensor:
+        if not skips(number):
+            return y_BLD
+        bias_D = projection.bias
+        return torch.zeros_like(y_BLD) if bias_D is None else bias_D.to(y_BLD.dtype).expand_as(y_BLD)
 
-    return empty
+    return leave
 
 
 def _install(model: PreTrainedModel, layers: nn.ModuleList) -> None:
