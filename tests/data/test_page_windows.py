@@ -20,7 +20,7 @@ from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.decomposition import SEGMENTED
 from secateur.structure.modeling_secateur import ANSWER_TYPES
-from tests.pages import page, write
+from tests.pages import annotation, page, span, write
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +75,66 @@ def test_positions_end_somewhere() -> None:
 
 def test_pieces_belong_to_their_words_also_where_spaces_are_part_of_them(rows: Dataset, tmp_path: Path) -> None:
     """RoBERTa's pieces begin with the space before a word."""
-    characters = {character: number for number, character in enumerate("ĠabcdefghijklmnopqrstuvwxyzTWD0123456789.")}
-    vocabulary = {"<s>": 50, "<pad>": 51, "</s>": 52, "<unk>": 53, **characters}
-    tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=[])
-    tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+    tokenizer = letters()
     row = tokenize_pages(rows, tokenizer, tmp_path, processes=1)[0]
     words = page(0)["document_text"].split(" ")
     first = words.index("blue")
     spelt = [i for i, owner in zip(row["document_ids"], row["document_words"], strict=True) if owner == first]
     assert tokenizer.convert_ids_to_tokens(spelt) == ["Ġ", "b", "l", "u", "e"]
+
+
+def wordless(number: int, **changes: Any) -> dict[str, Any]:
+    """A page with a candidate of tags alone before the one with the answer, and another at the end."""
+    text = "<P> A door . </P> <Ul> <Li> </Li> </Ul> <P> It is blue . </P> <P> </P>"
+    candidates = [{**span(*where), "top_level": True} for where in ((0, 5), (5, 9), (9, 15), (15, 17))]
+    found = annotation(candidates[2], candidate=2, short=[(12, 13)])
+    return {
+        **page(number),
+        "document_text": text,
+        "long_answer_candidates": candidates,
+        "annotations": [found],
+        **changes,
+    }
+
+
+def letters() -> RobertaTokenizerFast:
+    """RoBERTa's way with spaces, a piece for each letter."""
+    characters = {character: number for number, character in enumerate("ĠabcdefghijklmnopqrstuvwxyzATWDI0123456789.")}
+    vocabulary = {"<s>": 60, "<pad>": 61, "</s>": 62, "<unk>": 63, **characters}
+    tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=[])
+    tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+    return tokenizer
+
+
+def loaded(folder: Path, *pages: dict[str, Any]) -> Dataset:
+    file = str(write(folder / "some.jsonl", pages))
+    return load_pages(Source(name="nq", train_files=[file], test_files=[file]), folder / "some", processes=1)["train"]
+
+
+def test_a_candidate_without_words_has_its_marker_alone(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    """Also where the tokenizer makes a piece of the space that is put before a text."""
+    rows = loaded(tmp_path, wordless(0))
+    for number, each in enumerate((tokenizer, letters())):
+        made = tokenize_pages(rows, each, tmp_path / str(number), processes=1)[0]
+        kinds = [each.convert_ids_to_tokens(i) for i in made["document_ids"]]
+        empty, last = kinds.index("[List=1]"), kinds.index("[Paragraph=3]")
+        assert kinds[empty + 1] == "[Paragraph=2]"
+        assert last == len(kinds) - 1
+        kind, first, end = made["answer"]
+        assert ANSWER_TYPES[kind] == "short"
+        assert set(made["document_words"][first : end + 1]) == {12}
+
+
+@pytest.mark.parametrize("layout", ["packed", SEGMENTED])
+def test_a_page_without_candidates_has_no_window(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, layout: str
+) -> None:
+    bare = {"long_answer_candidates": [], "annotations": [annotation()]}
+    tokens = tokenize_pages(loaded(tmp_path, wordless(0), wordless(1, **bare)), tokenizer, tmp_path / "t", processes=1)
+    examples = windows(tokens, tokenizer, layout=layout)
+    assert set(examples.pages.tolist()) == {0}
+    with pytest.raises(SecateurError, match=r"^dataset: no page has a candidate at the top level"):
+        windows(tokens.select([1]), tokenizer, layout=layout)
 
 
 def test_what_is_to_be_found(rows: Dataset, tokens: Dataset) -> None:

@@ -146,7 +146,12 @@ FILES = {
     "a truncated gzip": ("p.jsonl.gz", gzip.compress(LINE * 3)[:-30], "line 1: the gzip ends in the middle"),
     "no gzip": ("p.jsonl.gz", LINE, "line 1: damaged gzip"),
     "no pages": ("p.jsonl", b"\n", "no pages in it"),
-    "an id that occurs twice": ("p.jsonl", LINE + LINE, "the example_id '1001' occurs twice"),
+    "an id that occurs twice": ("p.jsonl", LINE + LINE, "pages 1 and 2 of this split both have the example_id '1001'"),
+    "half of a surrogate pair": (
+        "p.jsonl",
+        LINE + json.dumps(broken(document_title="A \ud800")).encode() + b"\n",
+        "line 2: half of a surrogate pair, '\\ud800', after",
+    ),
 }
 
 

@@ -25,7 +25,10 @@ def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
         ('{"id": "a", "text": "one"}\n{"id": "b"}', r"line 2: a document is an object with id and text"),
         ('{"id": "a", "text": "one"}\nnot json', r"line 2, column 1: not valid JSON"),
         ('{"id": "", "text": "one"}', r"line 1: id is empty; give the document a name"),
-        (r'{"id": "a", "text": "one \ud800"}', r"line 1: half of a surrogate pair, '\\ud800'; take it out"),
+        (
+            r'{"id": "a", "text": "one \ud800"}',
+            r"line 1: half of a surrogate pair, '\\ud800', after .*one '; take",
+        ),
         ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; take it out"),
         (
             '{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}',

@@ -23,7 +23,6 @@ from secateur.data.packing import Template
 from secateur.data.page_formats import NO_SPAN, NONE, Span
 from secateur.data.segments import Lists
 from secateur.data.shards import write_shards
-from secateur.data.slots import check_documents
 from secateur.data.windows import places
 from secateur.data.words import leading_mark
 from secateur.errors import SecateurError
@@ -87,7 +86,7 @@ class PageWindows(Examples):
         include_unknowns: the share of windows without the answer that are kept, in (0, 1]; always the same ones.
 
     Raises:
-        SecateurError: if no window is left.
+        SecateurError: if no window is left; a page without candidates has none.
     """
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths, *, include_unknowns: float = 1.0) -> None:
@@ -98,13 +97,15 @@ class PageWindows(Examples):
             Lists(table[name]) for name in ("question_ids", "document_ids", "document_words", "candidates")
         )
         self.answers = np.stack([*tokens.with_format("numpy")["answer"][:]])
-        check_documents(template, self.documents.sizes, tokens["id"])
         self.question_sizes = np.minimum(self.questions.sizes, lengths.max_question_length)
         self.questions_cut = int((self.question_sizes < self.questions.sizes).sum())
         rooms = template.document_rooms(self.question_sizes, lengths)
         self.pages, self.firsts, self.sizes = (
             column.astype(np.int32) for column in places(self.documents.sizes, rooms, doc_stride=lengths.doc_stride)
         )
+        self._keep(self.sizes > 0)  # a page without candidates has nothing to show
+        if not len(self.pages):
+            raise SecateurError("dataset: no page has a candidate at the top level, so there is nothing to read")
         if include_unknowns < 1:
             self._down_sample(include_unknowns)
         self.lengths = template.added() + self.question_sizes[self.pages] + self.sizes
@@ -116,6 +117,9 @@ class PageWindows(Examples):
                 f"dataset.task.include_unknowns={share}: leaves none of {len(kept)} windows, no page has an answer; "
                 "raise it"
             )
+        self._keep(kept)
+
+    def _keep(self, kept: np.ndarray) -> None:
         self.pages, self.firsts, self.sizes = (each[kept] for each in (self.pages, self.firsts, self.sizes))
 
     def __len__(self) -> int:
@@ -209,9 +213,9 @@ def _tokenized(batch: Mapping[str, list[Any]], tokenizer: PreTrainedTokenizerBas
 def _pieces(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[np.ndarray, np.ndarray]]:
     """Ids of each text's pieces, and of which of its words, which are parted by spaces, each of them is."""
     before = " " if leading_mark(tokenizer) == "Ġ" else ""
-    encoded = tokenizer(
-        [before + text for text in texts], add_special_tokens=False, return_offsets_mapping=True, verbose=False
-    )
+    # A candidate of tags alone has no word that a space could stand before.
+    led = [before + text if text else "" for text in texts]
+    encoded = tokenizer(led, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     found = []
     for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         sizes = np.array([len(word) + 1 for word in text.split(" ")])

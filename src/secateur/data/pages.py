@@ -171,8 +171,11 @@ def _row(page: Page) -> tuple[Any, ...]:
 
 
 def _check_ids(rows: Dataset, *, origin: str) -> None:
-    seen: set[str] = set()
-    for page_id in rows["id"]:
+    seen: dict[str, int] = {}
+    for number, page_id in enumerate(rows["id"], start=1):
         if page_id in seen:
-            raise SecateurError(f"{origin}: the example_id {page_id!r} occurs twice in this split; ids must differ")
-        seen.add(page_id)
+            raise SecateurError(
+                f"{origin}: the pages {seen[page_id]} and {number} of this split both have the example_id {page_id!r}; "
+                "ids must differ"
+            )
+        seen[page_id] = number

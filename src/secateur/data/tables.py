@@ -20,6 +20,8 @@ from secateur.errors import SecateurError
 # Our column -> the table's, or several of which the first that is there is taken.
 Columns = Mapping[str, str | Sequence[str] | None]
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes one half of a character beyond the first 65,536
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -70,13 +72,25 @@ def parse_json(text: str, *, path: Path, line: int | None = None) -> Any:
     """Parse a document, or the given line of a file.
 
     Raises:
-        SecateurError: if it is no JSON or cut short, naming file, line and column.
+        SecateurError: if it is no JSON, is cut short, or holds what is no character, naming file and line.
     """
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         where = f"line {line or error.lineno}, column {error.colno}"
         raise SecateurError(f"{path}: {where}: not valid JSON, or cut short ({error.msg})") from error
+    if _SURROGATE.search(text):
+        _check_pairs(found, where=str(path) if line is None else f"{path}: line {line}")
+    return found
+
+
+def _check_pairs(found: Any, *, where: str) -> None:
+    """Refuse halves of surrogate pairs: JSON has escapes for them, but UTF-8 and Arrow cannot hold them."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        before, half = error.object[max(0, error.start - 30) : error.start], error.object[error.start]
+        raise SecateurError(f"{where}: half of a surrogate pair, {half!r}, after {before!r}; take it out") from error
 
 
 def read_table(path: Path, *, column_names: Sequence[str] | None = None, quoting: bool = True) -> Table:

@@ -155,8 +155,4 @@ def _document(row: Any, *, where: str) -> Document:
     document = Document(id=str(row["id"]), text=row["text"])
     if not document.id:
         raise SecateurError(f"{where}: id is empty; give the document a name")
-    try:
-        (document.id + document.text).encode()
-    except UnicodeEncodeError as error:
-        raise SecateurError(f"{where}: half of a surrogate pair, {error.object[error.start]!r}; take it out") from error
     return document
