@@ -98,6 +98,62 @@ def test_force_starts_over(tmp_path: Path) -> None:
     assert (folder / "record.json").stat().st_mtime_ns > before
 
 
+@pytest.mark.parametrize("begun", [{"SUBMITIT_EXECUTOR": "slurm"}, {"SLURM_RESTART_COUNT": "1"}])
+def test_a_forced_job_that_is_begun_again_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: dict[str, str]
+) -> None:
+    """A launcher cleared its folder before it was handed over; it would never end where it is longer than its limit."""
+    _, folder = run("method=finetune", output=tmp_path)
+    before = (folder / "record.json").stat().st_mtime_ns
+    for name, value in begun.items():
+        monkeypatch.setenv(name, value)
+    run("method=finetune", "force=true", output=tmp_path)
+    assert (folder / "record.json").stat().st_mtime_ns == before
+
+
+def test_a_record_that_cannot_be_read_is_told_with_a_remedy_that_works(tmp_path: Path) -> None:
+    _, folder = run("method=finetune", output=tmp_path)
+    (folder / "record.json").write_text('{"schema": 3')
+    with pytest.raises(SecateurError, match=r"record\.json: not a record of schema .*; force=true starts over$"):
+        run("method=finetune", output=tmp_path)
+    record, _ = run("method=finetune", "force=true", output=tmp_path)
+    assert record.status == "finished"
+
+
+BROKEN = """
+import sys
+import secateur.pipeline
+from secateur.compress import main
+
+def broken(config):
+    {what}
+
+secateur.pipeline.check_buildable = broken
+main()
+"""
+
+
+def multirun(what: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Two jobs, to each of which something happens before it runs."""
+    command = [sys.executable, "-c", BROKEN.format(what=what), "-m", *small("seed=1,2", "sweep=s")]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, check=False)
+
+
+def test_what_nobody_foresaw_leaves_its_traceback_too(tmp_path: Path) -> None:
+    ended = multirun("raise RuntimeError('a fault of ours')", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "2 jobs: 0 finished, 2 failed" in ended.stdout
+    for seed in (1, 2):
+        (told,) = (tmp_path / "outputs" / "sweeps" / "s").glob(f"*seed{seed}-*/error.txt")
+        assert "RuntimeError: a fault of ours" in told.read_text()
+
+
+def test_a_multirun_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
+    ended = multirun("sys.exit(143)", cwd=tmp_path)
+    assert ended.returncode == 143
+    assert "the same command does the rest; what is finished: secateur-report outputs/sweeps/s" in ended.stdout
+
+
 def test_a_run_finished_by_another_version_is_said_to_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, folder = run("method=finetune", output=tmp_path)
     path = folder / "record.json"

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from secateur.config import Config, DatasetConfig, DistillationConfig, ExportConfig, MeasureConfig
+from secateur.config import Config, DatasetConfig, DistillationConfig, ExportConfig, LoggerConfig, MeasureConfig
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
 from secateur.store import check_writable
+
+if TYPE_CHECKING:
+    from secateur.loggers import RunLog
 
 Schema = TypeVar("Schema")
 # What each extra brings: packages by the module that they are imported as.
@@ -152,6 +155,18 @@ def check_export(export: ExportConfig) -> None:
         raise SecateurError(f"export.name={export.name}: must be none or onnx")
     if export.name == "onnx":
         check_extra("onnx", asked="export=onnx")
+
+
+def checked_log(logger: LoggerConfig) -> RunLog | None:
+    """The logger that was chosen, if any.
+
+    Raises:
+        SecateurError: if it lacks something, such as a key.
+    """
+    run_log: RunLog | None = build(logger.log, key="logger.log")
+    if run_log is not None:
+        run_log.check()
+    return run_log
 
 
 def check_extra(extra: str, *, asked: str, otherwise: str = "") -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from secateur import naming
-from secateur.checks import checked
+from secateur.checks import checked, checked_log
 from secateur.config import Config
 from secateur.data.sources import fingerprint
 from secateur.disk import DiskFullError, full_disk_is_told
@@ -26,8 +25,8 @@ from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree, stopping_is_no_success
 from secateur.machine import machine, versions
+from secateur.run_folder import Alone, discard, discards_itself
 from secateur.search import told
-from secateur.store import me
 from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, record_in
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ def main(composed: DictConfig) -> Any:
     except Exception as error:
         if many:  # Hydra itself tells the first failure only, once all jobs are over
             log.error("%s: %s", folder.name, error)
+            if not isinstance(error, SecateurError) and is_leader():  # no mistake of the user's, who is told those
+                _leave_traceback(folder)
         raise
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -74,20 +75,20 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     import torch
 
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import check_buildable, discard, run
+    from secateur.pipeline import check_buildable, run
 
     quiet_libraries()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     steps = check_buildable(config)
-    run_log = _checked_log(config)
+    run_log = checked_log(config.logger)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_leader():
         record = new_record(config, folder, asked=asked)
         run(config, steps, record, folder)
         return record
-    with full_disk_is_told(folder), _Alone(folder):
-        if config.force:
+    with full_disk_is_told(folder), Alone(folder):
+        if config.force and discards_itself():
             discard(folder)
         if earlier := _finished(config, folder):
             if run_log is not None and run_log.is_awaited:
@@ -132,7 +133,10 @@ def _finished(config: Config, folder: Path) -> Record | None:
 
     if not (folder / FILE_NAME).is_file():
         return None
-    earlier = read_record(folder)
+    try:
+        earlier = read_record(folder)
+    except SecateurError as error:
+        raise SecateurError(f"{error}; force=true starts over") from error
     if earlier.status != "finished":
         return None
     if config.export.name == "onnx" and earlier.onnx is None:
@@ -183,16 +187,6 @@ def _end_log(run_log: RunLog, record: Record) -> None:
         log.warning("%s: its log ended early (%s: %s)", record.name, type(error).__name__, error)
 
 
-def _checked_log(config: Config) -> RunLog | None:
-    """The logger that was chosen, if any; what it lacks is told before anything is loaded."""
-    from secateur.checks import build
-
-    run_log: RunLog | None = build(config.logger.log, key="logger.log")
-    if run_log is not None:
-        run_log.check()
-    return run_log
-
-
 def _check_launch(config: Config) -> None:
     """A multirun inside one process cannot be trained by several: each would begin the whole sweep anew."""
     in_process = HydraConfig.get().mode == RunMode.MULTIRUN and "SUBMITIT_EXECUTOR" not in os.environ
@@ -207,8 +201,12 @@ def _record_failure(record: Record, error: Exception, folder: Path) -> None:
     from secateur.record import write_record
 
     record.status, record.error = "failed", str(error).splitlines()[0] if str(error) else type(error).__name__
-    (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+    _leave_traceback(folder)
     write_record(record, folder)
+
+
+def _leave_traceback(folder: Path) -> None:
+    (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def _report_done(record: Record) -> None:
@@ -227,21 +225,3 @@ def _show(record: Record) -> None:
     from secateur.report.table import render
 
     Console().print(render([record]))
-
-
-class _Alone(FileLock):
-    """Only one process works in a run folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / ".lock")
-        self.folder = folder
-
-    def __enter__(self) -> _Alone:
-        owner = self.folder / ".owner"
-        try:
-            self.acquire(timeout=0)
-        except Timeout:
-            who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-            raise SecateurError(f"{self.folder}: {who} works on this run; let it finish") from None
-        owner.write_text(me(), encoding="utf-8")
-        return self

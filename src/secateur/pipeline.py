@@ -255,9 +255,3 @@ def _restored(model: PreTrainedModel, step_folder: Path) -> State:
         if finished and (finished[-1] / f"{kind}.safetensors").is_file()
     }
     return State(model=model, **kept)
-
-
-def discard(folder: Path) -> None:
-    """Forget an earlier run of the same name."""
-    for path in folder.glob("[!.]*"):  # not the lock that this process holds
-        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -213,7 +213,7 @@ def read_record(path: Path) -> Record:
         if first["loc"] == ("schema",) and first["type"] != "missing":
             raise SecateurError(
                 f"{path}: not a record of schema {SCHEMA}: it was written under schema {str(first['input'])[:40]}; "
-                "run the job again, or read it with the version that wrote it"
+                "read it with the version that wrote it"
             ) from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SecateurError(f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from error

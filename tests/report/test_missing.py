@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 
 from secateur.report.missing import missing_jobs
 from secateur.report.reading import read
+from secateur.report.unfinished import unfinished
 from tests.records import make_record, put
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -29,7 +30,9 @@ def job(method, seed, sparsity=0.5, **changes):
 
 
 def missing_in(*folders):
-    return missing_jobs(folders, read(folders, warn=lambda line: None))
+    missing, unknown = missing_jobs(folders, read(folders, warn=lambda line: None))
+    assert unknown == {}
+    return missing
 
 
 def test_what_left_no_record_is_named_by_what_was_asked(tmp_path):
@@ -80,6 +83,37 @@ def test_of_two_sweeps_in_one_folder_the_last_command_counts(tmp_path):
     put(sweep_of(sweep, "method=random,l0", "seed=1"), job("random", 1))
     assert missing_in(sweep) == ["s: method=l0"]
     assert len(read([sweep], warn=print).runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("hydra:\n  sweeper: {_target_: " + GRID + "}\n  overrides:\n    task: ['method=glob(*)']\n", "ConfigLoader"),
+        (
+            "hydra:\n  sweeper: {_target_: " + GRID + "}\n  overrides:\n    task: ['method=(']\n",
+            "Error parsing override",
+        ),
+        ("hydra:\n  sweeper: {_targ", "while parsing"),
+    ],
+)
+def test_a_sweep_whose_jobs_cannot_be_known_is_listed_with_the_reason(tmp_path, content, reason):
+    """And the others are read as ever."""
+    broken = put(sweep_of(tmp_path / "broken", "seed=1"), job("gain", 1))
+    (broken / "multirun.yaml").write_text(content)
+    put(sweep_of(tmp_path / "whole", "seed=1,2"), job("l0", 1))
+    found = read([tmp_path], warn=print)
+    missing, unknown = missing_jobs([tmp_path], found)
+    assert missing == ["whole: seed=2"]
+    assert reason in unknown["broken"]
+    assert unknown["broken"].endswith("what is missing of this sweep is not listed")
+    assert ("unreadable", "broken") in [each[:2] for each in unfinished(found, [tmp_path])]
+
+
+def test_what_only_a_job_knows_is_no_trouble(tmp_path):
+    """Overrides may refer to the time, and values be none of YAML's."""
+    sweep = sweep_of(tmp_path / "s", "seed=1,2", "sweep=${now:%Y}", "dataset.limit_train=a*b,*c")
+    put(sweep, job("gain", 1))
+    assert missing_in(sweep)[0].startswith("s: seed=1")
 
 
 @pytest.mark.parametrize("sweeper", ["hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"])

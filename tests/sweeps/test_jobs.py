@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -13,8 +15,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobStatus
 from hydra.types import HydraContext
 
+from secateur.errors import SecateurError
 from secateur.launch import config_path
-from secateur.sweeps.jobs import Job, planned
+from secateur.run_folder import Alone
+from secateur.sweeps.jobs import Job, clear, planned
 from tests.runs import run, small
 
 ASKED = ("method=finetune", "model.epochs=1")
@@ -60,6 +64,37 @@ def test_what_is_finished_is_settled_and_the_rest_is_not(output: Path) -> None:
 def test_force_and_an_export_that_is_lacking_are_something_to_do(output: Path) -> None:
     assert plan("force=true", output=output)[0].settled is None
     assert plan("export=onnx", output=output)[0].settled is None
+
+
+def test_forced_jobs_are_cleared_once_before_they_are_handed_over(output: Path, tmp_path: Path) -> None:
+    (forced,) = plan("force=true", output=output)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("record.json", ".slurm_job"):
+        (folder / name).write_text("")
+    clear([replace(forced, folder=folder), replace(forced, folder=tmp_path / "none")])
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == set()
+    assert (folder / ".slurm_job").is_file()
+    (folder / "record.json").write_text("")
+    with Alone(folder), pytest.raises(SecateurError, match="works there; let it finish"):
+        clear([replace(forced, folder=folder)])
+    clear([replace(forced, folder=folder, force=False)])
+    assert (folder / "record.json").is_file()
+
+
+def test_a_key_that_is_missing_is_told_before_anything_is_handed_over(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr(wandb, "api", SimpleNamespace(api_key=None))
+    online, offline = (
+        plan("logger=wandb", f"logger.offline={offline}", output=output, jobs=[["seed=2"]])[0]
+        for offline in ("false", "true")
+    )
+    assert online.settled is not None
+    assert str(online.settled._return_value).startswith("logger=wandb: there is no key")
+    assert offline.settled is None
 
 
 def test_a_failed_job_is_listed_and_tried_again_when_asked_to(failed: Path) -> None:

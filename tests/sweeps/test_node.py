@@ -21,8 +21,8 @@ from secateur.sweeps.node import OnNode
 
 def environment(**given: Any) -> Any:
     """As submitit describes it."""
-    usual = {"num_tasks": 1, "num_nodes": 1, "cluster": "slurm", "raw_job_id": "7", "_usr_sig": lambda: signal.SIGUSR2}
-    return SimpleNamespace(**(usual | given))
+    usual = {"num_tasks": 1, "num_nodes": 1, "cluster": "slurm", "raw_job_id": "7", "global_rank": 0}
+    return SimpleNamespace(_usr_sig=lambda: signal.SIGUSR2, **(usual | given))
 
 
 @pytest.fixture
@@ -46,6 +46,21 @@ def test_sigterm_requeues_a_job_unless_slurm_takes_it_away_itself(
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
     assert requeued == expected
+
+
+def test_of_several_processes_the_first_alone_requeues_and_the_others_wait_for_it(
+    requeued: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of another would take the first along (``--kill-on-bad-exit``)."""
+    waited: list[float] = []
+    monkeypatch.setattr(node.time, "sleep", waited.append)
+    monkeypatch.setattr(node, "_is_running", lambda _: False)
+    for rank, expected in ((0, []), (1, [node.LEADER_SECONDS])):
+        signal.signal(signal.SIGTERM, node._on_sigterm(environment(num_tasks=2, global_rank=rank)))
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert waited == expected
+    assert requeued == []
 
 
 def test_sigterm_ends_a_process_of_this_machine(requeued: list[int]) -> None:

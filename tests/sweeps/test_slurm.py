@@ -71,7 +71,7 @@ def test_a_job_that_left_the_queue_without_a_result_is_over(
     commands("squeue", f'echo x >> {asked}; [ "$(wc -l < {asked})" = 1 ] && exit 1; echo 8_1')
     paths = SimpleNamespace(result_pickle=tmp_path / "none", stderr=tmp_path / "err")
     lost = SimpleNamespace(job_id="8_0", paths=paths, num_tasks=1, task=lambda _: lost)
-    job = Job(number=0, overrides=[], folder=tmp_path / "run", settled=None)
+    job = Job(number=0, overrides=[], folder=tmp_path / "run")
     returned = slurm._watched({0: (job, lost)})[0]
     assert str(returned._return_value).startswith("ended without a result")
     assert len(asked.read_text().split()) >= 3

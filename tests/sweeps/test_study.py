@@ -10,8 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from hydra_plugins.secateur_search import Search
 from secateur.errors import SecateurError
 from secateur.launch import config_path
+from secateur.run_folder import Alone
 from secateur.sweeps.study import remaining
 from tests.runs import small
 
@@ -38,6 +40,15 @@ def test_trials_of_earlier_commands_count_and_those_that_were_cut_short_do_not(t
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/study.db")  # the one above keeps its own
     states = [trial.state.name for trial in study.get_trials()]
     assert states == ["COMPLETE", "FAIL"]
+
+
+def test_of_two_commands_one_searches(tmp_path: Path) -> None:
+    """The other would take the trials that are running for dead."""
+    search = Search(**params(tmp_path))
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    search.setup(hydra_context=None, task_function=None, config=config)
+    with Alone(tmp_path), pytest.raises(SecateurError, match="works there; let it finish"):
+        search.sweep([])
 
 
 def test_a_study_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 pytest.importorskip("submitit", reason="the extra slurm is not installed")
 
 from hydra.core.utils import JobReturn, JobStatus
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from secateur.errors import SecateurError
 from secateur.sweeps.jobs import Job
-from secateur.sweeps.submission import _gpus, _threads, check_local, run_locally
+from secateur.sweeps.submission import _gpus, _threads, check_local, collected, run_locally
 
 
 def answer(what: str) -> JobReturn:
@@ -43,15 +45,47 @@ def test_processes_run_side_by_side_and_none_takes_the_others_along(
         "gpus_per_node": 0,
     }
     whats = ("works", "raises", "dies")
-    jobs = [
-        (Job(number=number, overrides=[], folder=tmp_path / what, settled=None), (what,))
-        for number, what in enumerate(whats)
-    ]
+    jobs = [(Job(number=number, overrides=[], folder=tmp_path / what), (what,)) for number, what in enumerate(whats)]
     returns = run_locally(answer, jobs, params)
     assert [returns[number].status for number in range(3)] == [JobStatus.COMPLETED, *[JobStatus.FAILED] * 2]
     assert returns[0].return_value == "4"
     assert str(returns[1]._return_value) == "sparsity=2: too much"
     assert str(returns[2]._return_value).startswith("ended without a result: killed or cancelled; its output: ")
+
+
+class Told:
+    """A job that is over, with a result on disk that says ``error``."""
+
+    num_tasks = 1
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        path.touch()
+        self.paths = SimpleNamespace(result_pickle=path, stderr=path.with_name("err"))
+        self.error = error
+
+    def task(self, _number: int) -> Told:
+        return self
+
+    def result(self) -> JobReturn:
+        raise self.error
+
+
+RULE = "-" * 22
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FailedJobError(f"with trace:\n{RULE}\nTraceback\nValueError: a {RULE} b\n{RULE}\nlogs"), f"a {RULE} b"),
+        (UncompletedJobError("Job 7 has not produced any output"), "Job 7 has not produced any output"),
+        (EOFError("Ran out of input"), "its result cannot be read (Ran out of input); its output: "),
+    ],
+)
+def test_whatever_a_result_says_is_a_row_of_the_table(error: Exception, told: str, tmp_path: Path) -> None:
+    job = Job(number=0, overrides=[], folder=tmp_path)
+    returned = collected(job, Told(tmp_path / "result.pkl", error))
+    assert returned.status == JobStatus.FAILED
+    assert str(returned._return_value).startswith(told)
 
 
 def test_slots_have_gpus_of_their_own_as_far_as_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:

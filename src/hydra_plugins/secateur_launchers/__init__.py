@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+log = logging.getLogger(__name__)
+
 
 class Serial(BasicLauncher):
     """One job after the other in the launching process, and a table of all at the end."""
@@ -25,8 +28,13 @@ class Serial(BasicLauncher):
         from secateur.sweeps.outcomes import outcomes_of, show_outcomes
 
         assert self.config is not None
-        returns = super().launch(job_overrides, initial_job_idx)
-        show_outcomes(outcomes_of(returns), sweep=Path(self.config.hydra.sweep.dir))
+        sweep = Path(self.config.hydra.sweep.dir)
+        try:
+            returns = super().launch(job_overrides, initial_job_idx)
+        except (KeyboardInterrupt, SystemExit):
+            log.warning("stopped: the same command does the rest; what is finished: secateur-report %s", sweep)
+            raise
+        show_outcomes(outcomes_of(returns), sweep=sweep)
         return returns
 
 

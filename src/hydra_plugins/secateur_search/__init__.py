@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
@@ -20,22 +21,22 @@ class Search(Sweeper):
         self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over.
-
-        Raises:
-            SecateurError: if the packages are missing, or the study is of another kind.
-        """
-        from secateur.sweeps.study import remaining
-
-        self.sweeper = remaining(self.params)
-        self.sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        """Take what Hydra hands over."""
+        self.folder = Path(config.hydra.sweep.dir)
+        self.handed: dict[str, Any] = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the trials that are missing, and write down the best.
 
         Raises:
-            SecateurError: if no trial ever finished.
+            SecateurError: if the packages are missing, the study is of another kind, or another command searches in the
+                same folder; or if no trial ever finished.
         """
-        from secateur.sweeps.study import searched
+        from secateur.run_folder import Alone
+        from secateur.sweeps.study import remaining, searched
 
-        return searched(self.sweeper, arguments)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with Alone(self.folder):
+            sweeper = remaining(self.params)
+            sweeper.setup(**self.handed)
+            return searched(sweeper, arguments)

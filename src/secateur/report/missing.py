@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from secateur.errors import SecateurError
 from secateur.report.reading import Found, value_at
 
 _FILE = "multirun.yaml"
@@ -20,28 +21,51 @@ _GRID = "BasicSweeper"  # a search decides on its jobs as it goes
 Config = Mapping[str, Any]
 
 
-def missing_jobs(folders: Iterable[Path], found: Found) -> list[str]:
-    """The jobs without a record, each by its sweep and what was asked: ``first: method=gain seed=1``."""
+def missing_jobs(folders: Iterable[Path], found: Found) -> tuple[list[str], dict[str, str]]:
+    """The jobs without a record, each by its sweep and what was asked: ``first: method=gain seed=1``.
+
+    Returns:
+        Beside them, by its name, why the jobs of a sweep cannot be known.
+    """
     files = dict.fromkeys(file.resolve() for folder in folders for file in sorted(folder.rglob(_FILE)))
     configs = {path: record.config for path, record in found.runs.items()}
     configs |= {copy: configs[first] for copy, first in found.copies.items()}
-    return [
-        f"{file.parent.name}: {job}"
-        for file in files
-        for job in _missing(swept(file), [config for path, config in configs.items() if file.parent in path.parents])
-    ]
+    missing: list[str] = []
+    unknown: dict[str, str] = {}
+    for file in files:
+        try:
+            jobs = swept(file)
+        except SecateurError as error:
+            unknown[file.parent.name] = f"{error}; what is missing of this sweep is not listed"
+            continue
+        own = [config for path, config in configs.items() if file.parent in path.parents]
+        missing += [f"{file.parent.name}: {job}" for job in _missing(jobs, own)]
+    return missing, unknown
 
 
 def swept(file: Path) -> list[dict[str, str]]:
-    """What each job of a grid varies, as ``{key: value}`` in the notation of the command line; none for a search."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
+    """What each job of a grid varies, as ``{key: value}`` in the notation of the command line; none for a search.
 
-    config = OmegaConf.load(file)
-    if _GRID not in str(OmegaConf.select(config, "hydra.sweeper._target_")):
-        return []
-    asked = OverridesParser.create().parse_overrides(list(OmegaConf.select(config, "hydra.overrides.task") or []))
-    choices = {each.get_key_element(): list(each.sweep_string_iterator()) for each in asked if each.is_sweep_override()}
+    Raises:
+        SecateurError: if the file is no multirun's, is cut short, or varies what only the config's folders tell.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    try:
+        # Unresolved: it may refer to what is known to a job alone.
+        plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        if _GRID not in str(value_at(plain, "hydra.sweeper._target_")):
+            return []
+        asked = OverridesParser.create().parse_overrides(value_at(plain, "hydra.overrides.task") or [])
+        choices = {
+            each.get_key_element(): list(each.sweep_string_iterator()) for each in asked if each.is_sweep_override()
+        }
+    except (OSError, YAMLError, HydraException, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SecateurError(f"{file}: cannot be read ({reason})") from error
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
 
 
@@ -72,6 +96,10 @@ def _chosen(config: Config, key: str) -> Any:
 def _value(text: str) -> Any:
     """What a config has where the command line says ``text``: for ``0.50`` 0.5, for ``folder/option`` the option."""
     from omegaconf import OmegaConf
+    from yaml import YAMLError
 
-    value = OmegaConf.select(OmegaConf.create(f"value: {text}"), "value")
+    try:
+        value = OmegaConf.select(OmegaConf.create(f"value: {text}"), "value")
+    except YAMLError:  # of Hydra's notation what YAML lacks
+        return text
     return value.rsplit("/", 1)[-1] if isinstance(value, str) else value

@@ -61,7 +61,7 @@ def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> Found:
     return Found(runs=runs, copies=copies, unreadable=unreadable)
 
 
-def value_at(config: Mapping[str, Any], key: str) -> Any:
+def value_at(config: Any, key: str) -> Any:
     """What a config has at ``dotted.key``; None if it has none."""
     value: Any = config
     for part in key.split("."):

@@ -26,10 +26,9 @@ def unfinished(found: Found, folders: Iterable[Path]) -> list[Unfinished]:
         if record.status != "finished"
     ]
     listed += [Unfinished("unreadable", path.parent.name, reason) for path, reason in found.unreadable.items()]
-    listed += [
-        Unfinished("missing", job, "no record; the same command does what is missing")
-        for job in missing_jobs(folders, found)
-    ]
+    missing, unknown = missing_jobs(folders, found)
+    listed += [Unfinished("unreadable", sweep, reason) for sweep, reason in unknown.items()]
+    listed += [Unfinished("missing", job, "no record; the same command does what is missing") for job in missing]
     return sorted(listed)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,7 @@ def _leaving_the_bias(skips: Callable[[int], bool], number: int) -> Callable[[nn
     def leave(projection: nn.Module, _inputs: Any, y_BLD: Tensor) -> Tensor:
         if not skips(number):
             return y_BLD
-        bias_D = projection.bias
+        bias_D = cast(Tensor | None, projection.bias)
         return torch.zeros_like(y_BLD) if bias_D is None else bias_D.to(y_BLD.dtype).expand_as(y_BLD)
 
     return leave

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from secateur.checks import checked
+from secateur.checks import checked, checked_log
 from secateur.errors import SecateurError
+from secateur.run_folder import Alone, discard
 from secateur.search import told
 from secateur.sweeps.outcomes import earlier_failure, is_done, record_in
 
@@ -25,13 +26,15 @@ class Job:
         number: among the jobs of the multirun, from 0.
         overrides: what distinguishes it, as Hydra has them.
         folder: its run folder.
+        force: whether it is to start over.
         settled: what it comes to where it need not run: it is finished, refused, or failed before.
     """
 
     number: int
     overrides: list[str]
     folder: Path
-    settled: JobReturn | None
+    force: bool = False
+    settled: JobReturn | None = None
 
     def returning(self, value: Any, status: JobStatus) -> JobReturn:
         """What Hydra is told of a job that did not tell itself."""
@@ -64,23 +67,32 @@ def planned(
         folder = Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
         with open_dict(composed):
             del composed["hydra"]
-        yield _with_outcome(Job(number=number, overrides=list(overrides), folder=folder, settled=None), composed)
+        yield _with_outcome(Job(number=number, overrides=list(overrides), folder=folder), composed)
+
+
+def clear(jobs: Iterable[Job]) -> None:
+    """Forget what forced jobs left earlier: here and once, so that one that is interrupted and begun again goes on.
+
+    Raises:
+        SecateurError: if a process works on one of them.
+    """
+    for job in jobs:
+        if job.force and job.folder.is_dir():
+            with Alone(job.folder):
+                discard(job.folder)
 
 
 def _with_outcome(job: Job, composed: DictConfig) -> Job:
     """The job with what is known of it before it runs."""
     try:
         config = checked(composed)
+        checked_log(config.logger)  # the environment that it is run in is this one's
     except Exception as error:
-        return _settled(job, job.failing(error))
+        return replace(job, settled=job.failing(error))
     record = record_in(job.folder)
     if failure := earlier_failure(config, record):
-        return _settled(job, job.failing(failure))
+        return replace(job, settled=job.failing(failure))
     if is_done(config, record):
         assert record is not None
-        return _settled(job, job.returning(told(config, record), JobStatus.COMPLETED))
-    return job
-
-
-def _settled(job: Job, outcome: JobReturn) -> Job:
-    return Job(number=job.number, overrides=job.overrides, folder=job.folder, settled=outcome)
+        return replace(job, settled=job.returning(told(config, record), JobStatus.COMPLETED))
+    return replace(job, force=config.force)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
 
 SCONTROL_SECONDS = 20
+LEADER_SECONDS = 3 * SCONTROL_SECONDS  # that the first of several processes has to have a job queued again
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -66,6 +68,8 @@ def _on_sigterm(environment: submitit.JobEnvironment) -> Any:
     def stop(number: int, frame: FrameType | None) -> None:
         # Lightning calls this from its own handler; a second signal must not find the job half requeued.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if environment.cluster == "slurm" and environment.global_rank > 0:
+            time.sleep(LEADER_SECONDS)  # its end would take the first process along, which has yet to requeue the job
         if callable(requeue) and environment.cluster == "slurm" and _is_running(environment.raw_job_id):
             requeue(number, frame)
         # SLURM itself takes the job away: it is queued again, or cancelled. What is on disk is enough to go on from.

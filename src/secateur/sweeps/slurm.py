@@ -15,7 +15,7 @@ import submitit
 from hydra.core.utils import JobReturn
 
 from secateur.errors import SecateurError
-from secateur.sweeps.jobs import Job
+from secateur.sweeps.jobs import Job, clear
 from secateur.sweeps.submission import POLL_SECONDS, check_known, check_processes, collected
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ def run_in_queue(
     if watched:
         log.info("%d jobs are in the queue already", len(watched))
     fresh = [(job, arguments) for job, arguments in jobs if job.number not in watched]
+    clear(job for job, _ in fresh)
     if fresh:
         watched |= _submitted(call, fresh, params)
     try:
@@ -174,6 +175,8 @@ def _asked(command: Iterable[str], trouble: str) -> str:
         raise SecateurError(
             f"hydra/launcher=slurm: {trouble} ({_reason(error.stderr or error.stdout)}); see scontrol ping"
         ) from None
+    except OSError as error:
+        raise SecateurError(f"hydra/launcher=slurm: {trouble} ({error.strerror}: {error.filename})") from None
     return done.stdout
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from pickle import UnpicklingError
 from typing import Any
 
 import submitit
 from hydra.core.utils import JobReturn
-from submitit.core.utils import FailedJobError
+from submitit.core.utils import UncompletedJobError
 
 from secateur.checks import unknown_key
 from secateur.errors import SecateurError
-from secateur.sweeps.jobs import Job
+from secateur.sweeps.jobs import Job, clear
 
 POLL_SECONDS = 1.0
+_RULE = "\n" + "-" * 22 + "\n"  # before and after a traceback, where submitit tells one
 _LOCAL = ("submitit_folder", "parallelism", "gpus_per_node", "tasks_per_node", "timeout_min")
 
 
@@ -25,8 +27,10 @@ def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
     left = [task for task in (leader, *followers) if task.paths.result_pickle.exists()]
     try:
         returns: list[JobReturn] = [task.result() for task in left]
-    except FailedJobError as error:  # of whichever process failed; the others were taken along
+    except UncompletedJobError as error:  # of whichever process failed; the others were taken along
         return job.failing(_last_line(str(error)))
+    except (EOFError, UnpicklingError) as error:  # cut short, as by a disk that is full
+        return job.failing(f"its result cannot be read ({error}); its output: {leader.paths.stderr}")
     if leader not in left:
         return job.failing(f"ended without a result: killed or cancelled; its output: {leader.paths.stderr}")
     return returns[0]
@@ -47,6 +51,7 @@ def run_locally(
     """
     slots, processes = params["parallelism"], params["tasks_per_node"]
     waiting, running, returns = list(jobs), dict[int, tuple[Job, submitit.Job[JobReturn]]](), dict[int, JobReturn]()
+    clear(job for job, _ in jobs)
     executor = submitit.LocalExecutor(params["submitit_folder"])
     executor.update_parameters(timeout_min=params["timeout_min"], tasks_per_node=processes)
     with submitit.helpers.environment_variables(**_threads(slots * processes)):
@@ -119,5 +124,6 @@ def _gpus(slot: int, wanted: int | None) -> dict[str, Any]:
 
 def _last_line(told: str) -> str:
     """Of an error that submitit tells with the whole traceback, the line that says what went wrong."""
-    trace = [line for line in told.split("-" * 22)[1].splitlines() if line.strip()]
+    _, rule, rest = told.partition(_RULE)
+    trace = [line for line in (rest.rpartition(_RULE)[0] if rule else told).splitlines() if line.strip()]
     return trace[-1].partition(": ")[2] or trace[-1]
