@@ -79,16 +79,17 @@ def test_benchmarks_of_steps_run_to_their_figures(name: str, tmp_path: Path) -> 
     [
         (
             "deformer",
-            "--layers=3 --hidden=64 --lower-layers=2 --sweep 1 --documents 9 --batches 1 2 --turns=1",
+            "--layers=3 --hidden=64 --lower-layers=2 --sweep 1 --documents 9 --batches 1 2 --turns=1 --threads=1",
         ),
-        ("store", "--documents=40 --text=none"),
+        ("store", "--documents=40 --text=none --threads=1"),
+        ("pages", "--pages=300 --paragraphs=2 --processes=1 --kill-after 0.4"),
     ],
 )
-def test_benchmarks_of_kept_documents_run_to_their_figures(name: str, small: str, tmp_path: Path) -> None:
+def test_benchmarks_of_kept_documents_and_pages_run_to_their_figures(name: str, small: str, tmp_path: Path) -> None:
     from benchmarking import BenchmarkRecord
 
     output = tmp_path / "record.json"
-    command = [sys.executable, SCRIPTS / f"bench_{name}", *small.split(), "--threads=1", f"--output={output}"]
+    command = [sys.executable, SCRIPTS / f"bench_{name}", *small.split(), f"--output={output}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     kept = BenchmarkRecord.model_validate_json(output.read_bytes())

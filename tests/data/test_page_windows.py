@@ -10,6 +10,7 @@ import pytest
 from datasets import Dataset, load_from_disk
 from transformers import PreTrainedTokenizerBase, RobertaTokenizerFast
 
+from secateur.data import page_windows
 from secateur.data.examples import Lengths
 from secateur.data.page_formats import MARKERS, MOST_POSITIONS, NO_SPAN, marker
 from secateur.data.page_windows import MARKED, PageWindows, target, tokenize_pages, write_page_tokens
@@ -66,6 +67,17 @@ def test_markers_stand_before_what_they_mark(tokens: Dataset, tokenizer: PreTrai
     ]
     assert marked == [("[Paragraph=1]", "This"), ("[Table=1]", "old"), ("[Paragraph=2]", "The")]
     assert tokenizer.decode([i for i, o in zip(ids, owners, strict=True) if o == words.index("blue")]) == "blue"
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [("P", "Paragraph"), ("Table", "Table"), ("Ul", "List"), ("Ol", "List"), ("Dl", "List"), ("Tr", "Other")],
+)
+def test_what_a_candidate_is_is_told_by_its_tag(tag: str, kind: str, tmp_path: Path) -> None:
+    text = f"<{tag}> one </{tag}> <{tag}> two </{tag}>"
+    candidates = [{**span(*where), "top_level": True} for where in ((0, 3), (3, 6))]
+    bare = wordless(0, document_text=text, long_answer_candidates=candidates, annotations=[annotation()])
+    assert loaded(tmp_path, bare)[0]["markers"] == [f"[{kind}=1]", f"[{kind}=2]"]
 
 
 def test_positions_end_somewhere() -> None:
@@ -199,6 +211,29 @@ def test_the_share_of_windows_without_an_answer_is_always_the_same(
 def test_a_share_that_leaves_nothing_is_refused(tokens: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(SecateurError, match=r"^dataset\.task\.include_unknowns=1e-09: leaves none of \d+ windows"):
         windows(tokens.select([4, 5]), tokenizer, include_unknowns=1e-9)
+
+
+def test_tokenising_that_was_killed_is_gone_on_with(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is not made again, and the tokens are the same."""
+    monkeypatch.setattr(page_windows, "_AT_A_TIME", 2)
+    plain, made = page_windows._tokenized, []
+
+    def dying(batch: Any, each: PreTrainedTokenizerBase) -> Any:
+        made.append(batch["id"][0])
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return plain(batch, each)
+
+    monkeypatch.setattr(page_windows, "_tokenized", dying)
+    monkeypatch.setattr(page_windows.torch, "get_num_threads", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        write_page_tokens(rows, tokenizer, tmp_path / "train")
+    write_page_tokens(rows, tokenizer, tmp_path / "train")
+    assert made == ["1000", "1002", "1002", "1004"]
+    whole = tokenize_pages(rows, tokenizer, tmp_path / "whole", processes=1)
+    assert load_from_disk(tmp_path / "train")[:] == whole[:]
 
 
 def test_tokens_on_disk_are_made_once(rows: Dataset, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:

@@ -69,6 +69,20 @@ def test_a_stream_of_several_files_keeps_its_order(tmp_path: Path, monkeypatch: 
     assert len(list((tmp_path / "rows" / "train").glob("*.arrow"))) == 5
 
 
+def test_several_processes_read_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the file, whoever is done first; and a mistake is told as by one process."""
+    monkeypatch.setattr(reading, "_PAGES", 2)
+    file = write(tmp_path / "pages.jsonl", map(page, range(9)))
+    expected = load(tmp_path, file)
+    source = Source(name="nq", train_files=[str(file)], test_files=[str(file)])
+    found = load_pages(source, tmp_path / "several", processes=2)
+    assert found["train"][:] == expected["train"][:]
+    wrong = write(tmp_path / "broken.jsonl", [*map(page, range(9)), broken(document_text="")])
+    source = Source(name="nq", train_files=[str(wrong)], test_files=[str(file)])
+    with pytest.raises(SecateurError, match=r"broken\.jsonl: line 10: the page is empty"):
+        load_pages(source, tmp_path / "wrong", processes=2)
+
+
 def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that died is gone on with: pieces that are there stay, the others are made."""
     monkeypatch.setattr(reading, "_PAGES", 2)
