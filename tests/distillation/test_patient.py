@@ -8,11 +8,13 @@ from secateur.data.masking import IGNORED
 from secateur.distillation import LogitsDistillation, PatientDistillation
 from secateur.distillation.patient import imitated_layers, patient_distance
 from secateur.errors import SecateurError
+from secateur.structure.checkpoint import load
 from secateur.structure.depth import keep_layers
 from secateur.tasks.classification import Classification
 from secateur.tasks.masked_lm import MaskedLM
 from secateur.tasks.question_answering import QuestionAnswering
 from tests.architectures import random_model
+from tests.runs import run
 
 SETTINGS = {"temperature": 5.0, "alpha": 0.5, "beta": 10.0}
 
@@ -148,6 +150,26 @@ def test_question_answering_compares_all_real_tokens_and_classification_the_firs
     pair = ([mine, mine], [theirs, theirs])
     assert patient_distance(*pair, layers="skip", mask_BL=None) == 0
     assert patient_distance(*pair, layers="skip", mask_BL=torch.ones(1, 4, dtype=torch.bool)) > 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("method=theseus", "method.steps.replace.epochs=1"),
+        ("method=layerdrop", "method.steps.drop.epochs=1"),
+        ("method=layerdrop", "method.steps.drop.epochs=1", "method.unit=ffn"),
+    ],
+    ids=lambda asked: asked[-1],
+)
+def test_a_student_whose_layers_change_from_batch_to_batch_imitates_them_too(asked, tmp_path):
+    chosen = (*asked, "sparsity=0.33", "model.epochs=1", "seed=3")
+    weights = {
+        kind: load(run(*chosen, f"distillation={kind}", output=tmp_path)[1] / "model").state_dict()
+        for kind in ("none", "patient")
+    }
+    name = next(name for name in weights["none"] if name.endswith("layer.0.output.dense.weight"))
+    assert weights["patient"][name].isfinite().all()
+    assert not torch.equal(weights["patient"][name], weights["none"][name])
 
 
 @pytest.mark.parametrize(
