@@ -64,7 +64,8 @@ def gate_phase(record: Record) -> str:
     gate = record.config["method"]["steps"].get("gate")
     if not gate:
         return ""
-    return f"{gate['epochs']:g} epochs, batch {gate['batch_size']}, learning rate of α {gate['gate_learning_rate']:g}"
+    rate = "by steps" if gate["gate_learning_rate"] is None else f"{gate['gate_learning_rate']:g}"
+    return f"{gate['epochs']:g} epochs, batch {gate['batch_size']}, learning rate of α {rate}"
 
 
 def trained(step: str) -> Callable[[Record], str]:

@@ -23,7 +23,7 @@ def test_the_curve_has_the_metrics_scores_by_what_was_removed_and_marks_the_dens
 
 def test_best_heads_are_bars_of_the_change_with_layers_down() -> None:
     alone = [{"layer": 0, "head": 3, "scores": {"f1": 79.5}}, {"layer": 1, "head": 0, "scores": {"f1": 80.25}}]
-    figure = draw_best_head(alone, metric="f1", dense=80.0, title="tiny on toy_qa: michel")
+    figure = draw_best_head(alone, metric="f1", whole=80.0, title="tiny on toy_qa: michel")
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [-0.5, 0.25]
     assert [text.get_text() for text in axes.texts] == ["-0.5", "+0.25"]

@@ -59,6 +59,18 @@ def test_what_steps_scored_on_the_way_is_drawn(tmp_path: Path) -> None:
     assert names(tmp_path) == ["best_head.png", "curve.png"]
 
 
+def test_heads_alone_are_held_against_the_model_that_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not against the reference of a run that went on from another, whose score is that of a larger model."""
+    told: list[float] = []
+    plain = pictures.draw_best_head
+    monkeypatch.setattr(pictures, "draw_best_head", lambda *a, **k: told.append(k["whole"]) or plain(*a, **k))
+    best = [{"layer": 0, "head": 1, "scores": {"f1": 74.0}}]
+    pictures.draw_pictures(make_record({"whole": {"f1": 75.0}, "best_head": best}), tmp_path)
+    assert told == [75.0]
+
+
 def test_of_several_gates_the_last_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Earlier ones belong to a model that later steps shrank."""
     for number, size in enumerate((4, 3)):

@@ -151,7 +151,9 @@ def test_scoring_again_is_done_under_gates_and_decides_what_goes(make_model, mak
 def test_each_layer_is_left_its_most_important_head(make_model, make_context):
     context = make_context()
     importance = _random_importance(0, 3, 4, units=(48, 0, 5))
-    rows = BestHead().run(State(model=make_model(uneven=True), importance=importance), context).details["best_head"]
+    details = BestHead().run(State(model=make_model(uneven=True), importance=importance), context).details
+    rows = details["best_head"]
+    assert details["whole"] == _cut_scores(make_model(uneven=True), [], context)
     best = {layer: int(importance.heads[layer].argmax()) for layer in (1, 2)}
     assert {row["layer"]: row["head"] for row in rows} == best
     for row in rows:
@@ -165,7 +167,7 @@ def test_each_layer_is_left_its_most_important_head(make_model, make_context):
     [
         (Curve(step=0.25, until=1.0, batch_size=8), 5),
         (Curve(step=0.25, until=0.75, rescore=True, batch_size=8, examples=8), 4),
-        (BestHead(), 3),
+        (BestHead(), 4),
     ],
     ids=["curve", "rescored", "best_head"],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from secateur.methods.base import State
 from secateur.methods.random import Random
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import structure_sizes
+from tests.runs import run
 
 
 def test_draws_uniformly_one_number_for_each_gate(make_model, make_context):
@@ -20,6 +22,13 @@ def test_draws_uniformly_one_number_for_each_gate(make_model, make_context):
     shares = torch.histc(drawn, bins=10, min=0, max=1) / len(drawn)
     assert (shares - 0.1).abs().max() < 0.03
     assert len(drawn.unique()) > 0.999 * len(drawn)
+
+
+def test_heads_and_units_ranked_together_are_as_likely_to_go(tmp_path):
+    """A head has many times the weights of a unit, which must not decide."""
+    record, _ = run("method=random", "method.split=joint", "sparsity=0.5", "model.epochs=1", output=tmp_path)
+    assert record.compressed.structure.units_removed == pytest.approx(0.5, abs=0.15)
+    assert record.compressed.structure.heads_removed == pytest.approx(0.5, abs=0.3)
 
 
 def test_fits_an_uneven_model(make_model, make_context):

@@ -36,16 +36,16 @@ def draw_curve(points: Sequence[Mapping[str, Any]], *, metric: str, dense: float
     return figure
 
 
-def draw_best_head(layers: Sequence[Mapping[str, Any]], *, metric: str, dense: float, title: str) -> Figure:
+def draw_best_head(layers: Sequence[Mapping[str, Any]], *, metric: str, whole: float, title: str) -> Figure:
     """How the score changes when one layer keeps only its best head; a bar for each layer.
 
     Args:
         layers: ``layer`` and ``head``, both from 0, and the ``scores`` of the model with that head alone there.
-        dense: what the dense model scores, from which changes are counted.
+        whole: what the model scores with all of its heads, from which changes are counted.
     """
     figure = new_figure(7.0, len(layers) * _BAR_INCHES + 1.5)
     axes = figure.add_subplot()
-    changes = [entry["scores"][metric] - dense for entry in layers]
+    changes = [entry["scores"][metric] - whole for entry in layers]
     bars = axes.barh(range(len(layers)), changes, color=[COLOURS[change < 0] for change in changes])
     axes.bar_label(bars, [f"{change:+.3g}" for change in changes], padding=3, fontsize=SMALL, color=INK)
     names = [f"layer {entry['layer']}, head {entry['head']}" for entry in layers]

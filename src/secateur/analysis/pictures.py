@@ -41,13 +41,14 @@ def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
         yield "structure", draw_structure(layers, title=title)
     if record.compressed.structure.is_sparse:
         yield from pictures_of_zeros(load(folder / record.compressed.folder), title=title)
-    scored: dict[str, Any] = {"metric": record.metric, "dense": record.reference.scores[record.metric], "title": title}
+    dense = record.reference.scores
     if points := _detail(record, "curve"):
-        yield "curve", draw_curve(points, **scored)
+        yield "curve", draw_curve(points, metric=record.metric, dense=dense[record.metric], title=title)
     if layers_alone := _detail(record, "best_head"):
-        yield "best_head", draw_best_head(layers_alone, **scored)
+        whole = _detail(record, "whole") or dense  # it was scored on the step's own model, which may be another
+        yield "best_head", draw_best_head(layers_alone, metric=record.metric, whole=whole[record.metric], title=title)
 
 
-def _detail(record: Record, key: str) -> list[dict[str, Any]]:
-    """What the last step that tells such a thing told the record."""
-    return next((step.details[key] for step in reversed(record.steps) if key in step.details), [])
+def _detail(record: Record, key: str) -> Any:
+    """What the last step that tells such a thing told the record; None where none does."""
+    return next((step.details[key] for step in reversed(record.steps) if key in step.details), None)

@@ -158,8 +158,10 @@ class BestHead(Step):
         importance = _importance(state, context)
         if not is_leader():
             return state
-        rows = _read(context.folder / BEST_HEAD)
-        for layer in [layer for layer, score_H in enumerate(importance.heads) if len(score_H)][len(rows) :]:
+        rows = _read(context.folder / BEST_HEAD)  # the first is of the whole model
+        if not rows:
+            rows.append({"scores": scores_without([], state, context)})
+        for layer in [layer for layer, score_H in enumerate(importance.heads) if len(score_H)][len(rows) - 1 :]:
             score_H = importance.heads[layer]
             best = int(score_H.argmax())
             gone = [[layer, head] for head in range(len(score_H)) if head != best]
@@ -167,7 +169,7 @@ class BestHead(Step):
             rows.append({"layer": layer, "head": best, "scores": scores})
             write_whole(context.folder / BEST_HEAD, json.dumps(rows))
             log.info("layer %d left head %d alone: %.1f", layer, best, scores[context.task.metric])
-        return dataclasses.replace(state, details={"best_head": rows})
+        return dataclasses.replace(state, details={"whole": rows[0]["scores"], "best_head": rows[1:]})
 
 
 def ranked(importance: PerGate, *, ranking: str, seed: int) -> PerGate:

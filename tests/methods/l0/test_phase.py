@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
     "initial_spread": 0.01,
     "max_alpha": 4.605,
     "constraint_weight": 100.0,
-    "multiplier_rate": 200.0,
+    "multiplier_rate": 0.3,
     "target_warmup_ratio": 0.7,
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -40,8 +40,8 @@ def phase(**changes: Any) -> GatePhase:
 def test_a_target_is_met_by_both_kinds_and_weights_stay_as_they_are(make_model, make_context):
     model = make_model()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    state = phase(epochs=24, gate_learning_rate=0.1).run(State(model=model), make_context())
-    assert state.details["open_fraction"] == pytest.approx({"heads": 0.5, "units": 0.5}, abs=0.12)
+    state = phase(epochs=24, gate_learning_rate=None, target_warmup_ratio=0.9).run(State(model=model), make_context())
+    assert state.details["open_fraction"] == pytest.approx({"heads": 0.5, "units": 0.5}, abs=0.06)
     assert len(state.details["multipliers"]) == 2
     assert ([len(each) for each in state.importance.heads], [len(each) for each in state.importance.units]) == (
         structure_sizes(model)
@@ -56,8 +56,7 @@ def test_a_target_is_met_by_both_kinds_and_weights_stay_as_they_are(make_model, 
 def test_a_target_that_is_missed_is_told(make_model, make_context, caplog):
     """The threshold takes as many as were asked for all the same, open ones among them."""
     phase(epochs=0.25).run(State(model=make_model()), make_context(name="short"))
-    assert "phase short: the gates' target is missed by " in caplog.text
-    assert "larger multiplier_rate" in caplog.text
+    assert "too few of the gates are closed, rank alone decides about those" in caplog.text
 
 
 def test_a_joint_target_and_a_price(make_model, make_context):
@@ -150,7 +149,7 @@ def test_same_seed_same_gates(make_model, make_context):
         ({"gates": "units", "amount": Amount(sparsity=0.5, split="joint")}, "gates=units: split=joint"),
         ({"initial_openness": 1.0}, r"initial_openness=1\.0: must lie in \(0, 1\)"),
         ({"initial_openness": 0.9999}, r"initial_openness=0\.9999: is beyond max_alpha"),
-        ({"gate_learning_rate": 0}, "learning_rate=0: must be above 0"),
+        ({"gate_learning_rate": 0}, "gate_learning_rate=0: must be above 0"),
         ({"multiplier_rate": 0}, "multiplier_rate=0: must be above 0"),
         ({"target_warmup_ratio": 1.5}, r"target_warmup_ratio=1\.5: must lie in \[0, 1\]"),
         ({"epochs": 0}, "epochs=0: must be above 0"),

@@ -28,7 +28,7 @@ class Price(nn.Module):
         """Nats."""
         return (self.nats_K * open_K).sum()
 
-    def update(self, open_K: Tensor, *, progress: float, share: float) -> None:
+    def update(self, open_K: Tensor, *, progress: float, learning_rate: float) -> None:
         """A price stays as it is."""
 
     def describe(self) -> dict[str, Any]:
@@ -39,15 +39,17 @@ class Price(nn.Module):
 class Target(nn.Module):
     """An augmented Lagrangian: each constraint's multiplier grows until its fraction of gates is closed.
 
-    With v = target - closed fraction, the loss is μ · v + ρ/2 · v² (Hestenes 1969; Powell 1969). After each optimizer
-    step μ rises by η · v · (the step's share of the phase), so that η does not depend on how long a phase is; ρ damps
+    With v = target - closed fraction, the loss is μ · v + ρ/2 · v² (Hestenes 1969; Powell 1969), whose multiplier takes
+    the penalty's force over once the inner problem is solved: μ ← μ + ρ · v. Here gates and μ move together, and Adam
+    moves an α by about its learning rate in a step: so after each optimizer step μ rises by η · ρ · v · learning rate,
+    which is η · ρ · v while an α can travel by 1, however long the phase is and however fast its gates are. ρ damps
     what would overshoot. The target grows linearly from 0: gates close in the order in which they can be spared.
 
     Args:
         targets: the fraction that each constraint wants closed.
         shares: (C, K), what the kinds weigh in each constraint; rows sum to 1.
         weight: ρ in nats, 0 or more.
-        multiplier_rate: η in nats, above 0.
+        multiplier_rate: η, above 0.
         warmup_ratio: share of the phase in which the target grows.
     """
 
@@ -78,14 +80,15 @@ class Target(nn.Module):
         return (self.multiplier_C * violation_C + self.weight / 2 * violation_C.square()).sum()
 
     @torch.no_grad()
-    def update(self, open_K: Tensor, *, progress: float, share: float) -> None:
-        """One step of the multipliers, after one of the gates that is this ``share`` of the phase."""
-        self.multiplier_C += self.multiplier_rate * share * self._violation(open_K, progress=progress)
+    def update(self, open_K: Tensor, *, progress: float, learning_rate: float) -> None:
+        """One step of the multipliers, after one of the gates with Adam's ``learning_rate``."""
+        force_C = self.weight * self._violation(open_K, progress=progress)
+        self.multiplier_C += self.multiplier_rate * learning_rate * force_C
 
     @torch.no_grad()
     def missed(self, open_K: Tensor) -> float:
-        """The largest distance of the fraction closed from the one wanted in the end."""
-        return self._violation(open_K, progress=1.0).abs().max().item()
+        """The fraction wanted in the end less the one closed, of the constraint that is farthest off."""
+        return max(self._violation(open_K, progress=1.0).tolist(), key=abs)
 
     def describe(self) -> dict[str, Any]:
         """The multipliers, in nats."""
@@ -93,4 +96,5 @@ class Target(nn.Module):
 
     def _violation(self, open_K: Tensor, *, progress: float) -> Tensor:
         grown = 1.0 if self.warmup_ratio == 0 else min(1.0, progress / self.warmup_ratio)
-        return grown * self.target_C - (1 - self.share_CK @ open_K)
+        # Not a matrix product, which autocast would do in bfloat16: a target is met to some thousandths.
+        return grown * self.target_C - (1 - (self.share_CK * open_K).sum(-1))

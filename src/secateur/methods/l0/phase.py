@@ -18,7 +18,7 @@ from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.hard_concrete import HardConcrete
 from secateur.methods.l0.penalty import Price, Target
-from secateur.methods.l0.training import GatedObjective, GateTraining
+from secateur.methods.l0.training import LOWEST_RATE, GatedObjective, GateTraining
 from secateur.methods.threshold import weights_per_gate
 from secateur.speed import accelerate_training
 from secateur.structure.gates import PerGate
@@ -41,10 +41,10 @@ class GatePhase(Step):
         amount: how much is to go.
         distribution: of the gates.
         epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`.
-        gate_learning_rate: of α, with Adam; above 0.
+        gate_learning_rate: of α, with Adam; above 0. None: 0.03, in phases of fewer than 667 steps 20 / steps.
         initial_openness: P(gate ≠ 0) to begin with, in (0, 1); ``initial_spread`` is the deviation of α.
         max_alpha: α is clamped to ± this after each step; above 0.
-        constraint_weight, multiplier_rate: ρ and η of :class:`secateur.methods.l0.penalty.Target`, in nats, above 0.
+        constraint_weight, multiplier_rate: ρ in nats and η of :class:`secateur.methods.l0.penalty.Target`, above 0.
         target_warmup_ratio: share of the phase in which the target grows from 0, in [0, 1].
         dropout: whether the model's dropout is on; the paper does not say.
         train_weights: train the weights too, at ``learning_rate`` without a schedule; the paper freezes them. In
@@ -60,7 +60,7 @@ class GatePhase(Step):
         epochs: float,
         batch_size: int,
         accumulate_grad_batches: int,
-        gate_learning_rate: float,
+        gate_learning_rate: float | None,
         initial_openness: float,
         initial_spread: float,
         max_alpha: float,
@@ -83,6 +83,7 @@ class GatePhase(Step):
         self.distribution = distribution
         self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         _check_positive(
+            gate_learning_rate=LOWEST_RATE if gate_learning_rate is None else gate_learning_rate,
             max_alpha=max_alpha,
             constraint_weight=constraint_weight,
             multiplier_rate=multiplier_rate,
@@ -109,8 +110,9 @@ class GatePhase(Step):
             max_grad_norm=max_grad_norm,
         )
         self.weights = weights if train_weights else None
+        self.gate_learning_rate = gate_learning_rate
         self.optimization = Optimization(
-            learning_rate=gate_learning_rate,
+            learning_rate=LOWEST_RATE,
             weight_decay=0.0,
             warmup_ratio=0.0,
             max_grad_norm=max_grad_norm if train_weights else 0.0,
@@ -140,17 +142,19 @@ class GatePhase(Step):
             optimization=self.optimization,
             weights=self.weights,
             dropout=self.dropout,
+            learning_rate=self.gate_learning_rate,
         )
         with frozen(state.model) if self.weights is None else nullcontext(), accelerate_training(state.model):
             fit(module, context, self.passes)
         if self.weights is not None:
             fold(state.model, gates.deterministic())
-        if isinstance(penalty, Target) and (missed := penalty.missed(gates.open_fraction())) > _MISSED:
+        if isinstance(penalty, Target) and abs(missed := penalty.missed(gates.open_fraction())) > _MISSED:
             log.warning(
-                "phase %s: the gates' target is missed by %.1f %% of them, which go by their rank alone; more steps, "
-                "or a larger multiplier_rate, would come closer",
+                "phase %s: %.1f %% too %s of the gates are closed, rank alone decides about those; more steps would "
+                "come closer",
                 context.name,
-                100 * missed,
+                100 * abs(missed),
+                "few" if missed > 0 else "many",
             )
         opened = dict(zip(gates.kinds, gates.open_fraction().tolist(), strict=True))
         return dataclasses.replace(

@@ -40,10 +40,16 @@ class GatedObjective(nn.Module):
         return loss + self.penalty(self.gates.open_fraction(), progress=self.progress)
 
     @torch.no_grad()
-    def after_step(self, *, share: float) -> None:
-        """What follows each optimizer step, given its share of the phase."""
+    def after_step(self, *, learning_rate: float) -> None:
+        """What follows each optimizer step of the gates."""
         self.gates.clamp_()
-        self.penalty.update(self.gates.open_fraction(), progress=self.progress, share=share)
+        self.penalty.update(self.gates.open_fraction(), progress=self.progress, learning_rate=learning_rate)
+
+
+# Adam moves an α by about its learning rate in a step, and it is some 7 from where it begins to where its gate is surely
+# closed: where a phase's steps add up to little more, gates have not closed before their target stands still.
+TRAVEL = 20.0
+LOWEST_RATE = 0.03  # in longer phases more of it closes gates that are never given another chance
 
 
 class GateTraining(TrainingModule):
@@ -51,7 +57,8 @@ class GateTraining(TrainingModule):
 
     Args:
         dropout: whether the model's own dropout is on.
-        optimization: of the gates; they never decay.
+        learning_rate: of the gates; None: as high as the phase is short.
+        optimization: what else there is to say of the gates'; they never decay.
         weights: of the model's weights; None where they are frozen.
     """
 
@@ -67,10 +74,17 @@ class GateTraining(TrainingModule):
         optimization: Optimization,
         weights: Optimization | None,
         dropout: bool,
+        learning_rate: float | None,
     ) -> None:
         super().__init__(model, task, name=name, objective=objective, optimization=optimization)
+        self.learning_rate = learning_rate
         self.weights = weights
         self.dropout = dropout
+
+    @property
+    def gate_learning_rate(self) -> float:
+        """Of α, once there is a trainer that knows how many steps the phase has."""
+        return self.learning_rate or max(LOWEST_RATE, TRAVEL / self.trainer.max_steps)
 
     def train(self, mode: bool = True) -> GateTraining:
         """Training mode for the gates; for the model only where its dropout is wanted."""
@@ -85,7 +99,7 @@ class GateTraining(TrainingModule):
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """The optimizer's step, and what follows it."""
         super().optimizer_step(*arguments, **options)
-        self.objective.after_step(share=1 / self.trainer.max_steps)
+        self.objective.after_step(learning_rate=self.gate_learning_rate)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Log how open the gates are."""
@@ -99,7 +113,7 @@ class GateTraining(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW without a schedule: gates that overshoot must be able to come back, also towards the end."""
-        return AdamW(self.parameter_groups(), lr=self.optimization.learning_rate, fused=True)
+        return AdamW(self.parameter_groups(), lr=self.gate_learning_rate, fused=True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Gates, and weights unless they are frozen, each with a learning rate of their own."""
