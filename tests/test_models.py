@@ -11,7 +11,14 @@ from typing import Any
 import huggingface_hub
 import pytest
 import torch
-from transformers import AutoModelForQuestionAnswering, BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForQuestionAnswering,
+    BertConfig,
+    BertForPreTraining,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from secateur.config import ModelConfig
 from secateur.data.vocabulary import train_wordpiece
@@ -20,6 +27,7 @@ from secateur.models import check_model, checkpoint_fingerprint, fresh_model, to
 from secateur.structure.anatomy import layers_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
+from secateur.structure.masks import declare, masks_of
 from secateur.structure.surgery import shrink, structure_sizes
 from tests.architectures import ARCHITECTURES
 
@@ -263,3 +271,18 @@ def test_a_language_model_s_heads_start_fresh_on_a_body_that_has_none(tokenizer,
     assert one.cls.predictions.decoder.weight is one.bert.embeddings.word_embeddings.weight
     assert _same(one.cls, same.cls)
     assert not _same(one.cls, other.cls)
+
+
+def test_a_language_model_without_a_pooler_leaves_out_what_is_declared_of_it(tokenizer, tmp_path):
+    """As where a model goes on without next-sentence prediction."""
+    whole = BertForPreTraining(BertConfig(**{**ARCHITECTURE, "model_type": "bert"}, vocab_size=len(tokenizer)))
+    names = ["pooler.dense.weight", "encoder.layer.0.output.dense.weight"]
+    with torch.no_grad():
+        for name in names:
+            whole.bert.get_parameter(name)[:4] = 0
+    declare(whole, names)
+    save_model(whole, tokenizer, tmp_path / "whole")
+    model = model_config(checkpoint=str(tmp_path / "whole"))
+    settings = {"auto_class": "AutoModelForMaskedLM", "head": {}, "tokenizer": tokenizer, "keep_head": True}
+    found = fresh_model(model, **settings, seed=1)
+    assert list(masks_of(found)) == names[1:]

@@ -26,7 +26,7 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
 from secateur.structure.auto import auto_class_named
 from secateur.structure.checkpoint import load, load_tokenizer, transplant, with_fresh_head
-from secateur.structure.masks import declare, declared, layer_patterns
+from secateur.structure.masks import declare, declared, keep_declared, layer_patterns
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
@@ -110,6 +110,7 @@ def fresh_model(
     if Path(model.checkpoint).is_dir():
         make = load if keep_head else with_fresh_head
         found = make(model.checkpoint, auto_class=auto, **head)
+        keep_declared(found)  # a head that is not the checkpoint's may lack what it declares
     elif keep_head:
         name, revision = model.checkpoint, model.revision
         found = auto.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True, **head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BertTokenizer
+from transformers import BertTokenizer, RobertaTokenizerFast
 
 from secateur.analysis.embeddings import (
     draw_embeddings,
@@ -32,6 +32,14 @@ def test_words_are_the_first_of_the_vocabulary_that_are_whole(tokenizer: BertTok
     assert words.ids == list(range(10, 22))
     model = random_model("electra")
     assert torch.equal(embeddings_of(model, words), model.electra.embeddings.word_embeddings.weight[10:22])
+
+
+def test_of_pieces_that_mark_words_by_the_space_before_those_count_that_begin_one() -> None:
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "Ġ", "a", "ing", "the", *(f"Ġ{word}" for word in WORDS)]
+    tokenizer = RobertaTokenizerFast(vocab={piece: index for index, piece in enumerate(pieces)}, merges=[])
+    words = frequent_words(tokenizer, 12)
+    assert words.texts == WORDS
+    assert words.ids == list(range(9, 21))
 
 
 @pytest.mark.parametrize("count", [5, 0, -1])

@@ -11,7 +11,7 @@ from datasets import Dataset, load_from_disk
 from transformers import PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
-from secateur.data.masked_inputs import MaskedPairs, MaskedTexts, runs
+from secateur.data.masked_inputs import MaskedPairs, MaskedTexts, cut_evenly, runs
 from secateur.data.masking import IGNORED, Masking
 from secateur.data.module import TaskData
 from secateur.data.segments import Segments, tokenize_documents, write_documents
@@ -105,15 +105,17 @@ def test_pairs_are_of_one_document_or_of_two_as_the_label_says(pairs, bert):
 
 def test_a_true_second_text_goes_on_where_the_first_ends(bert):
     """What does not fit is cut at the outer ends."""
-    words = [["the"] * 9 + ["fox"], ["dog"] + ["the"] * 20, ["over"] * 3]
+    words = [["the", "the", "fox"], ["dog", "the", "the"], ["over"] * 9]
     rows = _rows([[" ".join(line) for line in words]] * 2)
-    pairs = MaskedPairs(Segments(tokenize_documents(rows, bert)), bert, Lengths(max_seq_length=16), MASKING)
+    whole = " ".join(word for line in words for word in line)
+    pairs = MaskedPairs(Segments(tokenize_documents(rows, bert)), bert, Lengths(max_seq_length=18), MASKING)
     true = 0
     for epoch in range(30):
         batch = pairs.collate_in_training([0], seed=0, epoch=epoch)
         if not batch["next_sentence_label"]:
             one, two, _ = bert.decode(_restored(batch, 0)).split("[SEP]")
-            assert (one.split()[-1], two.split()[0]) == ("fox", "dog")
+            assert " ".join([*one.split()[1:], *two.split()]) in whole
+            assert one.split()[-1] != "dog"  # paragraphs that are short enough stay whole
             true += 1
     assert true
 
@@ -143,6 +145,14 @@ def test_scores_are_taken_on_draws_that_never_change_and_training_s_change_every
     assert hidden[0] == hidden[2] != hidden[1]
 
 
+def test_phases_read_in_the_same_order_and_hide_other_tokens(pairs):
+    """The order is the run's, what is hidden is drawn for each phase."""
+    data = TaskData({"train": pairs}, eval_batch_size=8)
+    one, other = (list(data.train_loader(batch_size=8, seed=1, draws=draws)) for draws in (5, 6))
+    assert all(mine["items"].equal(theirs["items"]) for mine, theirs in zip(one, other, strict=True))
+    assert not all(mine["labels"].equal(theirs["labels"]) for mine, theirs in zip(one, other, strict=True))
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
@@ -156,6 +166,31 @@ def test_scores_are_taken_on_draws_that_never_change_and_training_s_change_every
 )
 def test_runs_fill_the_room_and_leave_no_segment_alone(sizes, expected):
     assert list(runs(np.array(sizes, dtype=np.int32), room=10)) == expected
+
+
+def test_long_segments_are_cut_evenly():
+    assert cut_evenly(np.array([9, 2, 10, 21], dtype=np.int32), longest=10).tolist() == [9, 2, 10, 7, 7, 7]
+    assert cut_evenly(np.array([7], dtype=np.int32), longest=3).tolist() == [3, 2, 2]
+    assert cut_evenly(np.array([], dtype=np.int32), longest=3).tolist() == []
+
+
+def test_of_paragraphs_longer_than_an_input_nearly_everything_is_read(bert):
+    """Not only what stands around the places where one ends and the next begins."""
+    words = [letter * 2 for letter in LETTERS]
+    documents = [[" ".join(words * 4), " ".join(words[::-1] * 4)] for _ in range(2)]
+    segments = Segments(tokenize_documents(_rows(documents), bert))
+    pairs = MaskedPairs(segments, bert, Lengths(max_seq_length=35), MASKING)
+    read = sum(int(size) for row, size in zip(pairs.rows, pairs.lengths - 3, strict=True) if row == 0)
+    assert read > 0.8 * len(segments.tokens(0))
+    assert len(
+        MaskedPairs(Segments(tokenize_documents(_rows([[" ".join(words * 4)]] * 2), bert)), bert, LENGTHS, MASKING)
+    )
+
+
+@pytest.mark.parametrize(("kind", "length"), [(MaskedPairs, 4), (MaskedTexts, 2)])
+def test_inputs_without_room_for_text_are_refused(segments, bert, kind, length):
+    with pytest.raises(SecateurError, match=rf"^dataset\.max_seq_length={length}: leaves no room for text beside its"):
+        kind(segments, bert, Lengths(max_seq_length=length), MASKING)
 
 
 def test_text_in_which_nothing_follows_is_refused(bert):
@@ -191,5 +226,4 @@ def test_tokens_are_read_where_they_lie_on_disk(bert, tmp_path: Path):
     assert len(stored.data.column("ids").chunks) > 1
     for row in (0, 999, 1000, 1001, 2499):
         assert segments.tokens(row).tolist() == memory.tokens(row).tolist()
-        assert segments.between(row, 1, 2).tolist() == bert(documents[row][1], add_special_tokens=False)["input_ids"]
     assert not segments.tokens(1500).flags.owndata

@@ -48,6 +48,17 @@ def test_words_are_hidden_whole_and_the_amount_is_kept():
     assert 55 <= min(counts) <= max(counts) == 60
 
 
+@pytest.mark.parametrize("words", [[126], [20, 5], [20, 1, 1, 1, 1, 1]])
+def test_words_longer_than_the_amount_never_go_whole(words):
+    """Text without spaces is one word; all of it would be hidden."""
+    starts = np.concatenate([np.arange(size) == 0 for size in words])
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        hidden = draw_words(starts, probability=0.15, rng=rng)
+        assert 1 <= hidden.sum() <= max(1, round(0.15 * len(starts)))
+        assert np.flatnonzero(np.diff(np.flatnonzero(hidden)) > 1).size == 0 or words[1:]
+
+
 def test_every_word_is_as_likely_as_any_other():
     """But for the last one drawn, which does not fit if it is long."""
     starts = np.array([True, True, False, True, True, False, True, True, True, True] * 10)

@@ -52,6 +52,18 @@ def test_explicit_files_override_one_split_and_leave_the_other(official, tmp_pat
     assert files == {"train": [official / "more.json", Path("here.json")], "test": [official / "dev.json"]}
 
 
+def test_files_that_were_given_for_one_split_are_not_of_the_other(tmp_path):
+    """Though the pattern of the other's usual names fits them."""
+    for name in ("a.txt", "b.txt", "dev.txt"):
+        (tmp_path / name).write_text("text")
+    names = {"train": ["train.txt", "*.txt"], "test": ["test.txt"]}
+    source = Source(name="custom_text", data_dir=str(tmp_path), file_names=names, test_files=["dev.txt"])
+    assert resolve_files(source) == {
+        "train": [tmp_path / "a.txt", tmp_path / "b.txt"],
+        "test": [tmp_path / "dev.txt"],
+    }
+
+
 def test_files_go_before_hub_and_generator(official):
     assert resolve_files(_local(official, hub="rajpurkar/squad", generator={"_target_": "x.y"})) is not None
     assert resolve_files(Source(name="squad_v1", hub="rajpurkar/squad")) is None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from secateur.data.words import leading_mark
 from secateur.drawing import INK, new_figure, set_heading, set_title
 from secateur.errors import SecateurError
 
@@ -44,7 +45,10 @@ def frequent_words(tokenizer: PreTrainedTokenizerBase, count: int) -> Words:
     by_id = sorted((index, token) for token, index in tokenizer.get_vocab().items())
     special = set(tokenizer.all_special_ids)
     # Byte-pair and sentence pieces mark where a word begins; WordPiece marks with ## where it goes on.
-    words = [(index, token.lstrip("Ġ▁")) for index, token in by_id if index not in special]
+    mark = leading_mark(tokenizer) or ""
+    words = [
+        (index, token.removeprefix(mark)) for index, token in by_id if index not in special and token.startswith(mark)
+    ]
     chosen = [(index, word) for index, word in words if len(word) > 1 and word.isalpha()][: max(count, 0)]
     if len(chosen) < FEWEST:
         raise SecateurError(f"embeddings={count}: {len(chosen)} words are too few for a map; give {FEWEST} or more")

@@ -94,19 +94,22 @@ def train_loader(
     lengths: np.ndarray,
     batch_size: int,
     seed: int,
+    draws: int,
     processes: int = 1,
 ) -> ResumableLoader:
     """Batches in an order of their own for each epoch; the loader never draws from the global generator.
 
     Args:
-        collate: a batch of items, given ``seed`` and ``epoch`` beside them.
+        collate: a batch of items, given ``draws`` as its seed and ``epoch`` beside them.
+        seed: of the order.
+        draws: of what is random in the items themselves, such as which tokens are hidden.
     """
     sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed, processes=processes)
     return ResumableLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=lambda items: collate(items, seed=seed, epoch=sampler.epoch),
+        collate_fn=lambda items: collate(items, seed=draws, epoch=sampler.epoch),
         generator=torch.Generator().manual_seed(seed),
     )
 

@@ -53,6 +53,11 @@ class MaskedTexts(Examples):
         self.label_template = replace(self.template, **around, pad=IGNORED, has_types=False)  # type: ignore[arg-type]
         added = self.template.added(pair=self.is_pair)
         self.room = lengths.max_seq_length - added
+        if self.room < 1 + self.is_pair:
+            raise SecateurError(
+                f"dataset.max_seq_length={lengths.max_seq_length}: leaves no room for text beside its {added} special "
+                "tokens"
+            )
         # Of each item: its document, where in it the item begins and ends.
         self.rows, self.firsts, self.stops, sizes = _columns(self._places())
         if len(self.rows) == 0:
@@ -112,9 +117,10 @@ class MaskedPairs(MaskedTexts):
     """Runs of neighbouring segments, parted between two of them; in half of the draws text of another document
     takes the place of the second part.
 
-    A run ends with the segment that fills ``max_seq_length``, and has two segments at least. What does not fit is
-    cut where the two texts do not meet, from the longer one first. Text of another document begins with a segment,
-    too, and is never longer than what it replaces.
+    A segment is a paragraph; one that is longer than a quarter of an input is several, all but equally long, so that
+    little of it is cut off. A run ends with the segment that fills ``max_seq_length``, and has two segments at least.
+    What does not fit is cut where the two texts do not meet, from the longer one first. Text of another document
+    begins with a segment, too, and is never longer than what it replaces.
 
     Raises:
         SecateurError: if no document has two segments, or there is only one document.
@@ -136,7 +142,7 @@ class MaskedPairs(MaskedTexts):
     def _places(self) -> Iterator[tuple[int, int, int, int]]:
         """Document, first segment, last segment + 1 and most tokens of each item."""
         for row in self.with_text.tolist():
-            for first, stop, size in runs(self.segments.sizes[row], room=self.room):
+            for first, stop, size in runs(self._sizes(row), room=self.room):
                 yield row, first, stop, min(self.room, size)
 
     def _without_items(self) -> str:
@@ -149,7 +155,7 @@ class MaskedPairs(MaskedTexts):
     def _draw(self, item: int, rng: np.random.Generator) -> Drawn:
         row, first, stop = int(self.rows[item]), int(self.firsts[item]), int(self.stops[item])
         middle = int(rng.integers(first + 1, stop))
-        one, other = self.segments.between(row, first, middle), self.segments.between(row, middle, stop)
+        one, other = self._between(row, first, middle), self._between(row, middle, stop)
         is_other = bool(rng.random() < 0.5)
         if is_other:
             other = self._elsewhere(row, rng)[: len(other)]
@@ -162,8 +168,25 @@ class MaskedPairs(MaskedTexts):
         """Another document from one of its segments on."""
         number = int(rng.integers(len(self.with_text) - 1))
         another = int(self.with_text[number + int(self.with_text[number] >= row)])
-        count = len(self.segments.sizes[another])
-        return self.segments.between(another, int(rng.integers(count)), count)
+        count = len(self._sizes(another))
+        return self._between(another, int(rng.integers(count)), count)
+
+    def _sizes(self, row: int) -> np.ndarray:
+        return cut_evenly(self.segments.sizes[row], longest=max(1, self.room // 4))
+
+    def _between(self, row: int, first: int, stop: int) -> np.ndarray:
+        """The tokens of a document's segments from ``first`` to ``stop`` - 1."""
+        sizes = self._sizes(row)
+        ends = sizes.cumsum()
+        return self.segments.tokens(row)[ends[first] - sizes[first] : ends[stop - 1]]
+
+
+def cut_evenly(sizes_S: np.ndarray, *, longest: int) -> np.ndarray:
+    """The sizes of segments of ``longest`` tokens at most, of which each of the given ones has as few as can be."""
+    parts_S = -(-sizes_S // longest)
+    first_S = parts_S.cumsum() - parts_S
+    number = np.arange(parts_S.sum()) - np.repeat(first_S, parts_S)
+    return np.repeat(sizes_S // parts_S, parts_S) + (number < np.repeat(sizes_S % parts_S, parts_S))
 
 
 def runs(sizes_S: np.ndarray, *, room: int) -> Iterator[tuple[int, int, int]]:

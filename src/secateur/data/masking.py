@@ -82,14 +82,19 @@ class Masker:
 def draw_words(starts_T: np.ndarray, *, probability: float, rng: np.random.Generator) -> np.ndarray:
     """Words at random, one at least, as many as fit into ``probability`` of all tokens; bool (T,).
 
+    Words that are longer than that are left alone, and where all are, as in text without spaces, so many tokens in a
+    row are taken.
+
     Args:
         starts_T: where words begin; the first token, which may go on with a word that was cut, begins one here.
     """
     word_T = np.cumsum(starts_T) - starts_T[0]
-    order_W = rng.permutation(int(word_T[-1]) + 1)
+    sizes_W = np.bincount(word_T)
     budget = max(1, round(probability * len(starts_T)))
-    filled_W = np.bincount(word_T)[order_W].cumsum()
-    taken = max(1, int(np.searchsorted(filled_W, budget, side="right")))
-    hidden_W = np.zeros(len(order_W), dtype=bool)
-    hidden_W[order_W[:taken]] = True
-    return hidden_W[word_T]
+    order = rng.permutation(np.flatnonzero(sizes_W <= budget))
+    if len(order) == 0:
+        first = int(rng.integers(len(starts_T) - budget + 1))
+        places_T = np.arange(len(starts_T))
+        return (places_T >= first) & (places_T < first + budget)
+    taken = int(np.searchsorted(sizes_W[order].cumsum(), budget, side="right"))
+    return np.isin(word_T, order[:taken])

@@ -51,8 +51,15 @@ class TaskData:
             )
         return self._others[layout]
 
-    def train_loader(self, *, batch_size: int, seed: int, processes: int = 1) -> ResumableLoader:
-        """Training batches in random order, of similar lengths each; this process's share of them."""
+    def train_loader(
+        self, *, batch_size: int, seed: int, draws: int | None = None, processes: int = 1
+    ) -> ResumableLoader:
+        """Training batches in random order, of similar lengths each; this process's share of them.
+
+        Args:
+            seed: of the order.
+            draws: seed of what is random in the examples themselves; None: the same.
+        """
         examples = self.examples["train"]
         return train_loader(
             examples,
@@ -60,6 +67,7 @@ class TaskData:
             lengths=examples.lengths,
             batch_size=batch_size,
             seed=seed,
+            draws=seed if draws is None else draws,
             processes=processes,
         )
 

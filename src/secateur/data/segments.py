@@ -83,11 +83,6 @@ class Segments:
         """All tokens of a document."""
         return self._ids[row]
 
-    def between(self, row: int, first: int, stop: int) -> np.ndarray:
-        """The tokens of a document's segments from ``first`` to ``stop`` - 1."""
-        ends = self.sizes[row].cumsum()
-        return self._ids[row][ends[first] - self.sizes[row][first] : ends[stop - 1]]
-
 
 def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, before: str) -> dict[str, list[Any]]:
     of_documents = paragraphs(rows)

@@ -144,8 +144,14 @@ def _matching(source: Source, split: str, pattern: str) -> list[tuple[str, Path 
     if source.data_dir is None:
         return []
     others = {name for other, names in source.file_names.items() if other != split for name in names}
+    given = [name for other in SPLITS if other != split for name in _explicit(source, other)]
+    taken = {path.resolve() for name in given if (path := _find(name, source.data_dir)) is not None}
     paths = sorted(Path(source.data_dir).expanduser().glob(pattern))
-    return [(path.name, path) for path in paths if path.is_file() and path.name not in others]
+    return [
+        (path.name, path)
+        for path in paths
+        if path.is_file() and path.name not in others and path.resolve() not in taken
+    ]
 
 
 def _find(name: str, data_dir: str | None) -> Path | None:

@@ -164,7 +164,9 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
     """
     processes = context.make_trainer(folder=context.folder).world_size
-    loader = context.data.train_loader(batch_size=passes.batch_size, seed=context.data_seed, processes=processes)
+    loader = context.data.train_loader(
+        batch_size=passes.batch_size, seed=context.data_seed, draws=context.seed, processes=processes
+    )
     if len(loader) == 0:
         raise SecateurError(
             f"phase {module.name}: the training data does not fill one batch of {passes.batch_size} for each of "

@@ -12,6 +12,7 @@ from secateur.methods.layer_choice import LayerAmount
 from secateur.methods.theseus import Replacement, Schedule
 from secateur.methods.theseus.training import ReplacementTraining
 from secateur.structure.anatomy import layers_of
+from secateur.structure.masks import declare, declared
 from secateur.structure.parts import parts_of
 from tests.methods.test_finetune import SETTINGS
 
@@ -113,6 +114,20 @@ def test_successors_start_from_the_model_that_was_said(make_model, make_context)
     trained = step.run(State(model=model), context).model
     expected = vector(layers_of(pretrained)[1:].parameters())
     torch.testing.assert_close(vector(layers_of(trained).parameters()), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("init", ["pretrained", "predecessor"])
+def test_a_sparse_predecessor_may_have_successors_without_its_zeros(make_model, make_context, init):
+    """Its zeros lie in a layer that none of them comes from."""
+    model = make_model(seed=1)
+    name = "encoder.layer.0.output.dense.weight"
+    with torch.no_grad():
+        model.base_model.get_parameter(name)[:4] = 0
+    declare(model, [name])
+    assert declared(model.config) == (name,)
+    step = replacement(init=init, remove="first")
+    trained = step.run(State(model=model), make_context(pretrained=lambda: make_model(seed=5))).model
+    assert declared(trained.config) == ()
 
 
 def test_mixes_are_scored_without_further_training(make_model, make_context):

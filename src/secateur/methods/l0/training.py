@@ -46,8 +46,8 @@ class GatedObjective(nn.Module):
         self.penalty.update(self.gates.open_fraction(), progress=self.progress, learning_rate=learning_rate)
 
 
-# Adam moves an α by about its learning rate in a step, and it is some 7 from where it begins to where its gate is surely
-# closed: where a phase's steps add up to little more, gates have not closed before their target stands still.
+# Adam moves an α by about its learning rate in a step, and it is some 7 from where it begins to where its gate is
+# surely closed: where a phase's steps add up to little more, gates have not closed before their target stands still.
 TRAVEL = 20.0
 LOWEST_RATE = 0.03  # in longer phases more of it closes gates that are never given another chance
 
