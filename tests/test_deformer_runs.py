@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from secateur.analysis.command import main as analyze
+from secateur.errors import SecateurError
 from secateur.record import Record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of, lower_layers_of
@@ -126,6 +127,20 @@ def test_a_pruned_model_is_decomposed_and_a_decomposed_one_pruned(output: Path) 
     model = load(folder / "model")
     assert lower_layers_of(model.config) == 2
     assert sum(structure_sizes(model)[0]) < sum(structure_sizes(load(pruned / "model"))[0])
+
+
+def test_a_theseus_model_is_decomposed_and_no_decomposed_one_replaced(output: Path) -> None:
+    """Its modules would stand in the place of layers, of which the first few read question and document apart."""
+    _, small = run("method=theseus", "sparsity=0.33", *ONE_EPOCH, "method.steps.replace.epochs=1", output=output)
+    settings = (*ONE_EPOCH, f"predecessor.checkpoint={small / 'model'}")
+    record, folder = run("method=deformer", "sparsity=0.5", *settings, output=output)
+    assert record.compressed is not None
+    assert record.compressed.structure.layers_decomposed == 0.5
+    assert len(structure_sizes(load(folder / "model"))[0]) == 2
+    settings = (*ONE_EPOCH, f"predecessor.checkpoint={folder / 'model'}", f"model.checkpoint={small / 'model'}")
+    for method in ("theseus", "truncate"):
+        with pytest.raises(SecateurError, match=rf"^method={method}: does not go on from a model that reads question"):
+            run(f"method={method}", "sparsity=0.5", "method.init=pretrained", *settings, output=output)
 
 
 XLNET = (

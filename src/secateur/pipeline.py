@@ -32,7 +32,7 @@ from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.masks import declared
-from secateur.structure.surgery import planned_sizes
+from secateur.structure.surgery import planned_sizes, segments_of
 from secateur.tasks.base import Task
 from secateur.trainer import check_strategy
 from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
@@ -63,6 +63,11 @@ def check_buildable(config: Config) -> dict[str, Step]:
     for step in steps.values():
         if not step.any_architecture:
             check_linear_attention(architecture, key=f"method={config.method['name']}")
+        if not step.takes_decomposed and segments_of(architecture) is not None:
+            raise SecateurError(
+                f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
+                "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
+            )
         step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(

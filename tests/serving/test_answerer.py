@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import pre_tokenizers
+from transformers import RobertaTokenizer
 
 from secateur.data.vocabulary import train_unigram
 from secateur.errors import SecateurError
@@ -16,7 +19,7 @@ from secateur.serving import answer_command, encode_command
 from secateur.serving.answerer import Answerer
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
-from secateur.serving.encoding import encode_into
+from secateur.serving.encoding import encode_into, room_of
 from secateur.structure.checkpoint import save_model
 from secateur.structure.decomposition import decompose
 from secateur.structure.gates import PerGate
@@ -73,6 +76,43 @@ def test_an_ordinary_model_answers_through_the_same_class(packed, tokenizer, doc
     assert len(found) == 3
     alone = answerer.answer(QUESTION, [each for each in documents if each.id == found[0].document_id], count=1)
     assert close(found[:1], alone)
+
+
+def test_spans_of_white_space_take_no_answers_place(documents, tmp_path) -> None:
+    """Byte-level pieces may be line breaks alone; offsets are characters all the same."""
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = RobertaTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, merges=[])
+    model = random_model("roberta", vocab_size=len(tokenizer))
+    draws = random.Random(0)
+    texts = [Document(id=str(number), text="".join(draws.choices("\n abé", k=9)) + "x") for number in range(9)]
+    answerer = Answerer(model, tokenizer, max_seq_length=31, doc_stride=4, max_question_length=6, max_answer_length=1)
+    for text in texts:
+        (best,) = answerer.answer("door?", [text], count=1)
+        assert text.text[best.start : best.end] == best.text
+        assert best.text.strip()
+
+
+def test_one_name_is_no_list_of_names(filled, model, tokenizer) -> None:
+    with pytest.raises(SecateurError, match=r"^documents='doors/0': is one name; give a list"):
+        Answerer(model, tokenizer, store=filled).answer(QUESTION, "doors/0")
+
+
+def test_many_documents_are_read_some_at_a_time(model, tokenizer) -> None:
+    """The best of all of them come out, wherever they stand."""
+    many = [Document(id=f"{number:03d}", text=SENTENCES[number % 40]) for number in range(150)]
+    answerer = Answerer(model, tokenizer, **LENGTHS, batch_size=7)
+    alone = [answerer.answer(QUESTION, [each], count=1)[0] for each in many[:40]]
+    best = max(alone, key=lambda each: each.score)
+    found = answerer.answer(QUESTION, many, count=3)
+    assert found[0].score == pytest.approx(best.score, abs=1e-5)
+    assert found[0].text == best.text
+
+
+def test_a_document_longer_than_the_models_positions_is_read_in_windows(model, tokenizer) -> None:
+    assert room_of(model, tokenizer, max_seq_length=384) < model.config.max_position_embeddings
+    long = Document(id="long", text=" ".join(SENTENCES))
+    (best,) = Answerer(model, tokenizer, max_seq_length=384, doc_stride=4).answer(QUESTION, [long], count=1)
+    assert long.text[best.start : best.end] == best.text
 
 
 def test_a_question_goes_to_the_documents_that_are_named(filled, model, tokenizer) -> None:

@@ -78,6 +78,19 @@ def test_damage_is_found_and_encoded_again(filled, encoder, documents) -> None:
     assert same(filled, encoder, documents)
 
 
+@pytest.mark.parametrize("text", ["'Door 0 is open.'", "CAST(x'446f6f7220ff' AS TEXT)"], ids=["other", "no UTF-8"])
+def test_a_text_that_is_damaged_is_encoded_again(filled, encoder, documents, text) -> None:
+    first = documents[0]
+    with sqlite3.connect(filled.folder / "index.sqlite") as index:
+        index.execute(f"UPDATE documents SET text = {text} WHERE id = ?", (first.id,))
+    index.close()
+    with pytest.raises(DamagedError, match=r"the text of document 'doors/0' is damaged; encode it again$"):
+        filled.document(first.id)
+    assert [*encode_into(filled, encoder, documents, at_a_time=50)][-1][1] > 0
+    assert same(filled, encoder, documents)
+    assert filled.document(first.id) == first
+
+
 def test_damage_in_the_index_is_found(filled, encoder, documents) -> None:
     """A text that is not the one that was encoded, a number of tokens, and the file itself."""
     first = documents[0]
@@ -87,9 +100,9 @@ def test_damage_in_the_index_is_found(filled, encoder, documents) -> None:
         with pytest.raises(DamagedError, match=r"the text of document 'doors/0' is damaged; encode it again$"):
             read()
     with index:
-        index.execute("UPDATE documents SET tokens = tokens - 1 WHERE id = ?", (first.id,))
-    with pytest.raises(DamagedError, match=r"the states of document 'doors/0' are damaged"):
-        filled.find(first)
+        index.execute("UPDATE documents SET tokens = tokens - 1 WHERE id = ?", (documents[1].id,))
+    with pytest.raises(DamagedError, match=r"the states of document 'doors/1' are damaged"):
+        filled.find(documents[1])
     list(encode_into(filled, encoder, documents, at_a_time=50))
     assert same(filled, encoder, documents)
     with index:
@@ -157,6 +170,24 @@ def test_a_store_that_lacks_a_file_or_has_a_broken_one_is_told_in_one_line(fille
         (filled.folder / name).write_bytes(content)
     with pytest.raises(SecateurError, match=rf"{name}: cannot be read \([^\n]+\); encode [^\n]+$"):
         DocumentStore(filled.folder)
+
+
+@pytest.mark.parametrize("name", ["store#1", "store?mode=ro", "100%25", "a store"])
+def test_a_store_lies_wherever_it_is_told_to(tmp_path, encoder, documents, name) -> None:
+    """Also under names that mean something else in an address."""
+    store = DocumentStore.create(tmp_path / name, encoder.header(dtype="float32"))
+    list(encode_into(store, encoder, documents[:2], at_a_time=8))
+    assert [each.id for each in DocumentStore(tmp_path / name).documents()] == [each.id for each in documents[:2]]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_a_process_left_that_died_making_a_store_is_swept(tmp_path, encoder) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for left in ("states.bin", "index.sqlite", "index.sqlite-journal", "writer.lock", "store.json.partial"):
+        (folder / left).write_bytes(b"half")
+    assert len(DocumentStore.create(folder, encoder.header(dtype="float32"))) == 0
+    assert not (folder / "index.sqlite-journal").exists()
 
 
 def test_a_store_is_made_by_one_process_at_a_time(tmp_path, encoder) -> None:

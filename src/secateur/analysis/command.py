@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,9 +127,9 @@ def table_of_movement(models: Mapping[str, Movement]) -> Table:
     table.add_column("layer", justify="right")
     for name in models:
         table.add_column(name, justify="right", no_wrap=True)
-    per_layer = zip(*(movement.rows() for movement in models.values()), strict=False)
+    per_layer = itertools.zip_longest(*(movement.rows() for movement in models.values()))  # one may have more layers
     for layer, rows in enumerate(per_layer):
-        table.add_row(str(layer), *(f"{row['mean']:.4f} ± {row['std']:.4f}" for row in rows))
+        table.add_row(str(layer), *(f"{row['mean']:.4f} ± {row['std']:.4f}" if row else "" for row in rows))
     return table
 
 

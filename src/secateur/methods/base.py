@@ -88,6 +88,7 @@ class Step(ABC):
         needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
         segments: whether it needs data whose questions and documents can be laid out apart.
         any_architecture: whether it leaves layers as they are, and so takes those that can't be gated or cut (XLNet's).
+        takes_decomposed: whether it takes models that read question and document apart in some layers.
         skips_layers: whether it leaves layers out of a batch, whose weights then get no gradient.
         zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
     """
@@ -97,6 +98,7 @@ class Step(ABC):
     needs_pretrained: bool = False
     segments: bool = False
     any_architecture: bool = False
+    takes_decomposed: bool = True
     skips_layers: bool = False
     zeros: float | None = None
 

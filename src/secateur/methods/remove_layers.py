@@ -47,6 +47,7 @@ class RemoveLayers(Step):
         self.remove = remove
         self.unit = unit
         self.needs_pretrained = init == "pretrained"
+        self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
         """There are as many layers as are to stay.

@@ -29,6 +29,7 @@ from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answe
 
 LONG_QUESTIONS = ("error", "cut")
 _DOCUMENTS_AT_A_TIME = 64
+_SPANS = 20  # looked at in each window, at least
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ class Answerer:
                 no store.
         """
         check_at_least_one(count=count)
+        if isinstance(documents, str):
+            raise SecateurError(f"documents={documents!r}: is one name; give a list of names, or of documents")
         question_ids = self._question(question)
         best: list[Answer] = []
         for number, batch in enumerate(batched(self._documents(documents), _DOCUMENTS_AT_A_TIME)):
@@ -161,7 +164,7 @@ class Answerer:
                 read.start,
                 read.end,
                 read.document_mask,
-                n_best_size=count,
+                n_best_size=max(count, _SPANS),  # some of which may be of white space alone, and no answer
                 max_answer_length=self.max_answer_length,
                 cls_position=read.cls_position,
             )

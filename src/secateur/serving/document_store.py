@@ -124,10 +124,13 @@ class DocumentStore:
         Raises:
             DamagedError: if the states are not what was written.
         """
-        rows = self._rows("SELECT tokens, position, size, checksum, digest FROM documents WHERE id = ?", document.id)
-        if not rows or rows[0][-1] != document.digest:
+        rows = self._rows(
+            "SELECT tokens, position, size, checksum, digest, text = ? FROM documents WHERE id = ?",
+            *(document.text, document.id),
+        )
+        if not rows or rows[0][-2:] != (document.digest, 1):
             return None
-        tokens, position, size, checksum, _ = rows[0]
+        tokens, position, size, checksum, *_ = rows[0]
         content = self._mapped(position, size)
         if content is None or zlib.crc32(content, tokens) != checksum:
             raise DamagedError(f"{self.folder}: the states of document {document.id!r} are damaged; encode it again")

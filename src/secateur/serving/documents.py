@@ -128,7 +128,11 @@ def windows_of(size: int, *, room: int, doc_stride: int) -> list[Window]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Document]]:
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SecateurError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 row = parse_json(decode_line(line, path=path, number=number), path=path, line=number)

@@ -16,7 +16,8 @@ from secateur.errors import SecateurError
 
 FORMAT = 1
 HEADER, STATES, INDEX, LOCK = "store.json", "states.bin", "index.sqlite", "writer.lock"
-_UNFINISHED = {STATES, INDEX, LOCK, f"{HEADER}.partial"}  # what a process leaves that died making a store
+_JOURNAL = f"{INDEX}-journal"  # SQLite's own
+_UNFINISHED = {STATES, INDEX, _JOURNAL, LOCK, f"{HEADER}.partial"}  # what a process leaves that died making a store
 _TABLE = """CREATE TABLE documents (
     id TEXT PRIMARY KEY, text TEXT NOT NULL, digest BLOB NOT NULL,
     tokens INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL)"""
@@ -87,13 +88,14 @@ def only_writer(folder: Path) -> Iterator[None]:
 def _make(folder: Path, header: Header) -> None:
     try:
         (folder / STATES).touch()
-        (folder / INDEX).unlink(missing_ok=True)
+        for name in (_JOURNAL, INDEX):  # a journal that stayed would be rolled back into the new index
+            (folder / name).unlink(missing_ok=True)
         with sqlite3.connect(folder / INDEX) as index:
             index.execute(_TABLE)
         index.close()
         write_whole(folder / HEADER, json.dumps(asdict(header), indent=2) + "\n")
-    except OSError as error:
-        raise SecateurError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise SecateurError(f"{folder}: cannot be written ({error}); choose another folder") from error
 
 
 def read_header(folder: Path) -> Header:
@@ -123,7 +125,10 @@ def connect(folder: Path) -> sqlite3.Connection:
     """
     try:
         # Readers may have to roll back what a dead writer left, so nobody opens it read-only.
-        index = sqlite3.connect(f"file:{folder / INDEX}?mode=rw", uri=True, timeout=_PATIENCE, check_same_thread=False)
+        address = f"{(folder / INDEX).absolute().as_uri()}?mode=rw"
+        index = sqlite3.connect(address, uri=True, timeout=_PATIENCE, check_same_thread=False)
+        # Of a text that is damaged whatever can be read, so that its digest tells.
+        index.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
         index.execute("SELECT id FROM documents LIMIT 1")
     except sqlite3.DatabaseError as error:
         raise SecateurError(f"{folder / INDEX}: cannot be read ({error}); encode the documents anew") from error

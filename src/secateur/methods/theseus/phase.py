@@ -63,6 +63,7 @@ class Replacement(Phase):
         self.modules = modules
         self.schedule = schedule
         self.needs_pretrained = init == "pretrained"
+        self.takes_decomposed = False  # modules stand in the layers' place, and of those the first few read apart
         self.remove = remove
         self.mixes = [sorted(set(mix)) for mix in mixes or ()]
         self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
