@@ -16,6 +16,7 @@ from tests.runs import run, small
 # 80 training rows in batches of 16: 20 steps, a checkpoint after each.
 TRAINED = ("method=control", "method.steps.recover.epochs=4", "model.epochs=1")
 OFFLINE = ("logger=wandb", "logger.offline=true")
+TOGETHER = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
 EVERY_STEP = "callbacks.checkpoint.every_n_train_steps=1"
 # When a job that is queued again begins, instead of in two minutes; in the second in which it was ended, its node takes
 # its new credential for the revoked one.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_resume import assert_same
-from tests.slurm.sweep import PATIENCE, Sweep, ended, restarted_logs, wait_until
+from tests.slurm.sweep import PATIENCE, TOGETHER, Sweep, ended, restarted_logs, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,21 @@ def test_requeued_terminated_and_cancelled_jobs_go_on(cluster: dict[str, str], t
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False, True]
     assert_went_on(sweep, CANCELLED, starts=2)
     assert predecessor.is_dir()
+
+
+def test_two_tasks_of_one_job_are_queued_again_together(cluster: dict[str, str], tmp_path: Path) -> None:
+    """Both get SIGTERM: the one that does not lead must not end before the other has had the job queued again."""
+    sweep = Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=TOGETHER)
+    command = sweep.start()
+    wait_until(lambda: sweep.is_training(1))
+    sweep.slurm("scancel", "--signal=TERM", sweep.job_id(1))
+    sweep.start_at_once(1)
+    code, told = ended(command)
+    assert code == 0
+    assert "1 jobs: 1 finished, 0 failed" in told
+    assert sweep.record(1).status == "finished"
+    folder = sweep.folder(1)
+    assert restarted_logs(folder) == [(folder / "wandb_id").read_text().strip()] * 2
 
 
 def test_a_time_limit_is_survived(cluster: dict[str, str], tmp_path: Path) -> None:

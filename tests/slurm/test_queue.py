@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from secateur.record import find_records
-from tests.slurm.sweep import Sweep, ended
+from tests.slurm.sweep import TOGETHER, Sweep, ended
 
 pytestmark = pytest.mark.slow
 
 
 def test_two_tasks_of_one_job_train_a_model_together(cluster: dict[str, str], tmp_path: Path) -> None:
-    distributed = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
-    sweep = Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=distributed, brake=0.0)
+    sweep = Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=TOGETHER, brake=0.0)
     code, told = ended(sweep.start())
     assert code == 0, told
     assert sweep.record(1).status == "finished"
