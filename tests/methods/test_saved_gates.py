@@ -26,6 +26,14 @@ def test_the_same_heads_and_units_go_and_the_run_is_a_parent(found, tmp_path):
     assert (there / "steps" / "00-gates" / name).read_bytes() == (folder / "steps" / "01-threshold" / name).read_bytes()
 
 
+def test_gates_go_on_to_another_data_set_and_task(found, tmp_path):
+    record, folder = found
+    other = ("dataset=toy_pairs", "dataset.generator.train=40", "dataset.generator.test=8", "model.epochs=1")
+    again, _ = run("method=gates", f"method.gates={folder}", *other, output=tmp_path)
+    assert again.metric == "accuracy"
+    assert again.compressed.structure == record.compressed.structure
+
+
 def test_what_a_killed_step_left_does_not_count(found, tmp_path):
     _, folder = found
     left = tmp_path / "run" / "steps" / "02-surgery.partial"
