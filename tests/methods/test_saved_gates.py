@@ -31,7 +31,8 @@ def test_gates_go_on_to_another_data_set_and_task(found, tmp_path):
     other = ("dataset=toy_pairs", "dataset.generator.train=40", "dataset.generator.test=8", "model.epochs=1")
     again, _ = run("method=gates", f"method.gates={folder}", *other, output=tmp_path)
     assert again.metric == "accuracy"
-    assert again.compressed.structure == record.compressed.structure
+    for kind in ("heads", "units"):
+        assert getattr(again.compressed.structure, kind) == getattr(record.compressed.structure, kind)
 
 
 def test_what_a_killed_step_left_does_not_count(found, tmp_path):
