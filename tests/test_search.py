@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from secateur.errors import SecateurError
 from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, find_records, read_record
-from secateur.search import BestScore, Frontier, costs_of
+from secateur.search import OUT_OF_BOUNDS, BestScore, Frontier, costs_of
 from tests.test_compress import secateur
 
 
@@ -59,6 +59,22 @@ def test_settings_out_of_range_are_refused() -> None:
         BestScore(latency=0)
     with pytest.raises(SecateurError, match=r"^costs=weight: must be one of latency"):
         Frontier(costs=["weight"])
+
+
+@pytest.mark.slow
+def test_a_search_within_bounds_tries_several_at_a_time(tmp_path: Path) -> None:
+    """A model beyond the bound never wins."""
+    pytest.importorskip("optuna", reason="the extra search is not installed")
+    asked = ("hparams_search=best_under_size", "method=random", "model.epochs=1", "sweep=s", "hydra/launcher=local")
+    space = "hydra.sweeper.params={sparsity: 'choice(0.05,0.9)', seed: 'choice(1,2)'}"
+    done = secateur(*asked, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", space, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    records = [read_record(path) for path in find_records(sweep)]
+    within = [
+        r.validation[r.metric] for r in records if r.compressed.cost.parameters <= r.reference.cost.parameters / 2
+    ]
+    assert OmegaConf.load(sweep / "optimization_results.yaml").best_value in {*within, OUT_OF_BOUNDS}
 
 
 @pytest.mark.slow

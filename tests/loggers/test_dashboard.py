@@ -116,6 +116,15 @@ def test_a_run_that_goes_on_keeps_its_id_and_a_failure_shows_as_one(output: Path
     assert sorted(found["exits"]) == [0, 1]
 
 
+def test_where_wandb_is_disabled_a_run_is_the_same_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    record, folder = run("method=finetune", "logger=wandb", "model.epochs=1", output=tmp_path)
+    assert record.status == "finished"
+    assert not list(folder.glob("wandb/*run-*"))
+
+
 def test_an_agent_of_wandbs_own_sweeps_finds_the_run_that_it_waits_for(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

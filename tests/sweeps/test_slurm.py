@@ -78,6 +78,28 @@ def test_a_job_that_left_the_queue_without_a_result_is_over(
     assert os.environ["PATH"].startswith(str(tmp_path))
 
 
+def test_jobs_go_on_without_the_terminal_and_the_next_one_watches_them(
+    commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C ends no job, and says how to see to them."""
+    commands("squeue", "echo 8_0")
+    job = Job(number=0, overrides=[], folder=tmp_path / "s" / "run", force=True)
+    job.folder.mkdir(parents=True)
+    (job.folder / slurm.ID_FILE).write_text("8_0")
+    (job.folder / "record.json").write_text("{}")
+
+    def interrupted(watched: Any) -> None:
+        assert [submitted.job_id for _, submitted in watched.values()] == ["8_0"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "_watched", interrupted)
+    with caplog.at_level("INFO"), pytest.raises(KeyboardInterrupt):
+        slurm.run_in_queue(print, [(job, ())], {**TASKS, "submitit_folder": str(tmp_path / "s" / ".submitit")})
+    assert "1 jobs are in the queue already" in caplog.text
+    assert f"secateur-report {tmp_path / 's'} shows what is finished, scancel 8 ends them" in caplog.text
+    assert (job.folder / "record.json").is_file()  # a job in the queue is not cleared, though it is forced
+
+
 def test_settings_that_nobody_reads_are_refused() -> None:
     """They would go to sbatch, or nowhere."""
     with pytest.raises(SecateurError, match=r"^hydra\.launcher\.partitoin: unknown key; did you mean partition\?$"):
