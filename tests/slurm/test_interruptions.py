@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_resume import assert_same
+from tests.loggers.test_dashboard import told as told_to_wandb
 from tests.slurm.sweep import PATIENCE, TOGETHER, Sweep, ended, restarted_logs, wait_until
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,9 @@ def test_two_tasks_of_one_job_are_queued_again_together(cluster: dict[str, str],
     assert sweep.record(1).status == "finished"
     folder = sweep.folder(1)
     assert restarted_logs(folder) == [(folder / "wandb_id").read_text().strip()] * 2
+    logged = told_to_wandb(folder)
+    assert logged["config"]["method"]["name"] == "control"
+    assert logged["summary"]["compressed/f1"] == pytest.approx(sweep.record(1).compressed.scores["f1"])
 
 
 def test_a_time_limit_is_survived(cluster: dict[str, str], tmp_path: Path) -> None:
