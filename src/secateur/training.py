@@ -124,7 +124,7 @@ class TrainingModule(TaskModule):
         if not torch.isfinite(loss):
             raise SecateurError(
                 f"phase {self.name}: the loss is {loss.item()} at optimizer step {self.trainer.global_step}; lower "
-                f"its learning rate (now {self.optimization.learning_rate}) or set trainer.precision=32-true"
+                f"its learning rate (now {self.trainer.optimizers[0].defaults['lr']}) or set trainer.precision=32-true"
             )
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -26,6 +26,17 @@ def test_the_same_heads_and_units_go_and_the_run_is_a_parent(found, tmp_path):
     assert (there / "steps" / "00-gates" / name).read_bytes() == (folder / "steps" / "01-threshold" / name).read_bytes()
 
 
+def test_widths_are_rounded_up_by_what_the_other_run_found_important(tmp_path):
+    """Without it the units of lowest index would come back."""
+    rounding = "method.steps.surgery.round_to=8"
+    record, folder = run("method=gain", "sparsity=0.4", "method.steps.score.examples=16", rounding, output=tmp_path)
+    again, there = run("method=gates", f"method.gates={folder}", rounding, output=tmp_path)
+    assert again.compressed.structure == record.compressed.structure
+    name = "model/model.safetensors"
+    (first,), (second,) = ([*each.glob(f"steps/*-surgery/{name}")] for each in (folder, there))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_gates_go_on_to_another_data_set_and_task(found, tmp_path):
     record, folder = found
     other = ("dataset=toy_pairs", "dataset.generator.train=40", "dataset.generator.test=8", "model.epochs=1")

@@ -14,7 +14,7 @@ from secateur.structure.surgery import check_sizes
 
 
 class SavedGates(Step):
-    """Close the gates that another run closed.
+    """Close the gates that another run closed; what it found important comes along, for a surgery that rounds up.
 
     Args:
         run: that run's folder.
@@ -31,12 +31,14 @@ class SavedGates(Step):
         if not found:
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
         self.gates = PerGate.load(found[-1])
+        importance = found[-1].with_name("importance.safetensors")
+        self.importance = PerGate.load(importance) if importance.is_file() else None
         self.run_folder = run
         self.parents = (read_record(Path(run)).name,)
 
     def run(self, state: State, context: Context) -> State:
-        """The gates as they were saved, 0 or 1."""
-        return dataclasses.replace(state, gates=self.gates)
+        """The gates as they were saved, 0 or 1, and by what they were ranked."""
+        return dataclasses.replace(state, gates=self.gates, importance=self.importance)
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
         """The model has the shape that the gates were made for.

@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 import torch
 
+from secateur.checks import checked
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.l0 import Amount, GatePhase, HardConcrete
-from secateur.methods.l0.training import GateTraining
+from secateur.methods.l0.gates import HardConcreteGates
+from secateur.methods.l0.training import GatedObjective, GateTraining
+from secateur.predecessor import NO_ORIGINS
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from secateur.structure.surgery import structure_sizes
+from secateur.workshop import open_workshop
+from tests.runs import composed
 
 SETTINGS: dict[str, Any] = {
     "distribution": HardConcrete(beta=2 / 3, lower=-0.1, upper=1.1),
@@ -131,6 +136,79 @@ def test_uneven_models_have_gates_too(make_model, make_context):
     assert [len(each) for each in state.importance.heads] == structure_sizes(model)[0]
 
 
+def test_another_kinds_amount_is_not_this_phases_business():
+    assert phase(gates="units", amount=Amount(heads=0.97, units=0.5)).kinds == ("units",)
+    assert phase(amount=Amount(sparsity=0.96), max_alpha=6.0).kinds == ("heads", "units")
+
+
+def test_gates_are_drawn_once_for_each_forward_pass(make_model, make_context, monkeypatch):
+    """Also within the batches of one optimizer step (McCarley et al., section 3.2, item 4)."""
+    draws = []
+    plain = HardConcreteGates.sample
+
+    def watched(self):
+        draws.append(torch.cat(plain(self).units).detach())
+        return plain(self)
+
+    passes = []
+    step = GateTraining.training_step
+    monkeypatch.setattr(HardConcreteGates, "sample", watched)
+    monkeypatch.setattr(GateTraining, "training_step", lambda self, batch: (passes.append(1), step(self, batch))[1])
+    phase(epochs=1, accumulate_grad_batches=3).run(State(model=make_model()), make_context())
+    assert len(draws) == len(passes) > 3
+    assert not any(map(torch.equal, draws, draws[1:]))
+
+
+def test_alpha_stays_within_its_limit(make_model, make_context, monkeypatch):
+    """A gate that is surely closed gets no gradient to open again."""
+    found = []
+    plain = GatedObjective.after_step
+
+    def watched(self, **options):
+        plain(self, **options)
+        found.append(torch.cat(list(self.gates.alpha_N.values())).abs().max().item())
+
+    monkeypatch.setattr(GatedObjective, "after_step", watched)
+    phase(epochs=4, gate_learning_rate=2.0).run(State(model=make_model()), make_context())
+    assert max(found) == pytest.approx(4.605)
+
+
+def test_alpha_never_decays_and_trained_weights_do(make_model, make_context, monkeypatch):
+    groups = []
+    plain = GateTraining.configure_optimizers
+
+    def watched(self):
+        optimizer = plain(self)
+        groups.extend((group["weight_decay"], group["lr"], len(group["params"])) for group in optimizer.param_groups)
+        return optimizer
+
+    monkeypatch.setattr(GateTraining, "configure_optimizers", watched)
+    phase(epochs=0.3, train_weights=True).run(State(model=make_model()), make_context(name="both"))
+    assert [group[:2] for group in groups] == [(0.0, 0.3), (0.01, 1e-3), (0.0, 1e-3)]
+    groups.clear()
+    phase(epochs=0.3).run(State(model=make_model()), make_context(name="alone"))
+    assert groups == [(0.0, 0.3, 2)]
+
+
+def test_a_loss_that_is_no_number_names_the_gates_learning_rate(make_model, make_context):
+    model = make_model()
+    with torch.no_grad():
+        model.get_parameter("qa_outputs.bias").fill_(float("nan"))
+    with pytest.raises(SecateurError, match=r"lower its learning rate \(now 0\.3\)"):
+        phase().run(State(model=model), make_context())
+
+
+def test_gates_stay_in_single_precision_where_the_model_computes_in_half(make_model, tmp_path):
+    """Steps of 0.03 on an α of 4 would be lost in bfloat16."""
+    config = checked(composed("trainer.precision=bf16-mixed", output=tmp_path))
+    context = open_workshop(config, config.model).context(
+        name="gate", seed=1, data_seed=1, folder=tmp_path, origins=NO_ORIGINS
+    )
+    found = phase(epochs=24, gate_learning_rate=None, target_warmup_ratio=0.9).run(State(model=make_model()), context)
+    assert torch.cat(found.importance.units).dtype == torch.float32
+    assert found.details["open_fraction"] == pytest.approx({"heads": 0.5, "units": 0.5}, abs=0.06)
+
+
 def test_same_seed_same_gates(make_model, make_context):
     def found(seed: int, *, name: str) -> PerGate:
         torch.rand(len(name))  # whatever was drawn elsewhere
@@ -153,6 +231,11 @@ def test_same_seed_same_gates(make_model, make_context):
         ({"multiplier_rate": 0}, "multiplier_rate=0: must be above 0"),
         ({"target_warmup_ratio": 1.5}, r"target_warmup_ratio=1\.5: must lie in \[0, 1\]"),
         ({"epochs": 0}, "epochs=0: must be above 0"),
+        (
+            {"amount": Amount(sparsity=0.96)},
+            r"sparsity=0\.96: gates close to 0\.953 at most with max_alpha=4\.605; raise it",
+        ),
+        ({"amount": Amount(heads=0.97, units=0.5)}, r"heads=0\.97: gates close to 0\.953 at most"),
     ],
 )
 def test_refuses_bad_settings_in_one_line(settings, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secateur.errors import SecateurError
@@ -68,6 +69,12 @@ class Amount:
     def target(self, kind: str) -> float | None:
         """The fraction of this kind's gates that is to go."""
         return getattr(self, kind) if self.sparsity is None else self.sparsity
+
+    def targets(self, kinds: Sequence[str]) -> dict[str, float]:
+        """The fractions of gates of these kinds that are to go, by the settings that say so."""
+        if self.sparsity is not None:
+            return {"sparsity": self.sparsity}
+        return {kind: target for kind in kinds if (target := self.target(kind)) is not None}
 
     def price(self, kind: str, *, gates: int) -> float | None:
         """Nats that all ``gates`` of a kind cost while they are open."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytorch_lightning as pl
+import torch
 from transformers import PreTrainedModel
 
 from secateur.distillation import Distillation
@@ -18,7 +19,7 @@ from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.hard_concrete import HardConcrete
 from secateur.methods.l0.penalty import Price, Target
-from secateur.methods.l0.training import LOWEST_RATE, GatedObjective, GateTraining
+from secateur.methods.l0.training import GatedObjective, GateTraining
 from secateur.methods.threshold import weights_per_gate
 from secateur.speed import accelerate_training
 from secateur.structure.gates import PerGate
@@ -82,8 +83,9 @@ class GatePhase(Step):
         self.amount = amount
         self.distribution = distribution
         self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
+        if gate_learning_rate is not None:
+            _check_positive(gate_learning_rate=gate_learning_rate)
         _check_positive(
-            gate_learning_rate=LOWEST_RATE if gate_learning_rate is None else gate_learning_rate,
             max_alpha=max_alpha,
             constraint_weight=constraint_weight,
             multiplier_rate=multiplier_rate,
@@ -97,25 +99,25 @@ class GatePhase(Step):
         self.initial_alpha = distribution.alpha_of(initial_openness)
         if abs(self.initial_alpha) > max_alpha:
             raise SecateurError(f"initial_openness={initial_openness}: is beyond max_alpha={max_alpha}")
+        closable = 1 - distribution.open_probability(torch.tensor(-max_alpha)).item()
+        for name, target in amount.targets(self.kinds).items():
+            if target > closable:
+                raise SecateurError(
+                    f"{name}={target}: gates close to {closable:.3f} at most with max_alpha={max_alpha}; raise it"
+                )
         self.initial_spread = initial_spread
         self.max_alpha = max_alpha
         self.constraint_weight = constraint_weight
         self.multiplier_rate = multiplier_rate
         self.target_warmup_ratio = target_warmup_ratio
         self.dropout = dropout
-        weights = Optimization(
+        self.train_weights = train_weights
+        self.gate_learning_rate = gate_learning_rate
+        self.optimization = Optimization(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             warmup_ratio=0.0,
             max_grad_norm=max_grad_norm,
-        )
-        self.weights = weights if train_weights else None
-        self.gate_learning_rate = gate_learning_rate
-        self.optimization = Optimization(
-            learning_rate=LOWEST_RATE,
-            weight_decay=0.0,
-            warmup_ratio=0.0,
-            max_grad_norm=max_grad_norm if train_weights else 0.0,
         )
         self.distillation = distillation
 
@@ -140,13 +142,13 @@ class GatePhase(Step):
             name=context.name,
             objective=GatedObjective(gates, penalty, objective_of(context, self.distillation)),
             optimization=self.optimization,
-            weights=self.weights,
+            train_weights=self.train_weights,
             dropout=self.dropout,
-            learning_rate=self.gate_learning_rate,
+            gate_learning_rate=self.gate_learning_rate,
         )
-        with frozen(state.model) if self.weights is None else nullcontext(), accelerate_training(state.model):
+        with nullcontext() if self.train_weights else frozen(state.model), accelerate_training(state.model):
             fit(module, context, self.passes)
-        if self.weights is not None:
+        if self.train_weights:
             fold(state.model, gates.deterministic())
         if isinstance(penalty, Target) and abs(missed := penalty.missed(gates.open_fraction())) > _MISSED:
             log.warning(

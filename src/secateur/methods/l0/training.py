@@ -48,18 +48,18 @@ class GatedObjective(nn.Module):
 
 # Adam moves an α by about its learning rate in a step, and it is some 7 from where it begins to where its gate is
 # surely closed: where a phase's steps add up to little more, gates have not closed before their target stands still.
-TRAVEL = 20.0
-LOWEST_RATE = 0.03  # in longer phases more of it closes gates that are never given another chance
+_TRAVEL = 20.0
+_LOWEST_RATE = 0.03  # in longer phases more of it closes gates that are never given another chance
 
 
 class GateTraining(TrainingModule):
     """Trains gates, and the weights beside them where they are not frozen.
 
     Args:
+        optimization: of the model's weights, at a learning rate without a schedule.
+        train_weights: whether they are trained; frozen ones take no gradient.
         dropout: whether the model's own dropout is on.
-        learning_rate: of the gates; None: as high as the phase is short.
-        optimization: what else there is to say of the gates'; they never decay.
-        weights: of the model's weights; None where they are frozen.
+        gate_learning_rate: of α, which never decays; None: as high as the phase is short.
     """
 
     objective: GatedObjective
@@ -72,19 +72,19 @@ class GateTraining(TrainingModule):
         name: str,
         objective: GatedObjective,
         optimization: Optimization,
-        weights: Optimization | None,
+        train_weights: bool,
         dropout: bool,
-        learning_rate: float | None,
+        gate_learning_rate: float | None,
     ) -> None:
         super().__init__(model, task, name=name, objective=objective, optimization=optimization)
-        self.learning_rate = learning_rate
-        self.weights = weights
+        self.train_weights = train_weights
         self.dropout = dropout
+        self._gate_learning_rate = gate_learning_rate
 
     @property
     def gate_learning_rate(self) -> float:
         """Of α, once there is a trainer that knows how many steps the phase has."""
-        return self.learning_rate or max(LOWEST_RATE, TRAVEL / self.trainer.max_steps)
+        return self._gate_learning_rate or max(_LOWEST_RATE, _TRAVEL / self.trainer.max_steps)
 
     def train(self, mode: bool = True) -> GateTraining:
         """Training mode for the gates; for the model only where its dropout is wanted."""
@@ -118,7 +118,12 @@ class GateTraining(TrainingModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Gates, and weights unless they are frozen, each with a learning rate of their own."""
         groups = [{"params": list(self.objective.gates.parameters()), "weight_decay": 0.0}]
-        if self.weights is not None:
-            for group in decay_groups(self.model.parameters(), weight_decay=self.weights.weight_decay):
-                groups.append({**group, "lr": self.weights.learning_rate})
+        if self.train_weights:
+            for group in decay_groups(self.model.parameters(), weight_decay=self.optimization.weight_decay):
+                groups.append({**group, "lr": self.optimization.learning_rate})
         return groups
+
+    def configure_gradient_clipping(self, *arguments: Any, **options: Any) -> None:
+        """Gates alone are not clipped: Adam's step does not go by the size of their gradient."""
+        if self.train_weights:
+            super().configure_gradient_clipping(*arguments, **options)
