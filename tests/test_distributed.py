@@ -109,6 +109,24 @@ def test_two_processes_have_the_same_model_in_the_end(method: str, tmp_path: Pat
     assert max(structure.layers_removed, structure.removed, structure.zeroed) >= 0.33
 
 
+def test_two_processes_guess_hidden_tokens_together(tmp_path: Path) -> None:
+    """Each hides its own inputs' tokens, and their gradients are averaged."""
+    text = "\n\n".join("\n".join(f"door {n} of house {k} is old" for k in range(3)) for n in range(40))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    chosen = ("dataset=custom_text", f"dataset.data_dir={tmp_path}", "dataset.max_seq_length=32")
+    seen = tmp_path / "seen"
+    witness = ("+callbacks.witness._target_=tests.runs.Witness", f"+callbacks.witness.folder={seen}")
+    small_model = ("model.vocabulary_size=150", "model.batch_size=8")
+    done = secateur("method=finetune", *chosen, *small_model, *witness, output=tmp_path / "output")
+    assert done.returncode == 0, done.stderr
+    first, second = (load_file(seen / f"predecessor.{rank}") for rank in (0, 1))
+    assert all(first[name].equal(second[name]) for name in first)
+    (path,) = find_records(tmp_path / "output" / "runs")
+    figures = read_record(path).compressed
+    assert figures is not None
+    assert {"mlm_loss", "nsp_accuracy"} <= figures.scores.keys()
+
+
 def test_a_multirun_inside_one_process_is_refused(tmp_path: Path) -> None:
     done = secateur("seed=1,2", output=tmp_path)
     assert done.returncode == 1

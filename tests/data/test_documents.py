@@ -115,6 +115,17 @@ def test_wikipedia_is_read_by_the_hub_s_names(monkeypatch):
     assert all(len(lines) == 2 for split in rows.values() for lines in _texts(split))
 
 
+def test_wikipedia_is_read_from_local_text_too(tmp_path):
+    """The hub's names of columns and its split are no business of files."""
+    (tmp_path / "articles.txt").write_text("\n\n".join(f"Fox {n}.\nIt runs." for n in range(20)), encoding="utf-8")
+    dataset = typed(
+        composed("dataset=wikipedia", f"dataset.data_dir={tmp_path}", output=Path("unused")), Config
+    ).dataset
+    rows = build(dataset.task, key="dataset.task").load_rows(dataset.source())
+    assert (len(rows["train"]), len(rows["test"])) == (18, 2)
+    assert _texts(rows["train"])[0][1] == "It runs."
+
+
 def test_rows_without_ids_are_numbered_and_the_text_has_to_be_there(monkeypatch):
     _articles(monkeypatch, content=["A.", "B."])
     source = Source(name="x", hub="x/y", hub_test_split=None, test_share=0.5, columns={"text": "content"})

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from secateur.data.masking import IGNORED, Masker, Masking, draw_words
+from secateur.data.vocabulary import train_unigram
 from secateur.data.words import word_starts
 from secateur.errors import SecateurError
 
@@ -94,6 +95,21 @@ def test_byte_level_pieces_that_begin_are_marked(roberta):
     pieces = roberta.convert_ids_to_tokens(ids)
     assert pieces == ["Ġthe", "Ġdog", ",", "Ġthe"]
     assert word_starts(roberta)[ids].tolist() == [True, True, False, True]
+
+
+def test_sentencepiece_s_pieces_that_begin_are_marked_and_words_hidden_whole():
+    words = ["brother", "brotherhood", "hood", "jumped", "jump"]
+    tokenizer = train_unigram([" ".join(words)] * 3, vocab_size=40)
+    ids = np.array(tokenizer("hoodbrother jumped", add_special_tokens=False)["input_ids"])
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    starts = word_starts(tokenizer)[ids]
+    assert starts.tolist() == [piece.startswith("▁") for piece in pieces]
+    assert sum(starts) == 2 < len(ids)
+    masker = Masker(Masking(**{**SETTINGS, "probability": 0.6, "unit": "whole_word"}), tokenizer)
+    hidden = [masker.hide(ids, np.random.default_rng(seed))[1] != IGNORED for seed in range(20)]
+    word = np.cumsum(starts)
+    assert all(len(set(word[each])) == 1 and each.sum() == (word == word[each][0]).sum() for each in hidden)
+    assert len({tuple(each) for each in hidden}) == 2
 
 
 def _plain(**special: str) -> PreTrainedTokenizerFast:
