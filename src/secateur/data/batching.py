@@ -49,7 +49,7 @@ class BucketSampler(Sampler[int]):
             order = rounds[:, torch.distributed.get_rank()].reshape(-1)
         epoch, batches = self.done
         begin = batches * self.batch_size if epoch == self.epoch else 0
-        return iter(order[begin:].tolist())
+        return map(int, order[begin:])  # not a list, which takes 40 bytes an item
 
 
 def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
