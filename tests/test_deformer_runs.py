@@ -244,6 +244,71 @@ def test_a_toy_in_the_shape_of_race_or_boolq_is_learnt_by_heart_and_kept_documen
     assert record.compressed.cost.cache_difference < 1e-5
 
 
+@pytest.mark.parametrize("model_type", ["roberta", "electra", "distilbert"])
+def test_every_architecture_is_trained_apart_and_its_states_looked_at(
+    model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of RoBERTa's positions, ELECTRA's narrow embeddings and DistilBERT's missing segments none is BERT's."""
+    chosen = (f"model.architecture.model_type={model_type}", "model.vocabulary_size=600")
+    record, folder = run(
+        "method=deformer", "sparsity=0.3", "distillation=representation", *chosen, *ONE_EPOCH, output=tmp_path
+    )
+    assert record.compressed is not None
+    assert record.compressed.structure.layers_decomposed == pytest.approx(1 / 3)
+    assert record.compressed.cost is not None
+    assert record.compressed.cost.cache_difference is not None
+    assert record.compressed.cost.cache_difference < 1e-5
+    assert load(folder / "model").config.model_type == model_type
+    analyze([str(folder), "--documents", "2"])
+    capsys.readouterr()
+    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
+    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    assert max(means["deformer"][:2]) < 1e-9
+    assert min(means["deformer"][2:]) > 1e-6
+    assert min(means["reference"][1:]) > 1e-6
+
+
+def test_questions_without_an_answer_are_read_apart_too(tmp_path: Path) -> None:
+    """SQuAD 2.0's files, scores and null answer, by a model with the document kept."""
+    context = "door {n} is {colour} and old. It stands beside house {n}."
+    articles = [
+        {
+            "title": f"door {n}",
+            "paragraphs": [
+                {
+                    "context": (text := context.format(n=n, colour=("blue", "green", "red")[n % 3])),
+                    "qas": [
+                        {
+                            "id": f"{n}-yes",
+                            "question": f"what is door {n}?",
+                            "is_impossible": False,
+                            "answers": [{"text": text[:6], "answer_start": 0}],
+                        },
+                        {"id": f"{n}-no", "question": f"who painted door {n}?", "is_impossible": True, "answers": []},
+                    ],
+                }
+            ],
+        }
+        for n in range(24)
+    ]
+    for name, part in {"train": articles[:16], "dev": articles[16:]}.items():
+        (tmp_path / f"{name}-v2.0.json").write_text(json.dumps({"version": "v2.0", "data": part}), encoding="utf-8")
+    lengths = ("dataset.max_seq_length=48", "dataset.max_question_length=16", "dataset.doc_stride=8")
+    asked = (
+        "dataset=squad_v2",
+        f"dataset.data_dir={tmp_path}",
+        *lengths,
+        "model.vocabulary_size=200",
+        "model.epochs=1",
+    )
+    record, _ = run("method=deformer", "sparsity=0.3", *asked, output=tmp_path / "output")
+    assert record.compressed is not None
+    assert {"f1", "has_ans_f1", "no_ans_f1", "best_f1"} <= record.compressed.scores.keys()
+    assert record.compressed.cost is not None
+    assert record.compressed.cost.cache_difference is not None
+    assert record.compressed.cost.cache_difference < 1e-5
+
+
 def test_a_run_is_exported_as_a_pair_and_timed_with_documents_kept(tmp_path: Path) -> None:
     record, folder = run("method=deformer", "sparsity=0.3", "export=onnx", *ONE_EPOCH, output=tmp_path)
     assert record.onnx is not None

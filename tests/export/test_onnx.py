@@ -218,6 +218,21 @@ def test_a_decomposed_multiple_choice_becomes_a_pair_for_any_number_of_choices(
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=0)
 
 
+def test_a_decomposed_classifier_becomes_a_pair_too(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    model = decompose(build("bert", "SequenceClassification", layers=3), lower_layers=2, question_slot=9)
+    assert export_onnx(model, tokenizer, tmp_path) < TOLERANCE
+    encoder, answering = (open_session(tmp_path / name) for name in (ENCODER_FILE, ANSWERING_FILE))
+    ids = torch.randint(5, 64, (3, 20), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 15:] = 0
+    (states,) = encoder.run(None, feeds_of(encoder, {"document_ids": ids[:, 7:], "attention_mask": mask[:, 7:]}))
+    asked = {"question_ids": ids[:, :7], "attention_mask": mask, "document_states": torch.from_numpy(states)}
+    (found,) = answering.run(None, feeds_of(answering, asked))
+    with torch.no_grad():
+        expected = copy.deepcopy(model).eval()(ids, mask, question_length=7).logits
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", [name for name in ARCHITECTURES if name != "bert"])
 def test_every_architecture_becomes_a_pair(model_type: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:

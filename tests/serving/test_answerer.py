@@ -271,3 +271,21 @@ def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, f
     refused = command("answer", str(tmp_path / "nowhere"), QUESTION)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "nowhere: no such store or file" in refused.stderr
+
+
+def test_squad_s_json_is_encoded_and_a_long_question_is_cut_where_that_is_asked_for(
+    model, tokenizer, tmp_path, capsys, caplog
+) -> None:
+    save_model(model, tokenizer, tmp_path / "model")
+    paragraphs = [{"context": each, "qas": []} for each in SENTENCES[:3]]
+    (tmp_path / "squad.json").write_text(json.dumps({"data": [{"title": "Doors", "paragraphs": paragraphs}]}))
+    where = [str(tmp_path / name) for name in ("model", "squad.json", "store")]
+    encode_command.main([*where, "--max-seq-length", str(SEQUENCE), "--doc-stride", str(STRIDE)])
+    assert "3 documents, 3 encoded now; " in capsys.readouterr().out
+    asked = [where[0], where[2], " ".join([QUESTION] * 9), "--json", "--count", "1"]
+    with pytest.raises(SystemExit, match=r"^question='[^\n]+$"):
+        answer_command.main(asked)
+    answer_command.main([*asked, "--cut-questions"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["document_id"] in DocumentStore(tmp_path / "store")
+    assert "cut" in caplog.text

@@ -239,6 +239,36 @@ def test_readers_read_while_another_writes(empty, encoder, documents) -> None:
     assert found
 
 
+READER = """
+import json, pathlib, sys
+from secateur.serving.document_store import DocumentStore
+from secateur.serving.documents import Document
+
+folder, documents = pathlib.Path(sys.argv[1]), [Document(**each) for each in json.loads(sys.argv[2])]
+reader = DocumentStore(folder)
+print("ready", flush=True)
+found = 0
+while len(reader) < len(documents):
+    found += sum(reader.find(document) is not None for document in documents)
+assert all(reader.find(document) is not None for document in documents)
+print(found)
+"""
+
+
+def test_other_processes_read_while_this_one_writes(empty, encoder, documents) -> None:
+    """Whatever they find is whole: damage would be told on stderr, and found in none of the documents."""
+    named = json.dumps([{"id": each.id, "text": each.text} for each in documents])
+    command = [sys.executable, "-c", READER, str(empty.folder), named]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert all(reader.stdout is not None and reader.stdout.readline() == "ready\n" for reader in readers)
+    list(encode_into(empty, encoder, documents, at_a_time=1))
+    for reader in readers:
+        told, failed = reader.communicate(timeout=120)
+        assert reader.returncode == 0, failed
+        assert int(told) >= 0
+        assert "damaged" not in failed
+
+
 def test_a_full_disk_stops_it_in_one_line_and_loses_nothing(empty, encoder, documents, monkeypatch) -> None:
     write, room = os.pwrite, 3
 
