@@ -241,7 +241,8 @@ class _Apart(nn.Module):
 
     def forward(self, x_BLE: Tensor, attention_mask: Tensor | None = None, *arguments: Any, **options: Any) -> Tensor:
         def alone(part: slice) -> Tensor:
-            states, mask = x_BLE[self.rows, part], _part_of(attention_mask, self.rows, part)
+            # Contiguous: of a slice, a matrix product would copy its weights once for each row of the batch.
+            states, mask = x_BLE[self.rows, part].contiguous(), _part_of(attention_mask, self.rows, part)
             for layer in self.layers:
                 states = layer(states, mask, *arguments, **options)
             return states
