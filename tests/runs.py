@@ -103,17 +103,25 @@ def killer_class() -> Any:
 def witness_class() -> Any:
     """The callback, made on demand as above."""
     import pytorch_lightning as pl
+    import torch
     from safetensors.torch import save_file
 
     class Witness(pl.Callback):
-        """Writes down what each process has in the end of each phase, all that Lightning would save of the module."""
+        """Writes down what each process has in the end of each phase: all that Lightning would save of the module,
+        and which layers or modules each batch ran."""
 
         def __init__(self, *, folder: str) -> None:
             self.folder = Path(folder)
+            self.ran: list[list[bool]] = []
+
+        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+            replaced = [module.replaced for module in pl_module.modules() if hasattr(module, "replaced")]
+            self.ran.append([*getattr(pl_module, "dropped", ()), *replaced])
 
         def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
             self.folder.mkdir(exist_ok=True)
             state = {name: tensor.clone() for name, tensor in pl_module.state_dict().items()}
+            state["ran"] = torch.tensor(self.ran)
             save_file(state, self.folder / f"{pl_module.name}.{trainer.global_rank}")
 
     return Witness

@@ -42,8 +42,40 @@ MISTAKES = {
         r"^sparsity=0\.3: has no effect on method=control",
     ),
     "a format that nobody writes": (["export.name=tflite"], r"^export\.name=tflite: must be none or onnx"),
-    "no amount": (["sparsity=null"], r"^method\.steps\.threshold\.sparsity=null: say how much"),
-    "two amounts": (["method.heads=0.3"], r"^method\.steps\.threshold\.heads=0\.3: goes with sparsity=null"),
+    "no amount": (["sparsity=null"], r"^sparsity=null: say how much"),
+    "two amounts": (["method.heads=0.3"], r"^method\.heads=0\.3: goes with sparsity=null"),
+    "more heads to stay than there are": (
+        ["method.min_heads_per_layer=3"],
+        r"^method\.min_heads_per_layer=3: leaves 3 of 12 heads to remove",
+    ),
+    "a temperature of gates": (
+        ["method=l0", "method.steps.gate.distribution.beta=0"],
+        r"^method\.steps\.gate\.distribution\.beta=0(\.0)?: must be above 0",
+    ),
+    "no such schedule": (["method=theseus", "method.schedule=cosine"], r"^method\.schedule=cosine: must be one of"),
+    "a rate that is no probability": (["method=theseus", "method.rate=2"], r"^method\.rate=2(\.0)?: must lie in"),
+    "a schedule that is never through": (
+        ["method=theseus", "method.replacing_ratio=2"],
+        r"^method\.replacing_ratio=2(\.0)?: must lie in \(0, 1\]",
+    ),
+    "more modules than successor layers": (
+        ["method=theseus", "method.modules=4"],
+        r"^method\.modules=4: must be from 1 to the 1 successor layers",
+    ),
+    "a module that is not there": (
+        ["method=theseus", "method.mixes=[[3]]"],
+        r"^method\.mixes=\[3\]: the modules are 0 to 0",
+    ),
+    "a probability beyond 1": (["method=layerdrop", "method.p=1.5"], r"^method\.p=1\.5: must lie in \[0, 1\]"),
+    "no layer left": (["method=truncate", "sparsity=0.99"], r"^sparsity=0\.99: leaves none of 3 layers"),
+    "more layers than there are": (
+        ["method=layerdrop", "sparsity=null", "method.layers=4"],
+        r"^method\.layers=4: the model has 3",
+    ),
+    "half a layer": (
+        ["method=truncate", "sparsity=null", "method.layers=1.5"],
+        r"^method\.layers=1\.5: must be made of whole numbers",
+    ),
     "no epochs": (["method.steps.recover.epochs=0"], r"^method\.steps\.recover\.epochs=0(\.0)?: must be above 0"),
     "a learning rate of zero": (
         ["method.steps.recover.learning_rate=0"],

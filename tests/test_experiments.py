@@ -119,6 +119,22 @@ def test_rows_on_depth_train_for_as_long_as_each_other(built: Built) -> None:
     assert {config.method["layers"] for config, _ in asked.values()} == {6}
 
 
+def test_the_claims_on_depth_compare_methods_that_train_for_as_long() -> None:
+    """Each by its own defaults."""
+    passes = {}
+    for name in ("theseus", "truncate", "layerdrop"):
+        method = composed("claims/depth", f"method={name}").method
+        passes[name] = sum(method.steps[step].get("epochs", 0) for step in method.order)
+    assert set(passes.values()) == {3}
+
+
+def test_both_phases_of_theseus_leave_embeddings_and_head_alone_and_clip_as_told(built: Built) -> None:
+    _, steps = built("xu_glue")
+    for name in ("replace", "recover"):
+        parts = steps[name].parts
+        assert (parts.embeddings, parts.head, parts.clip) == (False, False, "all")
+
+
 # Training rows of GLUE's smallest and largest tasks, of which a tenth becomes val.
 GLUE_ROWS = {
     "rte": 2_490,

@@ -24,12 +24,15 @@ Row = tuple[str, int]  # what a method is called, and how many layers it leaves
 def tasks_table(records: Sequence[Record]) -> str:
     """Methods against tasks in the papers' shape: each task's own metric, their mean, what is kept, and how fast.
 
-    A method has a mean only if it has every task that the table has.
+    A method has a mean only if it has every task that the table has. Models of as many layers are of one shape, so that
+    they have one speed: the mean of all.
     """
-    rows = _rows([record for record in records if "recover" in record.config["method"]["order"]])
-    tasks = sorted({task for found in rows.values() for task in found})
+    compressed = _rows([record for record in records if "recover" in record.config["method"]["order"]])
+    tasks = sorted({task for found in compressed.values() for task in found})
     if not tasks:
         return ""
+    speeds = _speeds(compressed)
+    rows = {**_dense(records, tasks), **compressed}
     lines = [
         "## Tasks",
         "",
@@ -38,8 +41,8 @@ def tasks_table(records: Sequence[Record]) -> str:
     ]
     for (name, layers), found in sorted(rows.items(), key=lambda row: (-row[0][1], row[0][0])):
         cells = [mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
-        ends = _ends(found) if set(tasks) == set(found) else ["", "", ""]
-        lines.append("| " + " | ".join([name, str(layers), *cells, *ends]) + " |")
+        ends = _ends(found) if set(tasks) == set(found) else ["", ""]
+        lines.append("| " + " | ".join([name, str(layers), *cells, *ends, speeds.get(layers, "")]) + " |")
     return "\n".join(lines)
 
 
@@ -137,11 +140,29 @@ def _called(record: Record) -> str:
     return record.method + schedule + ("" if record.distillation == "none" else f" + {record.distillation}")
 
 
+def _dense(records: Sequence[Record], tasks: Sequence[str]) -> dict[Row, dict[str, list[Scored]]]:
+    """The row of the models that all others were made from: one for each task, and so one score."""
+    found: dict[str, list[Scored]] = {}
+    layers = 0
+    for record in records:
+        if record.reference is not None and record.reference.structure is not None and record.dataset in tasks:
+            score, layers = record.reference.scores[record.metric], len(record.reference.structure.heads)
+            found[record.dataset] = [Scored(score, score, None)]
+    return {("dense", layers): found} if found else {}
+
+
+def _speeds(rows: dict[Row, dict[str, list[Scored]]]) -> dict[int, str]:
+    """How many times as fast as the dense one models with so many layers are."""
+    gains: dict[int, list[float]] = {}
+    for (_, layers), found in rows.items():
+        gains.setdefault(layers, []).extend(run.gain for runs in found.values() for run in runs if run.gain is not None)
+    return {layers: f"{1 + statistics.mean(each):.2f}" for layers, each in gains.items() if each}
+
+
 def _ends(found: dict[str, list[Scored]]) -> list[str]:
-    """The mean over tasks of each task's mean, that as a share of the dense model's, and how many times as fast."""
+    """The mean over tasks of each task's mean, and that as a share of the dense model's."""
     score, dense = (
         statistics.mean(statistics.mean(getattr(run, name) for run in runs) for runs in found.values())
         for name in ("score", "dense")
     )
-    gains = [run.gain for runs in found.values() for run in runs if run.gain is not None]
-    return [f"{score:.1f}", f"{100 * score / dense:.1f}", f"{1 + statistics.mean(gains):.2f}" if gains else ""]
+    return [f"{score:.1f}", f"{100 * score / dense:.1f}"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,6 +102,35 @@ def build(node: Any, *, key: str, **runtime: Any) -> Any:
             raise SecateurError(f"{key}.{error.__cause__}") from error
         cause = str(error.__cause__ or error).splitlines()[0]
         raise SecateurError(f"{key}: cannot be built: {cause}") from error
+
+
+@contextmanager
+def set_in(method: Mapping[str, Any], step: str) -> Iterator[None]:
+    """Within the context, a mistake of a method's step is reported under the key that says it.
+
+    That is one of the method's own settings where it has one of that name, else the step's, at whatever depth.
+    """
+    key = f"method.steps.{step}"
+    try:
+        yield
+    except SecateurError as error:
+        message = str(error).removeprefix(f"{key}.")
+        name = message.partition("=")[0]
+        if name in method:
+            message = f"method.{message}"
+        elif name != "sparsity" and (path := _path_to(name, method["steps"][step])):
+            message = f"{key}.{path}{message.removeprefix(name)}"
+        raise SecateurError(message) from error
+
+
+def _path_to(name: str, node: Any) -> str | None:
+    """Keys from ``node`` down to one that is called ``name``, joined by dots; the topmost of several."""
+    if not isinstance(node, Mapping):
+        return None
+    if name in node:
+        return name
+    below = ((key, _path_to(name, child)) for key, child in node.items())
+    return next((f"{key}.{path}" for key, path in below if path), None)
 
 
 def check_dataset(dataset: DatasetConfig) -> None:

@@ -1,4 +1,7 @@
-"""The one class of errors that a user can mend, and the commonest check."""
+"""The one class of errors that a user can mend, and the commonest checks."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from hydra.errors import CompactHydraException
 
@@ -9,6 +12,23 @@ class SecateurError(CompactHydraException, ValueError):
     Hydra prints a ``CompactHydraException`` as one line, goes on with the other jobs of a multirun and exits
     with code 1. It is a ``ValueError`` too, for those who call the library from Python.
     """
+
+
+def check_whole(**settings: Any) -> None:
+    """Refuse a setting that is no whole number, 2.0 included; lists, also of lists, are looked into.
+
+    Raises:
+        SecateurError: naming it.
+    """
+    for name, value in settings.items():
+        if not _is_whole(value):
+            raise SecateurError(f"{name}={value}: must be made of whole numbers")
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return all(map(_is_whole, value))
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_at_least_one(**settings: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from secateur.analysis.pictures import draw_pictures
-from secateur.checks import build
+from secateur.checks import build, set_in
 from secateur.config import Config, ModelConfig
 from secateur.data.prepared import check_segmented
 from secateur.distillation import Distillation
@@ -53,14 +53,17 @@ def check_buildable(config: Config) -> dict[str, Step]:
     loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
     if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
-    steps = {name: build(config.method["steps"][name], key=f"method.steps.{name}") for name in config.method["order"]}
+    steps: dict[str, Step] = {}
+    for name in config.method["order"]:
+        with set_in(config.method, name):
+            steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
     check_predecessor(config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
     architecture = config_of(_vocabulary_owner(config))
     task.check_architecture(architecture)
     heads, units = planned_sizes(architecture)
-    for step in steps.values():
+    for name, step in steps.items():
         if not step.any_architecture:
             check_linear_attention(architecture, key=f"method={config.method['name']}")
         if not step.takes_decomposed and segments_of(architecture) is not None:
@@ -68,7 +71,8 @@ def check_buildable(config: Config) -> dict[str, Step]:
                 f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
                 "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
             )
-        step.check(heads=heads, units=units)
+        with set_in(config.method, name):
+            step.check(heads=heads, units=units)
         if step.needs_pretrained and config.model.checkpoint is None:
             raise SecateurError(
                 f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
@@ -95,8 +99,9 @@ def run(
     workshop = open_workshop(config, _vocabulary_owner(config), run_log=run_log)
     processes = workshop.make_trainer(folder=folder).world_size
     check_strategy(config.trainer, processes=processes, skipping=any(step.skips_layers for step in steps.values()))
-    for step in steps.values():
-        step.check_data(workshop.data, processes=processes)
+    for name, step in steps.items():
+        with set_in(config.method, name):
+            step.check_data(workshop.data, processes=processes)
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

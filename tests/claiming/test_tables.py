@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur import naming
-from secateur.record import ModelFigures, Record, StepRecord, Structure
+from secateur.record import Latency, ModelFigures, Record, StepRecord, Structure
 from tests.claiming.test_commands import compose_one
 from tests.claiming.test_evidence import toy_rows
 from tests.test_record import make, pair
@@ -33,20 +33,28 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
     ]
     lines = tasks_table(records).splitlines()
     assert lines[2] == "| method | layers | mrpc | rte | mean | kept % | times as fast |"
-    assert lines[4] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 | 66.0 | 82.5 |  |"
-    assert lines[5] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
-    assert len(lines) == 6
+    assert lines[4] == "| dense | 6 | 80.0 | 80.0 | 80.0 | 100.0 |  |"
+    assert lines[5] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 | 66.0 | 82.5 |  |"
+    assert lines[6] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
+    assert len(lines) == 7
 
 
-def test_speed_is_told_where_it_was_timed() -> None:
+def test_models_of_as_many_layers_have_one_speed() -> None:
+    """They are of one shape: what their timings differ by is noise."""
     from claiming.tables import tasks_table
 
-    at_32 = pair(reference=30.0, compressed=15.0).model_copy(update={"batch_size": 32})
-    latency = make().latency
-    assert latency is not None
-    timed = latency.model_copy(update={"pairs": [at_32]})
-    line = tasks_table([finished("theseus", "rte", 70.0, latency=timed)]).splitlines()[4]
-    assert line == "| theseus | 3 | 70.0 | 70.0 | 87.5 | 2.00 |"
+    def timed(compressed: float) -> Latency:
+        latency = make().latency
+        assert latency is not None
+        at_32 = pair(reference=30.0, compressed=compressed).model_copy(update={"batch_size": 32})
+        return latency.model_copy(update={"pairs": [at_32]})
+
+    records = [
+        finished("theseus", "rte", 70.0, latency=timed(15.0)),
+        finished("truncate", "rte", 64.0, latency=timed(12.0)),
+    ]
+    lines = tasks_table(records).splitlines()
+    assert lines[5:] == ["| theseus | 3 | 70.0 | 70.0 | 87.5 | 2.25 |", "| truncate | 3 | 64.0 | 64.0 | 80.0 | 2.25 |"]
 
 
 def replaced_alone(**scores: float) -> Record:

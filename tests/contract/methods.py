@@ -87,6 +87,18 @@ _DEFORMER = Row(
     phases=("decompose",),
 )
 
+_TRUNCATE = Row(
+    name="truncate",
+    own_overrides=("sparsity=null", "method.layers=2", "distillation=patient", "method.steps.recover.epochs=1"),
+    reached=_THIRD,
+)
+_LAYERDROP = Row(
+    name="layerdrop",
+    own_overrides=("sparsity=0.33", "method.remove=search", "method.steps.drop.epochs=1"),
+    reached=_THIRD,
+    phases=("drop", "recover"),
+)
+
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
@@ -103,17 +115,11 @@ METHODS = [
         reached={"heads_removed": 0.5, "units_removed": 0.5},
     ),
     Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
-    Row(
-        name="truncate",
-        own_overrides=("sparsity=null", "method.layers=2", "distillation=patient", "method.steps.recover.epochs=1"),
-        reached=_THIRD,
-    ),
-    Row(
-        name="layerdrop",
-        own_overrides=("sparsity=0.33", "method.remove=search", "method.steps.drop.epochs=1"),
-        reached=_THIRD,
-        phases=("drop", "recover"),
-    ),
+    _TRUNCATE,
+    replace(_TRUNCATE, architecture="electra"),  # whose embeddings are projected before the first layer
+    _LAYERDROP,
+    replace(_LAYERDROP, architecture="distilbert"),
+    replace(_THESEUS, architecture="electra"),
     Row(name="magnitude", own_overrides=("sparsity=0.6",), reached={"zeroed": 0.6, "removed": 0.0}),
     Row(
         name="nip",

@@ -14,6 +14,7 @@ METHODS = {
     "control": ("method.steps.recover.epochs=2",),
     "truncate": ("sparsity=0.33", "method.steps.recover.epochs=2"),
     "theseus": ("sparsity=0.33", "method.steps.replace.epochs=2"),
+    "layerdrop": ("sparsity=0.33", "method.steps.drop.epochs=2"),
     "random": ("sparsity=0.5", "method.steps.recover.epochs=2"),
 }
 
@@ -36,7 +37,8 @@ def test_phases_of_all_methods_read_the_data_in_one_order(tmp_path: Path, monkey
     assert len(first) == 10
     assert first[:5] != first[5:]
     assert seen["truncate", "recover"] == seen["random", "recover"] == seen["theseus", "replace"] == first
-    assert seen["theseus", "recover"] == first[:5]
+    assert seen["layerdrop", "drop"] == first
+    assert seen["theseus", "recover"] == seen["layerdrop", "recover"] == first[:5]
     running = "another seed"
     run("method=control", "seed=2", *METHODS["control"], output=tmp_path)
     assert seen[running, "recover"] != first

@@ -13,17 +13,21 @@ from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layer
         (12, 8, [0, 1, 3, 4, 6, 7, 9, 10]),
         (12, 9, [0, 1, 2, 4, 5, 6, 8, 9, 10]),
         (6, 4, [0, 1, 3, 4]),
+        (5, 3, [0, 2, 4]),
+        (7, 4, [0, 2, 4, 6]),
+        (6, 6, [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_every_other_is_the_papers_rule_for_layers_counted_from_1(count, left, expected):
     """Fan et al., section 3.2: those go whose number is 0 modulo floor(1 / p)."""
     assert kept_layers(count, left, remove="every_other") == expected
-    distance = int(1 / (1 - left / count) + 1e-9)
+    distance = count // (count - left) if left < count else count + 1
     assert [number for number in range(count) if (number + 1) % distance] == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "left", "expected"), [(12, 3, [0, 4, 8]), (6, 2, [0, 3]), (6, 1, [0]), (5, 3, [0, 1, 3])]
+    ("count", "left", "expected"),
+    [(12, 3, [0, 4, 8]), (6, 2, [0, 3]), (6, 1, [0]), (5, 4, [0, 1, 2, 3]), (9, 5, [0, 2, 4, 6, 8])],
 )
 def test_every_other_goes_on_to_work_where_the_rule_would_remove_all(count, left, expected):
     assert kept_layers(count, left, remove="every_other") == expected
@@ -68,6 +72,8 @@ def test_a_whole_layer_above_the_request_is_worth_a_warning(caplog):
         ({"sparsity": 0.5, "layers": 3}, r"layers=3: goes with sparsity=null, not with sparsity=0\.5"),
         ({"sparsity": 0.5, "keep": [0]}, r"keep=\[0\]: goes with sparsity=null, not with sparsity=0\.5"),
         ({"layers": 1, "keep": [0]}, r"keep=\[0\]: goes without layers=1; give one or the other"),
+        ({"layers": 2.5}, r"layers=2\.5: must be made of whole numbers"),
+        ({"keep": [0, 1.5]}, r"keep=\[0, 1\.5\]: must be made of whole numbers"),
         ({"layers": 0}, "layers=0: must be at least 1: no layer would be left"),
         ({"keep": []}, r"keep=\[\]: must be numbers of layers from 0, ascending, at least one"),
         ({"keep": [2, 1]}, r"keep=\[2, 1\]: must be numbers of layers from 0, ascending, at least one"),

@@ -77,6 +77,7 @@ def test_a_search_leaves_out_what_costs_least_on_val(make_model, make_context, u
     [
         ({"remove": "best"}, "remove=best: must be one of every_other, first, last, middle, search"),
         ({"unit": "head"}, "unit=head: must be one of layer, attention, ffn"),
+        ({"remove": "search", "init": "pretrained"}, "init=pretrained: its head is fresh, [^\n]+"),
         ({"init": "random"}, "init=random: must be one of predecessor, pretrained"),
     ],
 )

@@ -26,7 +26,7 @@ LAYERS = ("skip", "last")
 class PatientDistillation(Distillation):
     """(1 - α) · task loss + α · T² · KL + β · the distance between states of the layers, normalised (section 3.2).
 
-    The teacher runs beside the student, which costs a third of a training step: states are too large to be kept.
+    The teacher runs beside the student, since states are too large to be kept: a third of a training step of its own.
 
     Args:
         temperature, alpha: as in :class:`secateur.distillation.logits.LogitsDistillation`.
@@ -90,7 +90,8 @@ def imitated_layers(student: int, teacher: int, *, layers: str) -> list[int]:
     """Which of the ``teacher``'s layers (from 0) each of the ``student``'s but the last compares with."""
     if layers == "last":
         return [teacher - student + number for number in range(student - 1)]
-    return [-(-(number + 1) * teacher // student) - 1 for number in range(student - 1)]
+    # Where n is no multiple of k, rounded as the ends of Theseus' modules are.
+    return [(number + 1) * teacher // student - 1 for number in range(student - 1)]
 
 
 def _distance(mine_ND: Tensor, theirs_ND: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_whole
 from secateur.methods.threshold import whole
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class LayerAmount:
             raise SecateurError("sparsity=null: say how many layers go, by sparsity or method.layers")
         if len(given) > 1:
             raise SecateurError(f"keep={keep}: goes without layers={layers}; give one or the other")
+        check_whole(**given)
         if layers is not None and layers < 1:
             raise SecateurError(f"layers={layers}: must be at least 1: no layer would be left")
         if keep is not None and (not keep or sorted(set(keep)) != list(keep) or keep[0] < 0):
@@ -80,14 +81,15 @@ def kept_layers(count: int, left: int, *, remove: str) -> list[int]:
     """The numbers of the ``left`` layers that stay of ``count``, ascending.
 
     Args:
-        remove: "every_other" spreads what stays evenly, with layer 0 among it; "first", "last" and "middle" take out
-            a block. Where every d-th layer goes, d a whole number, "every_other" is the paper's rule
-            d ≡ 0 (mod floor(1 / p)) for layers counted from 1 (Fan et al., section 3.2), and it goes on to
-            work for p > 0.5, where that rule would remove everything.
+        remove: "every_other" takes out layer d, counted from 1, where d ≡ 0 (mod floor(1 / p)) for the fraction p that
+            goes (Fan et al., section 3.2); where that is not as many as are to go, as for p > 0.5, of which it would
+            leave nothing, it spreads what stays evenly, with the first layer among it. "first", "last" and "middle"
+            take out a block.
     """
     gone = count - left
     if remove == "every_other":
-        return [number * count // left for number in range(left)]
+        by_rule = [number for number in range(count) if gone == 0 or (number + 1) % (count // gone)]
+        return by_rule if len(by_rule) == left else [number * count // left for number in range(left)]
     if remove == "middle":
         before = -(-left // 2)
         return [*range(before), *range(before + gone, count)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
@@ -43,6 +44,12 @@ class RemoveLayers(Step):
         check_removal(remove, also=("search",))
         check_unit(unit)
         check_init(init)
+        if remove == "search" and init == "pretrained":
+            raise SecateurError(
+                "init=pretrained: its head is fresh, so that a search has no scores to go by; set predecessor"
+            )
+        if remove == "search" and amount.keep is not None:
+            log.warning("remove=search: has no effect beside keep=%s, which says what stays", amount.keep)
         self.amount = amount
         self.remove = remove
         self.unit = unit
@@ -65,6 +72,8 @@ class RemoveLayers(Step):
         if self.amount.keep is not None:
             keep = list(self.amount.keep)
         elif self.remove == "search":
+            if not is_leader():  # who would only score the same once more
+                return state
             keep, details["search"] = search(model, self.amount.left_of(count), unit=self.unit, context=context)
         else:
             keep = kept_layers(count, self.amount.left_of(count), remove=self.remove)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.distillation.patient import imitated_layers
 from secateur.methods.theseus.modules import copied, mixed, pair_up
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import swapped_layers
@@ -80,3 +81,12 @@ def test_successors_are_copies(make_model):
     (successor,) = copied(layers_of(model)[:1])
     next(successor.parameters()).data.zero_()
     assert next(layers_of(model)[0].parameters()).any()
+
+
+@pytest.mark.parametrize(("layers", "left"), [(12, 6), (6, 4), (6, 3), (5, 3), (7, 4)])
+def test_modules_end_where_patient_distillation_looks(layers, left):
+    """Otherwise a batch of predecessors alone, which says what the teacher says, would be told off for it."""
+    predecessor = [nn.Identity() for _ in range(layers)]
+    modules = pair_up(predecessor, [nn.Identity()] * left, modules=left)
+    ends = [predecessor.index(module.predecessor[-1]) for module in modules]
+    assert ends[:-1] == imitated_layers(left, layers, layers="skip")

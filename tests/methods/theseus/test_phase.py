@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.distillation import PatientDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.layer_choice import LayerAmount
+from secateur.methods.shared_draws import SharedDraws
 from secateur.methods.theseus import Replacement, Schedule
 from secateur.methods.theseus.training import ReplacementTraining
 from secateur.structure.anatomy import layers_of
 from secateur.structure.masks import declare, declared
 from secateur.structure.parts import parts_of
 from tests.methods.test_finetune import SETTINGS
+from tests.runs import run
 
 
 def replacement(*, rate: float = 0.5, kind: str = "linear", steps: int | None = None, **settings: Any) -> Replacement:
@@ -66,11 +69,12 @@ def test_other_parts_learn_if_asked(make_model, make_context, part):
 
 
 @pytest.mark.parametrize("clip", ["all", "trained"])
-def test_a_batch_without_any_successor_changes_nothing_and_does_not_crash(make_model, make_context, clip):
-    """The anti-curriculum from rate 1 on: no module is ever replaced."""
+def test_a_batch_without_any_successor_changes_nothing_and_does_not_crash(make_model, make_context, monkeypatch, clip):
+    """Draws above every rate: no module is ever replaced."""
+    monkeypatch.setattr(SharedDraws, "next", lambda _, count: [1.0] * count)
     model = make_model()
     first_two = vector([weight for layer in layers_of(model)[:2] for weight in layer.parameters()])
-    replacement(kind="anti", rate=1.0, clip=clip).run(State(model=model), make_context())
+    replacement(kind="constant", rate=0.5, clip=clip).run(State(model=model), make_context())
     assert torch.equal(vector(layers_of(model).parameters()), first_two)
 
 
@@ -154,6 +158,12 @@ def test_same_seed_same_weights(make_model, make_context):
     ("settings", "message"),
     [
         ({"modules": 3}, "modules=3: must be from 1 to the 2 successor layers; give it, or fewer"),
+        ({"modules": 1.5}, r"modules=1\.5: must be made of whole numbers"),
+        ({"mixes": [[0.5]]}, r"mixes=\[\[0\.5\]\]: must be made of whole numbers"),
+        (
+            {"distillation": PatientDistillation(temperature=1, alpha=0.5, beta=1, layers="last")},
+            r"distillation\.loss\.layers=last: [^\n]+",
+        ),
         ({"modules": 0}, "modules=0: must be from 1 to the 2 successor layers; give it, or fewer"),
         ({"mixes": [[0], [2]]}, r"mixes=\[2\]: the modules are 0 to 1"),
         ({"amount": LayerAmount(layers=4)}, "layers=4: the model has 3; ask for at most as many"),
@@ -166,5 +176,19 @@ def test_refuses_what_the_model_has_no_layers_for(settings, message):
 
 def test_refuses_a_schedule_longer_than_the_phase_before_anything_is_trained(make_context):
     """It takes the number of training examples, and nothing that a predecessor has to be trained for."""
-    with pytest.raises(SecateurError, match=r"^steps=1000: the phase has \d+ optimizer steps, [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^replacing_steps=1000: the phase has \d+ optimizer steps, [^\n]*$"):
         replacement(steps=1000).check_data(make_context().data, processes=1)
+
+
+def test_a_schedule_that_does_not_fit_is_told_before_a_predecessor_is_trained(tmp_path):
+    with pytest.raises(SecateurError, match=r"^method\.replacing_steps=1000: the phase has \d+ optimizer steps"):
+        run("method=theseus", "sparsity=0.33", "method.replacing_steps=1000", output=tmp_path)
+    assert not (tmp_path / "store" / "predecessors").exists()
+
+
+@pytest.mark.parametrize("method", ["theseus", "layerdrop"])
+def test_outputs_are_imitated_too(method, tmp_path):
+    """distillation=logits serves every method."""
+    chosen = (f"method={method}", "sparsity=0.33", "model.epochs=1")
+    plain, imitating = (run(*chosen, f"distillation={kind}", output=tmp_path)[0] for kind in ("none", "logits"))
+    assert plain.compressed.scores != imitating.compressed.scores

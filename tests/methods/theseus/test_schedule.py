@@ -36,13 +36,14 @@ def test_the_readmes_setting():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "cosine"}, "kind=cosine: must be one of constant, linear, anti"),
+        ({"kind": "cosine"}, "schedule=cosine: must be one of constant, linear, anti"),
         ({"rate": -0.1}, r"rate=-0\.1: must lie in \[0, 1\][^\n]*"),
         ({"rate": 1.1}, r"rate=1\.1: must lie in \[0, 1\][^\n]*"),
-        ({"ratio": 0.0}, r"ratio=0\.0: must lie in \(0, 1\][^\n]*"),
-        ({"ratio": 1.5}, r"ratio=1\.5: must lie in \(0, 1\][^\n]*"),
-        ({"steps": 0}, "steps=0: must be at least 1, or null to go by ratio"),
-        ({"kind": "constant", "rate": 0}, "rate=0: with kind=constant nothing is replaced; give a rate above 0"),
+        ({"ratio": 0.0}, r"replacing_ratio=0\.0: must lie in \(0, 1\][^\n]*"),
+        ({"ratio": 1.5}, r"replacing_ratio=1\.5: must lie in \(0, 1\][^\n]*"),
+        ({"steps": 0}, "replacing_steps=0: must be at least 1, or null to go by replacing_ratio"),
+        ({"kind": "constant", "rate": 0}, "rate=0: with schedule=constant nothing is replaced; give a rate above 0"),
+        ({"kind": "anti", "rate": 1}, "rate=1: with schedule=anti nothing is replaced; give a rate below 1"),
     ],
 )
 def test_refuses_what_never_replaces_in_one_line(settings, message):
@@ -53,5 +54,5 @@ def test_refuses_what_never_replaces_in_one_line(settings, message):
 def test_refuses_a_phase_that_ends_before_the_rate_is_1():
     """With the released code's default of 0 steps the rate jumps to 1, or never grows: here both are refused."""
     Schedule(kind="linear", rate=0.3, ratio=0.5, steps=10).check(10)
-    with pytest.raises(SecateurError, match=r"^steps=11: the phase has 10 optimizer steps, [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^replacing_steps=11: the phase has 10 optimizer steps, [^\n]*$"):
         Schedule(kind="linear", rate=0.3, ratio=0.5, steps=11).check(10)

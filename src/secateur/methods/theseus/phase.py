@@ -8,7 +8,9 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from secateur.data.module import TaskData
-from secateur.errors import SecateurError
+from secateur.distillation import PatientDistillation
+from secateur.distributed import is_leader
+from secateur.errors import SecateurError, check_whole
 from secateur.methods.base import Context, State
 from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
@@ -59,6 +61,12 @@ class Replacement(Phase):
         super().__init__(**training)
         check_init(init)
         check_removal(remove)
+        check_whole(modules=1 if modules is None else modules, mixes=mixes or ())
+        loss = training.get("distillation")
+        if isinstance(loss, PatientDistillation) and loss.layers == "last":
+            raise SecateurError(
+                "distillation.loss.layers=last: modules stand in for all of the teacher's layers; set it to skip"
+            )
         self.amount = amount
         self.modules = modules
         self.schedule = schedule
@@ -105,7 +113,8 @@ class Replacement(Phase):
             fixed = FixedZeros.of(model)
         with swapped_layers(model, modules):
             self._fit(model, modules, fixed, context)
-        details = {"mixes": [_scored(model, modules, mix, context) for mix in self.mixes]} if self.mixes else {}
+        asked = self.mixes if is_leader() else ()  # the others would only score the same once more
+        details = {"mixes": [_scored(model, modules, mix, context) for mix in asked]} if asked else {}
         set_layers(model, successor)
         return State(model=model.eval(), details=details)
 

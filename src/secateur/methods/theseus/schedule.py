@@ -20,15 +20,19 @@ class Schedule:
 
     def __init__(self, *, kind: str, rate: float, ratio: float, steps: int | None = None) -> None:
         if kind not in KINDS:
-            raise SecateurError(f"kind={kind}: must be one of {', '.join(KINDS)}")
+            raise SecateurError(f"schedule={kind}: must be one of {', '.join(KINDS)}")
         if not 0 <= rate <= 1:
             raise SecateurError(f"rate={rate}: must lie in [0, 1]: it is the probability that a module is replaced")
         if not 0 < ratio <= 1:
-            raise SecateurError(f"ratio={ratio}: must lie in (0, 1]: later than the phase's end the rate is never 1")
+            raise SecateurError(
+                f"replacing_ratio={ratio}: must lie in (0, 1]: later than the phase's end the rate is never 1"
+            )
         if steps is not None and steps < 1:
-            raise SecateurError(f"steps={steps}: must be at least 1, or null to go by ratio")
+            raise SecateurError(f"replacing_steps={steps}: must be at least 1, or null to go by replacing_ratio")
         if kind == "constant" and rate == 0:
-            raise SecateurError("rate=0: with kind=constant nothing is replaced; give a rate above 0")
+            raise SecateurError("rate=0: with schedule=constant nothing is replaced; give a rate above 0")
+        if kind == "anti" and rate == 1:
+            raise SecateurError("rate=1: with schedule=anti nothing is replaced; give a rate below 1")
         self.kind = kind
         self.initial_rate = rate
         self.ratio = ratio
@@ -45,8 +49,8 @@ class Schedule:
         """
         if self.steps is not None and self.steps > total:
             raise SecateurError(
-                f"steps={self.steps}: the phase has {total} optimizer steps, so the rate never gets to its end; "
-                "lower steps or raise epochs"
+                f"replacing_steps={self.steps}: the phase has {total} optimizer steps, so the rate never gets to its "
+                "end; lower it or raise epochs"
             )
 
     def rate(self, step: int, *, total: int) -> float:
