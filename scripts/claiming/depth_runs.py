@@ -11,7 +11,6 @@ SMALL = ("rte", "mrpc", "cola")
 LARGE = ("sst2", "squad_v1")
 DATASETS = (*SMALL, *LARGE)
 HALF, THIRD = 0.5, 0.66  # of the layers gone: 6 to 3, 6 to 2
-SCHEDULES = {"curriculum": "linear", "constant": "constant", "anti-curriculum": "anti"}
 RATES = (0.1, 0.5, 0.7)  # of a constant schedule
 # Rates of layers dropping out, and layers of 6 that are left then: with LayerDrop and without, a low and a high rate.
 WITH, WITHOUT, HALF_LEFT = 0.2, 0.0, 3

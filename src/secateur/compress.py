@@ -55,7 +55,7 @@ def main(composed: DictConfig) -> Any:
     except Exception as error:
         if many:  # Hydra itself tells the first failure only, once all jobs are over
             log.error("%s: %s", folder.name, error)
-            if not isinstance(error, SecateurError) and is_leader():  # no mistake of the user's, who is told those
+            if not isinstance(error, SecateurError) and is_leader():  # an internal error
                 _leave_traceback(folder)
         raise
     finally:

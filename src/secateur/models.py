@@ -125,7 +125,9 @@ def fresh_model(
 
 
 def with_kept_zeros(found: PreTrainedModel, model: ModelConfig) -> PreTrainedModel:
-    """The model of a checkpoint; with ``keep_zeros`` it declares those of its layers' matrices, unless it declares any.
+    """The model of a checkpoint; with ``keep_zeros`` the zeros of its layers' matrices are declared fixed.
+
+    A model that declares zeros of its own is left as it is.
 
     Raises:
         SecateurError: if there are none to keep.

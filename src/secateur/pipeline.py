@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.analysis.pictures import draw_pictures
 from secateur.checks import build, set_in
@@ -21,7 +21,7 @@ from secateur.distributed import is_leader, wait_for
 from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.loggers import RunLog
-from secateur.methods.base import State, Step
+from secateur.methods.base import Origins, State, Step
 from secateur.methods.ranking import Matrices
 from secateur.models import check_model, config_of, with_kept_zeros
 from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
@@ -35,7 +35,7 @@ from secateur.structure.masks import declared
 from secateur.structure.surgery import planned_sizes, segments_of
 from secateur.tasks.base import Task
 from secateur.trainer import check_strategy
-from secateur.workshop import SCRATCH, Origins, Workshop, open_workshop
+from secateur.workshop import SCRATCH, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
 
@@ -53,42 +53,51 @@ def check_buildable(config: Config) -> dict[str, Step]:
     loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
     if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
-    steps: dict[str, Step] = {}
-    for name in config.method["order"]:
-        with set_in(config.method, name):
-            steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
+    steps = _built_steps(config)
     check_predecessor(config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
     architecture = config_of(_vocabulary_owner(config))
     task.check_architecture(architecture)
-    heads, units = planned_sizes(architecture)
     for name, step in steps.items():
-        if not step.any_architecture:
-            check_linear_attention(architecture, key=f"method={config.method['name']}")
-        if not step.takes_decomposed and segments_of(architecture) is not None:
-            raise SecateurError(
-                f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
-                "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
-            )
-        with set_in(config.method, name):
-            step.check(heads=heads, units=units)
-        if step.needs_pretrained and config.model.checkpoint is None:
-            raise SecateurError(
-                f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
-                "another init"
-            )
-        if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
-            raise SecateurError(
-                f"init=pretrained: model={config.model.name} has other heads or units than "
-                f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
-            )
+        _check_step(step, name, config, architecture)
     _check_zeros(_vocabulary_owner(config), steps.values())
     if any(step.segments for step in steps.values()):
         check_segmented(config.dataset, task)
     if config.export.name != "none":
         check_linear_attention(architecture, key=f"export={config.export.name}")
     return steps
+
+
+def _built_steps(config: Config) -> dict[str, Step]:
+    steps: dict[str, Step] = {}
+    for name in config.method["order"]:
+        with set_in(config.method, name):
+            steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
+    return steps
+
+
+def _check_step(step: Step, name: str, config: Config, architecture: PretrainedConfig) -> None:
+    """Refuse what a step cannot do with the model that the run starts from."""
+    if not step.any_architecture:
+        check_linear_attention(architecture, key=f"method={config.method['name']}")
+    if not step.takes_decomposed and segments_of(architecture) is not None:
+        raise SecateurError(
+            f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
+            "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
+        )
+    heads, units = planned_sizes(architecture)
+    with set_in(config.method, name):
+        step.check(heads=heads, units=units)
+    if step.needs_pretrained and config.model.checkpoint is None:
+        raise SecateurError(
+            f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or another init"
+        )
+    if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
+        raise SecateurError(
+            f"init=pretrained: model={config.model.name} has other heads or units than "
+            f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
+        )
 
 
 def run(
@@ -106,23 +115,18 @@ def run(
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
 
-    def segmented() -> Path:
-        return segmented_folder(workshop, config.model, config.predecessor)
-
-    origins = Origins(
-        pretrained=lambda: pretrained_model(workshop, config.model, seed=config.predecessor.seed),
-        teacher=lambda: load(start),
-        teacher_outputs=lambda: workshop.teacher_outputs(start),
-        segmented=lambda: load(segmented()),
-        segmented_outputs=lambda: workshop.teacher_outputs(segmented()),
-    )
-
     def opened(model_folder: Path) -> PreTrainedModel:
         model = load(model_folder)
         return with_kept_zeros(model, _vocabulary_owner(config)) if model_folder == start else model
 
     record.steps, last = run_steps(
-        steps, workshop, start=start, opened=opened, origins=origins, folder=folder / "steps", seed=config.seed
+        steps,
+        workshop,
+        start=start,
+        opened=opened,
+        origins=_origins(workshop, config, start),
+        folder=folder / "steps",
+        seed=config.seed,
     )
     if not is_leader():
         return
@@ -131,9 +135,31 @@ def run(
         save_model(opened(last), workshop.tokenizer, model_folder)
     if config.export.name == "onnx":
         export(record, folder)
+    _take_figures(config, workshop, record, folder, start=None if steps else start)
+
+
+def _origins(workshop: Workshop, config: Config, start: Path) -> Origins:
+    def segmented() -> Path:
+        return segmented_folder(workshop, config.model, config.predecessor)
+
+    return Origins(
+        pretrained=lambda: pretrained_model(workshop, config.model, seed=config.predecessor.seed),
+        teacher=lambda: load(start),
+        teacher_outputs=lambda: workshop.teacher_outputs(start),
+        segmented=lambda: load(segmented()),
+        segmented_outputs=lambda: workshop.teacher_outputs(segmented()),
+    )
+
+
+def _take_figures(config: Config, workshop: Workshop, record: Record, folder: Path, *, start: Path | None) -> None:
+    """Score and measure the reference and the compressed model, and draw what came out.
+
+    Args:
+        start: what the compressed model is, where no step changed it.
+    """
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
     log.info("scoring on test")
-    figures = score(workshop, model_folder, reference=reference, folder=folder, start=None if steps else start)
+    figures = score(workshop, folder / "model", reference=reference, folder=folder, start=start)
     record.reference, record.compressed = figures
     if config.objective is not None:
         record.validation = _validated(workshop, folder)

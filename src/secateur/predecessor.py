@@ -17,14 +17,14 @@ from secateur.config import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
-from secateur.methods.base import State
+from secateur.methods.base import Origins, State
 from secateur.methods.finetune import FineTuning
 from secateur.models import checkpoint_fingerprint, fresh_model, with_kept_zeros
 from secateur.record import Record, read_record
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import PACKED, SEGMENTED, decompose, layout_of
-from secateur.workshop import Origins, Workshop, library_versions
+from secateur.workshop import Workshop, library_versions
 
 log = logging.getLogger(__name__)
 

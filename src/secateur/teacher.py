@@ -143,7 +143,7 @@ def _halved(distilled: Distilled) -> tuple[np.ndarray, np.ndarray]:
     values_BC = distilled.logits.float() if distilled.is_value else distilled.log_probabilities().clamp(min=-HIGHEST)
     counted_BC = distilled.counted()
     values = values_BC[counted_BC]
-    if not (values.abs() <= HIGHEST).all():  # nor is it for what is no number
+    if not (values.abs() <= HIGHEST).all():  # true of NaN as well
         raise SecateurError(
             f"the teacher's outputs are no numbers, or beyond ±{HIGHEST:.0f}; set trainer.precision=32-true, "
             "or start from another model"

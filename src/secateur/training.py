@@ -243,7 +243,7 @@ class ResumeCheckpoint(pl.Callback):
         partial = path.with_suffix(".partial")
         try:
             trainer.save_checkpoint(partial)
-        except OSError:  # a disk that is full is fuller by what was written in vain
+        except OSError:  # the disk is full: give back what the incomplete file takes
             partial.unlink(missing_ok=True)
             raise
         if trainer.is_global_zero:

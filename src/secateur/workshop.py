@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
 from secateur.evaluation import evaluate
 from secateur.loggers import RunLog
-from secateur.methods.base import Context
+from secateur.methods.base import Context, Origins
 from secateur.models import checkpoint_fingerprint
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
@@ -39,21 +38,13 @@ DISPLAY = ("log_every_n_steps", "enable_progress_bar")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origins:
-    """The models that came before, loaded when a step asks for them; see :class:`secateur.methods.base.Context`."""
-
-    pretrained: Callable[[], PreTrainedModel]
-    teacher: Callable[[], PreTrainedModel]
-    teacher_outputs: Callable[[], TeacherOutputs]
-    segmented: Callable[[], PreTrainedModel]
-    segmented_outputs: Callable[[], TeacherOutputs]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Workshop:
     """Task, data and tools of a run.
 
     Attributes:
+        dataset: the settings that ``data`` were made by.
+        make_trainer: a trainer on the configured device.
+        store: the folder of what runs share: dense models, tokens, scores, teachers' outputs.
         arithmetic: the trainer's settings that decide what a training run gives, part of the store's keys.
     """
 
@@ -79,11 +70,7 @@ class Workshop:
             task=self.task,
             data=self.data.laid_out(layout),
             scores=lambda model, *, split="test": self.evaluate(model, folder / SCRATCH, split=split),
-            pretrained=origins.pretrained,
-            teacher=origins.teacher,
-            teacher_outputs=origins.teacher_outputs,
-            segmented=origins.segmented,
-            segmented_outputs=origins.segmented_outputs,
+            origins=origins,
             make_trainer=self.make_trainer,
             seed=seed,
             data_seed=data_seed,

@@ -79,12 +79,12 @@ def test_accents_and_case_are_folded_and_unseen_characters_unknown():
 
 
 def test_saved_tokenizer_gives_the_same_ids_and_offsets(tmp_path: Path):
-    tokenizer = train_wordpiece(TEXTS, vocab_size=60, model_max_length=64)
+    tokenizer = train_wordpiece(TEXTS, vocab_size=60)
     tokenizer.save_pretrained(tmp_path)
     reloaded = AutoTokenizer.from_pretrained(tmp_path)
     pair = ("Who sold the cafés?", "Boaters sold the red café, dearly.")
     assert reloaded.vocab == tokenizer.vocab
-    assert reloaded.model_max_length == 64
+    assert reloaded.model_max_length == 512
     assert dict(reloaded(*pair, return_offsets_mapping=True)) == dict(tokenizer(*pair, return_offsets_mapping=True))
 
 

@@ -16,8 +16,9 @@ from secateur.data.examples import Batch
 from secateur.distillation import LogitsDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import FineTuning, Phase
+from secateur.methods.finetune import FineTuning
 from secateur.methods.layerdrop import LayerDrop
+from secateur.methods.phase import Phase
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
 from secateur.teacher import TeacherOutputs, write_teacher_outputs

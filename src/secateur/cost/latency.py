@@ -42,7 +42,6 @@ def measure_latency(
     lengths: Sequence[int],
     dtypes: Sequence[DTypeName] = ("float32",),
     seconds: float,
-    threads: int | None = None,
     onnx: tuple[Path, Path] | None = None,
 ) -> Latency:
     """Time both models at every batch size × length × dtype, on the device they are on, and as ONNX if exported.
@@ -61,7 +60,6 @@ def measure_latency(
         dtypes: ``float32``, ``bfloat16``.
         seconds: for all passes together at one setting, after a warm-up of a tenth of that; each gets 5
             repeats at least, however long they take.
-        threads: processor threads for one operation; None leaves PyTorch's setting.
         onnx: the exported files of the reference and of the compressed model.
 
     Raises:
@@ -72,7 +70,6 @@ def measure_latency(
     shapes = list(itertools.product(batch_sizes, lengths))
     with ExitStack() as stack:
         stack.enter_context(_only_measurement())
-        stack.enter_context(_thread_count(threads))
         for model in models:
             stack.enter_context(evaluating(model))
         before = load_now()
@@ -184,13 +181,3 @@ def _only_measurement() -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _thread_count(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -26,6 +26,7 @@ _SPECIAL_UNIGRAM = ("<pad>", "<unk>", "<cls>", "<sep>", "<mask>", "<s>", "</s>",
 PAD_ID = _SPECIAL.index("[PAD]")
 """Id of the padding token, known before the vocabulary is."""
 _PREFIX = "##"
+_LONGEST = 512  # tokens that a tokenizer truncates to when asked, as BERT's
 # Makes one piece of two neighbours.
 Join = Callable[[tuple[str, str]], str]
 # A piece seen once is no help to a model, and merging on would only memorise the corpus.
@@ -36,7 +37,6 @@ def train_wordpiece(
     texts: Iterable[str],
     *,
     vocab_size: int,
-    model_max_length: int = 512,
     model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask"),
 ) -> PreTrainedTokenizerFast:
     """Learn the pieces of ``texts`` and wrap them as BERT's uncased tokenizer.
@@ -49,7 +49,6 @@ def train_wordpiece(
         texts: what to learn from; its order does not matter.
         vocab_size: the most pieces to have, special tokens and single characters included. There are fewer when
             every word that comes twice is a piece already.
-        model_max_length: in tokens, what the tokenizer truncates to when asked.
         model_input_names: what the tokenizer returns, by default with the token types 0 and 1.
 
     Returns:
@@ -62,7 +61,7 @@ def train_wordpiece(
     vocabulary, _ = _learn(words, vocab_size=vocab_size, special=_SPECIAL, split=_characters, join=_join)
     return BertTokenizer(
         vocab=vocabulary,
-        model_max_length=model_max_length,
+        model_max_length=_LONGEST,
         model_input_names=list(model_input_names),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,9 @@ import pytorch_lightning as pl
 from transformers import PreTrainedModel
 
 from secateur.data.module import TaskData
-from secateur.errors import SecateurError
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
 from secateur.teacher import TeacherOutputs
-from secateur.training import CHECKPOINT, TrainingModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +42,32 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
-    """What a step may use besides the state.
+class Origins:
+    """The models that came before a step, loaded when it asks for them.
 
     Attributes:
-        scores: what a model scores on ``test``, or on ``val`` where something is chosen by it.
         pretrained: loads the model that the predecessor was before it was fine-tuned, under a fresh head.
         teacher: loads the model that distillation imitates: the start.
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
         segmented: loads the predecessor's twin that reads question and document in slots of their own; trained by the
             first run that asks.
         segmented_outputs: what that says of every training example.
+    """
+
+    pretrained: Callable[[], PreTrainedModel]
+    teacher: Callable[[], PreTrainedModel]
+    teacher_outputs: Callable[[], TeacherOutputs]
+    segmented: Callable[[], PreTrainedModel]
+    segmented_outputs: Callable[[], TeacherOutputs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a step may use besides the state.
+
+    Attributes:
+        task: what the model is to do: its loss and its scores.
+        scores: what a model scores on ``test``, or on ``val`` where something is chosen by it.
         data: in the layout that the step's model reads.
         name: of the step, for messages.
         make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
@@ -68,11 +80,7 @@ class Context:
     task: Task
     data: TaskData
     scores: Scores
-    pretrained: Callable[[], PreTrainedModel]
-    teacher: Callable[[], PreTrainedModel]
-    teacher_outputs: Callable[[], TeacherOutputs]
-    segmented: Callable[[], PreTrainedModel]
-    segmented_outputs: Callable[[], TeacherOutputs]
+    origins: Origins
     make_trainer: Callable[..., pl.Trainer]
     seed: int
     data_seed: int
@@ -126,69 +134,3 @@ class Step(ABC):
     def examples_seen(self, context: Context) -> int:
         """Training examples that the step reads, each pass counted."""
         return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passes:
-    """How a phase goes over the training split.
-
-    Attributes:
-        epochs: how often, above 0; a last part of a pass ends without a validation of its own.
-        batch_size: examples (for QA: windows) of one forward pass.
-        accumulate_grad_batches: forward passes of one optimizer step.
-    """
-
-    epochs: float
-    batch_size: int
-    accumulate_grad_batches: int
-
-    def __post_init__(self) -> None:
-        if self.epochs <= 0:
-            raise SecateurError(f"epochs={self.epochs}: must be above 0")
-        for name in ("batch_size", "accumulate_grad_batches"):
-            if getattr(self, name) < 1:
-                raise SecateurError(f"{name}={getattr(self, name)}: must be at least 1")
-
-    def optimizer_steps(self, batches: int) -> int:
-        """Of the whole phase, where one pass has so many batches for each process."""
-        return math.ceil(self.epochs * math.ceil(batches / self.accumulate_grad_batches) - 1e-6)
-
-    def examples(self, context: Context) -> int:
-        """Examples of the training split that are read, once per epoch."""
-        return round(self.epochs * len(context.data.examples["train"]))
-
-
-def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
-    """Train a phase, going on from its checkpoint if an earlier process left one.
-
-    Raises:
-        SecateurError: if there is less data than one batch for each process of a distributed fit.
-        KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
-    """
-    processes = context.make_trainer(folder=context.folder).world_size
-    loader = context.data.train_loader(
-        batch_size=passes.batch_size, seed=context.data_seed, draws=context.seed, processes=processes
-    )
-    if len(loader) == 0:
-        raise SecateurError(
-            f"phase {module.name}: the training data does not fill one batch of {passes.batch_size} for each of "
-            f"{processes} processes; lower its batch_size or trainer.devices"
-        )
-    pl.seed_everything(context.seed, verbose=False)
-    trainer = context.make_trainer(
-        folder=context.folder,
-        phase=module.name,
-        max_epochs=math.ceil(passes.epochs),
-        max_steps=passes.optimizer_steps(len(loader)),
-        accumulate_grad_batches=passes.accumulate_grad_batches,
-    )
-    checkpoint = context.folder / CHECKPOINT
-    module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are
-    trainer.fit(
-        module,
-        loader,
-        context.data.eval_loader("val"),
-        ckpt_path=checkpoint if checkpoint.is_file() else None,
-    )
-    if trainer.received_sigterm or trainer.state.status != "finished":
-        raise KeyboardInterrupt(f"phase {module.name} was stopped at optimizer step {trainer.global_step}")

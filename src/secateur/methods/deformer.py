@@ -9,8 +9,8 @@ from typing import Any
 
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
-from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import TOLERANCE
+from secateur.methods.phase import Phase
 from secateur.methods.threshold import whole
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import check_lower_layers, decompose, question_slot_of
@@ -70,7 +70,7 @@ class Segment(Step):
 
     def run(self, state: State, context: Context) -> State:
         """Leave the twin in the place of the model."""
-        return State(model=context.segmented())
+        return State(model=context.origins.segmented())
 
 
 class Separation(Step):
@@ -106,7 +106,7 @@ class Decomposition(Phase):
     Args:
         amount: in how many layers.
         init: what it begins as: the "segmented" model, or the "pretrained" one under a fresh head, as in the paper.
-        training: as in :class:`secateur.methods.finetune.Phase`; ``distillation`` imitates the segmented model, in
+        training: as in :class:`secateur.methods.phase.Phase`; ``distillation`` imitates the segmented model, in
             evaluation mode, unlike in the released code.
     """
 
@@ -127,11 +127,13 @@ class Decomposition(Phase):
     def run(self, state: State, context: Context) -> State:
         """Decompose and train."""
         slot = question_slot_of(state.model)
-        model = context.pretrained() if self.needs_pretrained else state.model
+        model = context.origins.pretrained() if self.needs_pretrained else state.model
         lower_layers = self.amount.of(len(layers_of(model)))
         decompose(model, lower_layers=lower_layers, question_slot=slot)
         # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
-        imitated = dataclasses.replace(context, teacher=context.segmented, teacher_outputs=context.segmented_outputs)
+        origins = context.origins
+        twin = dataclasses.replace(origins, teacher=origins.segmented, teacher_outputs=origins.segmented_outputs)
+        imitated = dataclasses.replace(context, origins=twin)
         module = TrainingModule(model, context.task, **self.training(imitated))
         trained = self.trained(module, imitated)
         return dataclasses.replace(trained, details={"lower_layers": lower_layers})

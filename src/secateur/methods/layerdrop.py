@@ -8,7 +8,7 @@ from typing import Any
 from secateur.data.examples import Batch
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import Phase
+from secateur.methods.phase import Phase
 from secateur.methods.remove_layers import check_unit
 from secateur.methods.shared_draws import SharedDraws
 from secateur.structure.anatomy import layers_of
@@ -22,7 +22,7 @@ class LayerDrop(Phase):
     Args:
         p: probability that a layer drops out of a batch, in [0, 1]; nothing is rescaled for it (section 3.1).
         unit: what drops out of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
-        training: as in :class:`secateur.methods.finetune.Phase`.
+        training: as in :class:`secateur.methods.phase.Phase`.
     """
 
     skips_layers = True

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import Phase
+from secateur.methods.phase import Phase
 from secateur.methods.ranking import Amount, Matrices
 from secateur.structure.masks import apply_masks, declare
 from secateur.tasks.base import Task
@@ -95,7 +95,7 @@ class GradualTraining(TrainingModule):
         """Zero what goes, and Adam's moments of it, so that from now on masked gradients are enough."""
         masks = self.amount.masks(self.matrices.weights, seed=self.seed, share=share)
         for (name, weight), mask in zip(self.matrices.by_name.items(), masks, strict=True):
-            # What is zero stays so, be it more than a matrix's share.
+            # What is zero stays masked, also where it is more than the matrix's share.
             self.masks[name] = mask.to(weight) * (weight != 0)
         weights = list(self.matrices.by_name.values())
         states = [optimizer.state[weight] for weight in weights]
@@ -110,7 +110,7 @@ class Gradual(Phase):
         amount: how many go in the end, and which.
         update_every, ramp_start, ramp_end: see :class:`Ramp`.
         include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number.
-        training: as in :class:`secateur.methods.finetune.Phase`.
+        training: as in :class:`secateur.methods.phase.Phase`.
     """
 
     def __init__(

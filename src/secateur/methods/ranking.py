@@ -66,7 +66,7 @@ class Amount:
         return 1 - kept / group
 
     def masks(self, groups: Sequence[Sequence[Tensor]], *, seed: int, share: float = 1.0) -> list[Tensor]:
-        """What stays, in the order of the matrices, groups on end.
+        """What stays, in the order of the matrices, group after group.
 
         Args:
             groups: matrices; with ``scope="global"`` those of a group are ranked together.

@@ -148,7 +148,7 @@ def weights_per_gate(config: PretrainedConfig) -> dict[str, int]:
 
 
 def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
-    """Indices into all layers' gates on end, least important first, without the ``keep`` most important of each.
+    """Indices into all layers' gates, one layer after the other: least important first, without each layer's ``keep`` best.
 
     Of equals the one with the lowest index goes first.
     """
@@ -161,7 +161,7 @@ def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
 
 
 def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
-    """Gates of 1, and of 0 at ``indices`` into all layers' gates on end."""
+    """Gates of 1, and of 0 at ``indices`` into all layers' gates, one layer after the other."""
     gates_N = _zeroed(torch.cat(list(layers)), indices)
     return gates_N.split([len(layer) for layer in layers])
 

@@ -63,11 +63,10 @@ class Question:
 class NBest:
     """One candidate answer; that there is none has the text "" and no ``char_start``.
 
-    ``score`` is a sum of two logits, ``probability`` its softmax over the question's candidates.
+    ``score`` is a sum of two logits.
     """
 
     text: str
-    probability: float
     score: float
     char_start: int | None
 
@@ -241,14 +240,5 @@ def _pick(
         prediction="" if is_null else best_answer,
         best_answer=best_answer,
         null_score_diff=null_score_diff,
-        n_best=_with_probabilities(ranked),
+        n_best=[NBest(text=text, score=score, char_start=char_start) for text, score, char_start in ranked],
     )
-
-
-def _with_probabilities(ranked: list[tuple[str, float, int | None]]) -> list[NBest]:
-    weights = [math.exp(score - ranked[0][1]) for _, score, _ in ranked]
-    total = sum(weights)
-    return [
-        NBest(text=text, probability=weight / total, score=score, char_start=char_start)
-        for (text, score, char_start), weight in zip(ranked, weights, strict=True)
-    ]

@@ -13,13 +13,13 @@ from transformers import PreTrainedModel
 
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError
-from secateur.methods.base import Context, Passes, State, Step, fit
-from secateur.methods.finetune import objective_of
+from secateur.methods.base import Context, State, Step
 from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.hard_concrete import HardConcrete
 from secateur.methods.l0.penalty import Price, Target
 from secateur.methods.l0.training import GatedObjective, GateTraining
+from secateur.methods.phase import Passes, fit, objective_of
 from secateur.methods.threshold import weights_per_gate
 from secateur.speed import accelerate_training
 from secateur.structure.gates import PerGate
@@ -41,7 +41,7 @@ class GatePhase(Step):
         gates: "heads", "units" or "both": what this phase gates, of what something is asked.
         amount: how much is to go.
         distribution: of the gates.
-        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.finetune.FineTuning`.
+        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.phase.Phase`.
         gate_learning_rate: of α, with Adam; above 0. None: 0.03, in phases of fewer than 667 steps 20 / steps.
         initial_openness: P(gate ≠ 0) to begin with, in (0, 1); ``initial_spread`` is the deviation of α.
         max_alpha: α is clamped to ± this after each step; above 0.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import Phase
+from secateur.methods.phase import Phase
 from secateur.methods.ranking import Amount, Matrices, zero_out
 from secateur.methods.rpp.shrinkage import Penalty
 from secateur.methods.rpp.training import ProximalTraining
@@ -26,7 +26,7 @@ class Proximal(Phase):
         reweight, reweight_every, epsilon, prox_scale: see :class:`secateur.methods.rpp.shrinkage.Penalty`.
         include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number;
             they reach the same fraction, with a γ of their own.
-        training: as in :class:`secateur.methods.finetune.Phase`.
+        training: as in :class:`secateur.methods.phase.Phase`.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from secateur.distillation import PatientDistillation
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError, check_whole
 from secateur.methods.base import Context, State
-from secateur.methods.finetune import Phase
 from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
+from secateur.methods.phase import Phase
 from secateur.methods.remove_layers import check_init
 from secateur.methods.shared_draws import SharedDraws
 from secateur.methods.theseus.modules import Replaceable, copied, mixed, pair_up
@@ -39,7 +39,7 @@ class Replacement(Phase):
             for the record (table 5 of the paper); None scores none.
         train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`; the released code
             trains neither, and clips by all.
-        training: as in :class:`secateur.methods.finetune.Phase`; the paper goes without ``distillation``.
+        training: as in :class:`secateur.methods.phase.Phase`; the paper goes without ``distillation``.
     """
 
     skips_layers = True
@@ -105,7 +105,7 @@ class Replacement(Phase):
         model = state.model
         predecessor = list(layers_of(model))
         left = self.amount.left_of(len(predecessor))
-        source = layers_of(context.pretrained()) if self.needs_pretrained else predecessor
+        source = layers_of(context.origins.pretrained()) if self.needs_pretrained else predecessor
         successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
         modules = pair_up(predecessor, successor, modules=self.modules or left)
         with swapped_layers(model, successor):
