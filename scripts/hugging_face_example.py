@@ -25,7 +25,7 @@ from transformers import (
     default_data_collator,
 )
 
-from secateur.config import Config
+from secateur.configuration.schema import Config
 from secateur.tasks.squad_scores import squad_v1_scores
 
 N_BEST = 20

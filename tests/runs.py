@@ -8,9 +8,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from secateur import naming
-from secateur.checks import checked
 from secateur.compress import compress
+from secateur.configuration import naming
+from secateur.configuration.checks import checked
 from secateur.launch import config_path
 from secateur.record import Record
 

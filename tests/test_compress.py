@@ -122,13 +122,13 @@ def test_a_record_that_cannot_be_read_is_told_with_a_remedy_that_works(tmp_path:
 
 BROKEN = """
 import sys
-import secateur.pipeline
+import secateur.building
 from secateur.compress import main
 
 def broken(config):
     {what}
 
-secateur.pipeline.check_buildable = broken
+secateur.building.check_buildable = broken
 main()
 """
 

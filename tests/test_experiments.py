@@ -13,9 +13,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 from transformers import BertConfig
 
-from secateur.checks import checked
+from secateur.building import check_buildable
 from secateur.compress import new_record
-from secateur.config import Config
+from secateur.configuration.checks import checked
+from secateur.configuration.schema import Config
 from secateur.distillation import RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.launch import config_path
@@ -25,7 +26,6 @@ from secateur.methods.finetune import FineTuning
 from secateur.methods.l0 import GatePhase
 from secateur.methods.layerdrop import LayerDrop
 from secateur.methods.theseus import Replacement
-from secateur.pipeline import check_buildable
 from secateur.record import write_record
 from secateur.structure.gates import PerGate
 

@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from secateur.config import ModelConfig
+from secateur.configuration.schema import ModelConfig
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.models import check_model, checkpoint_fingerprint, fresh_model, tokenizer_of

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from secateur import predecessor
-from secateur.checks import checked
-from secateur.config import Config, ModelConfig
+from secateur.configuration.checks import checked
+from secateur.configuration.schema import Config, ModelConfig
 from secateur.errors import SecateurError
 from secateur.methods.finetune import FineTuning
 from secateur.models import fresh_model

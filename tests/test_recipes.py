@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from secateur import naming
-from secateur.checks import checked
 from secateur.compress import compress
+from secateur.configuration import naming
+from secateur.configuration.checks import checked
 from secateur.launch import config_path
 from secateur.record import Record
 from secateur.structure.anatomy import ANATOMIES

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from secateur.checks import typed
-from secateur.config import EvaluateConfig
+from secateur.configuration.instantiation import typed
+from secateur.configuration.schema import EvaluateConfig
 from secateur.errors import SecateurError
 from secateur.evaluate import evaluate_checkpoint
 from secateur.launch import config_path

@@ -25,7 +25,7 @@ def jobs_of(arguments: Sequence[str]) -> list[list[str]]:
 def _names(arguments: tuple[str, ...]) -> list[str]:
     from hydra import compose, initialize_config_dir
 
-    from secateur import naming
+    from secateur.configuration import naming
     from secateur.launch import config_path
 
     with initialize_config_dir(config_path(), version_base="1.3"):

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from claiming.plan import FINAL, MOVEMENT, REFERENCE, Quantity, beside, movement
 from secateur.analysis.documents import NAME as DOCUMENT_STATES
-from secateur.checks import build
-from secateur.config import DatasetConfig
+from secateur.configuration.instantiation import build
+from secateur.configuration.schema import DatasetConfig
 from secateur.errors import SecateurError
 from secateur.record import Record
 from secateur.tasks.squad_scores import question_scores_v1, question_scores_v2

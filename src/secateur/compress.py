@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from secateur import naming
-from secateur.checks import checked, checked_log
-from secateur.config import Config
+from secateur.configuration import naming
+from secateur.configuration.checks import checked, checked_log
+from secateur.configuration.schema import Config
 from secateur.data.sources import fingerprint
 from secateur.disk import DiskFullError, full_disk_is_told
 from secateur.distributed import is_leader
@@ -74,8 +74,9 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """
     import torch
 
+    from secateur.building import check_buildable
     from secateur.launch import quiet_libraries
-    from secateur.pipeline import check_buildable, run
+    from secateur.pipeline import run
 
     quiet_libraries()
     if config.threads is not None:
@@ -100,7 +101,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
 
 def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
     """A record of what was asked for, with nothing done yet."""
-    from secateur.checks import build
+    from secateur.configuration.instantiation import build
     from secateur.predecessor import parent_of
     from secateur.record import Record
     from secateur.trainer import with_precision

@@ -7,9 +7,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from secateur import naming
-from secateur.checks import check_dataset, check_targets, typed
-from secateur.config import EvaluateConfig, ModelConfig
+from secateur.configuration import naming
+from secateur.configuration.checks import check_dataset, check_targets
+from secateur.configuration.instantiation import typed
+from secateur.configuration.schema import EvaluateConfig, ModelConfig
 from secateur.launch import config_path
 from secateur.store import check_writable
 

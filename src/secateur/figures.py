@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from secateur.card import model_card
-from secateur.config import MeasureConfig
+from secateur.configuration.schema import MeasureConfig
 from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
 from secateur.cost.runtimes import onnx_file
 from secateur.errors import SecateurError

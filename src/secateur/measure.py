@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_extra, check_measure
-from secateur.config import MeasureConfig
+from secateur.configuration.checks import check_measure
+from secateur.configuration.extras import check_extra
+from secateur.configuration.schema import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.record import find_records, read_record
 

@@ -19,8 +19,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from secateur.checks import unknown_key
-from secateur.config import ModelConfig
+from secateur.configuration.instantiation import unknown_key
+from secateur.configuration.schema import ModelConfig
 from secateur.data.vocabulary import PAD_ID, train_unigram, train_wordpiece
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types

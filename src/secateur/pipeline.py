@@ -6,34 +6,26 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from secateur.analysis.pictures import draw_pictures
-from secateur.checks import build, set_in
-from secateur.config import Config, ModelConfig
-from secateur.data.prepared import check_segmented
-from secateur.distillation import Distillation
+from secateur.configuration.instantiation import set_in
+from secateur.configuration.schema import Config
 from secateur.distributed import is_leader, wait_for
-from secateur.errors import SecateurError
 from secateur.figures import export, measure, score
 from secateur.loggers import RunLog
 from secateur.methods.base import Origins, State, Step
-from secateur.methods.ranking import Matrices
-from secateur.models import check_model, config_of, with_kept_zeros
-from secateur.predecessor import check_predecessor, pretrained_model, reference_folder, segmented_folder, start_folder
+from secateur.models import with_kept_zeros
+from secateur.predecessor import pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord, write_record
 from secateur.store import key_of
-from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
-from secateur.structure.masks import declared
-from secateur.structure.surgery import planned_sizes, segments_of
-from secateur.tasks.base import Task
 from secateur.trainer import check_strategy
 from secateur.workshop import SCRATCH, Workshop, open_workshop
 
@@ -43,69 +35,12 @@ STEP_FILE = "step.json"
 VALIDATION = "validation"  # scores and predictions on val, where a search asks for them
 
 
-def check_buildable(config: Config) -> dict[str, Step]:
-    """The method's steps in order, built from their settings; whatever can be refused early is refused here.
-
-    Raises:
-        SecateurError: if a step, the task or the model cannot be as the config says.
-    """
-    task: Task = build(config.dataset.task, key="dataset.task")
-    loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
-    if loss is not None and loss.reads_stored:
-        task.check_distillation(key=f"distillation={config.distillation.name}")
-    steps = _built_steps(config)
-    check_predecessor(config.predecessor, reference=config.reference)
-    if config.predecessor.checkpoint is None:
-        check_model(config.model, max_seq_length=config.dataset.max_seq_length)
-    architecture = config_of(_vocabulary_owner(config))
-    task.check_architecture(architecture)
-    for name, step in steps.items():
-        _check_step(step, name, config, architecture)
-    _check_zeros(_vocabulary_owner(config), steps.values())
-    if any(step.segments for step in steps.values()):
-        check_segmented(config.dataset, task)
-    if config.export.name != "none":
-        check_linear_attention(architecture, key=f"export={config.export.name}")
-    return steps
-
-
-def _built_steps(config: Config) -> dict[str, Step]:
-    steps: dict[str, Step] = {}
-    for name in config.method["order"]:
-        with set_in(config.method, name):
-            steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
-    return steps
-
-
-def _check_step(step: Step, name: str, config: Config, architecture: PretrainedConfig) -> None:
-    """Refuse what a step cannot do with the model that the run starts from."""
-    if not step.any_architecture:
-        check_linear_attention(architecture, key=f"method={config.method['name']}")
-    if not step.takes_decomposed and segments_of(architecture) is not None:
-        raise SecateurError(
-            f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
-            "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
-        )
-    heads, units = planned_sizes(architecture)
-    with set_in(config.method, name):
-        step.check(heads=heads, units=units)
-    if step.needs_pretrained and config.model.checkpoint is None:
-        raise SecateurError(
-            f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or another init"
-        )
-    if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
-        raise SecateurError(
-            f"init=pretrained: model={config.model.name} has other heads or units than "
-            f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
-        )
-
-
 def run(
     config: Config, steps: Mapping[str, Step], record: Record, folder: Path, *, run_log: RunLog | None = None
 ) -> None:
     """Do what is left to do of a run, filling in ``record`` on the way; curves go to ``run_log``."""
     record.parents += [parent for step in steps.values() for parent in step.parents]
-    workshop = open_workshop(config, _vocabulary_owner(config), run_log=run_log)
+    workshop = open_workshop(config, config.start, run_log=run_log)
     processes = workshop.make_trainer(folder=folder).world_size
     check_strategy(config.trainer, processes=processes, skipping=any(step.skips_layers for step in steps.values()))
     for name, step in steps.items():
@@ -117,7 +52,7 @@ def run(
 
     def opened(model_folder: Path) -> PreTrainedModel:
         model = load(model_folder)
-        return with_kept_zeros(model, _vocabulary_owner(config)) if model_folder == start else model
+        return with_kept_zeros(model, config.start) if model_folder == start else model
 
     record.steps, last = run_steps(
         steps,
@@ -171,7 +106,7 @@ def _take_figures(config: Config, workshop: Workshop, record: Record, folder: Pa
 
 def validate_finished(config: Config, record: Record, folder: Path) -> None:
     """Add scores on ``val`` to the record of a run that was finished without any."""
-    workshop = open_workshop(config, _vocabulary_owner(config))
+    workshop = open_workshop(config, config.start)
     record.validation = _validated(workshop, folder)
     write_record(record, folder)
 
@@ -179,25 +114,6 @@ def validate_finished(config: Config, record: Record, folder: Path) -> None:
 def _validated(workshop: Workshop, folder: Path) -> dict[str, float]:
     """What the compressed model of a run scores on ``val``."""
     return workshop.evaluate(load(folder / "model"), folder / VALIDATION, split="val")
-
-
-def _vocabulary_owner(config: Config) -> ModelConfig:
-    """The model whose vocabulary a run uses: the one that it starts from."""
-    if config.predecessor.checkpoint is None:
-        return config.model
-    return dataclasses.replace(config.model, checkpoint=config.predecessor.checkpoint, vocabulary_size=None)
-
-
-def _check_zeros(model: ModelConfig, steps: Iterable[Step]) -> None:
-    """Refuse to ask for fewer zeros than a given model keeps, before a predecessor is trained.
-
-    Later steps start from what the first one leaves, which takes zeros out with heads, units and layers.
-    """
-    first, folder = next(iter(steps), None), Path(model.checkpoint or "")
-    if first is None or first.zeros is None or not (folder / "config.json").is_file():
-        return
-    if model.keep_zeros or declared(config_of(model)):
-        Matrices(load(folder)).check_target(first.zeros)
 
 
 def run_steps(

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from secateur.config import ModelConfig, PredecessorConfig
+from secateur.configuration.schema import ModelConfig, PredecessorConfig
 from secateur.data.sources import fingerprint
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError

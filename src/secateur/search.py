@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from secateur.checks import build
+from secateur.configuration.instantiation import build
 from secateur.errors import SecateurError
 
 if TYPE_CHECKING:
-    from secateur.config import Config
+    from secateur.configuration.schema import Config
     from secateur.record import Latency, ModelFigures, Record
 
 COSTS = ("latency", "parameters", "flops", "disk_bytes")

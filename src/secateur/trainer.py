@@ -13,7 +13,7 @@ from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
-from secateur.checks import build
+from secateur.configuration.instantiation import build
 from secateur.errors import SecateurError
 from secateur.loggers import RunLog
 

@@ -12,12 +12,13 @@ import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from secateur.checks import build
-from secateur.config import Config, DatasetConfig, EvaluateConfig, ModelConfig
+from secateur.configuration.instantiation import build
+from secateur.configuration.schema import Config, DatasetConfig, EvaluateConfig, ModelConfig
 from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
 from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
+from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.evaluation import evaluate
 from secateur.loggers import RunLog
 from secateur.methods.base import Context, Origins
@@ -26,7 +27,6 @@ from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import PACKED, layout_of
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.trainer import TrainerFactory, trainer_factory, with_precision
 
 log = logging.getLogger(__name__)

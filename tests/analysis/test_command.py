@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur import checks
 from secateur.analysis.command import main
+from secateur.configuration import extras
 from secateur.record import Record, read_record, write_record
 from tests.runs import run
 
@@ -64,7 +64,7 @@ def test_words_are_mapped_before_and_after(folder: Path, capsys: pytest.CaptureF
 def test_without_the_extra_nothing_is_drawn_and_the_extra_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as stopped:
         main([str(folder)])
     assert stopped.value.code == (

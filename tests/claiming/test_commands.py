@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from secateur import naming
-from secateur.checks import checked
+from secateur.building import check_buildable
+from secateur.configuration import naming
+from secateur.configuration.checks import checked
 from secateur.launch import config_path
-from secateur.pipeline import check_buildable
 from tests.claiming.conftest import SCRIPTS
 from tests.test_record import make
 

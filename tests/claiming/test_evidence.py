@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from secateur import naming
-from secateur.checks import checked
+from secateur.configuration import naming
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.record import ModelFigures, StepRecord, Structure
 from tests.claiming.runs import QUESTIONS, contrast, run, scores
@@ -146,7 +146,7 @@ def test_each_question_is_scored_at_every_stage_and_must_add_up_to_the_record(tm
 
 
 def toy_rows(config: Any) -> Any:
-    from secateur.checks import build
+    from secateur.configuration.instantiation import build
     from secateur.data.prepared import read_rows
 
     dataset = checked(config).dataset

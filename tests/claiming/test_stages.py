@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secateur import naming
+from secateur.configuration import naming
 from secateur.errors import SecateurError
 from secateur.record import ModelFigures, StepRecord
 from tests.claiming.runs import contrast, run, scores

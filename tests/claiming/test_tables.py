@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from secateur import naming
+from secateur.configuration import naming
 from secateur.record import Latency, ModelFigures, Record, StepRecord, Structure
 from tests.claiming.test_commands import compose_one
 from tests.claiming.test_evidence import toy_rows

@@ -13,9 +13,9 @@ import torch
 from transformers import PreTrainedModel
 
 import secateur
-from secateur.checks import checked
+from secateur.building import check_buildable
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
-from secateur.pipeline import check_buildable
 from secateur.record import Record, read_record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of

@@ -8,8 +8,8 @@ import datasets
 import pytest
 from datasets import Dataset, DatasetDict
 
-from secateur.checks import build, typed
-from secateur.config import Config
+from secateur.configuration.instantiation import build, typed
+from secateur.configuration.schema import Config
 from secateur.data.documents import all_paragraphs, load_documents, paragraphs
 from secateur.data.sources import Source, fingerprint
 from secateur.errors import SecateurError

@@ -8,8 +8,8 @@ import datasets
 import pytest
 from datasets import Dataset, DatasetDict
 
-from secateur.checks import build, typed
-from secateur.config import Config
+from secateur.configuration.instantiation import build, typed
+from secateur.configuration.schema import Config
 from secateur.data.hub import load_tables
 from secateur.data.labelled import load_classes
 from secateur.data.sources import Source

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from datasets import DatasetDict
 
-from secateur.checks import build, typed
-from secateur.config import Config, DatasetConfig
+from secateur.configuration.instantiation import build, typed
+from secateur.configuration.schema import Config, DatasetConfig
 from secateur.data.labelled import load_classes, load_values
 from secateur.data.sources import Source, fingerprint
 from secateur.data.tables import part_of

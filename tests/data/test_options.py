@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur.checks import build, checked
+from secateur.configuration.checks import checked
+from secateur.configuration.instantiation import build
 from secateur.launch import config_path
 from secateur.tasks.base import Task
 from tests.runs import composed

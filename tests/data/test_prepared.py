@@ -13,7 +13,7 @@ import torch
 from datasets import DatasetDict
 from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerBase
 
-from secateur.config import DatasetConfig, ModelConfig
+from secateur.configuration.schema import DatasetConfig, ModelConfig
 from secateur.data.module import TaskData
 from secateur.data.prepared import prepare
 from secateur.data.question_windows import QuestionWindows

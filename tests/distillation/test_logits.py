@@ -14,10 +14,10 @@ from transformers import BertConfig, BertForQuestionAnswering, PreTrainedModel
 from secateur.data.examples import Batch
 from secateur.distillation import LogitsDistillation, Objective
 from secateur.distillation.logits import kl_divergence, mean_squared_error
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
 from secateur.tasks.base import Distilled
 from secateur.tasks.question_answering import QuestionAnswering
-from secateur.teacher import TeacherOutputs
 
 MASK = torch.tensor([[True, True, True], [True, True, False]])
 
@@ -139,7 +139,7 @@ def _model(seed: int, *, layers: int = 1, **settings: Any) -> BertForQuestionAns
 
 
 class Outputs:
-    """What a model says of one batch, in the place of :class:`secateur.teacher.TeacherOutputs`."""
+    """What a model says of one batch, in the place of :class:`secateur.distillation.teacher.TeacherOutputs`."""
 
     def __init__(self, model: BertForQuestionAnswering, batch: Batch) -> None:
         self.items = batch["items"]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from secateur import checks, figures
-from secateur.checks import checked
+from secateur import figures
+from secateur.configuration import extras
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.export.command import main
 from secateur.measure import main as measure
@@ -31,7 +32,7 @@ def exported(output: Path) -> tuple[Record, Path]:
 @pytest.fixture
 def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the packages are not installed."""
-    monkeypatch.setattr(checks, "find_spec", lambda name: None if name.startswith("onnx") else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name.startswith("onnx") else name)
 
 
 def test_the_run_holds_the_model_as_onnx_and_the_record_says_so(exported: tuple[Record, Path]) -> None:

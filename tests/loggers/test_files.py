@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur import naming
+from secateur.configuration import naming
 from secateur.errors import SecateurError
 from secateur.loggers import TensorBoard
 from tests.runs import Killed, composed, kill_at, run
@@ -37,7 +37,7 @@ def test_tensorboard_writes_event_files(tmp_path: Path) -> None:
 
 
 def test_tensorboard_that_is_not_installed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secateur.checks.find_spec", lambda _: None)
+    monkeypatch.setattr("secateur.configuration.extras.find_spec", lambda _: None)
     with pytest.raises(SecateurError, match=r"^logger=tensorboard: needs tensorboard; install with: [^\n]*$"):
         TensorBoard().check()
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from secateur.checks import checked
-from secateur.config import Config
+from secateur.configuration.checks import checked
+from secateur.configuration.schema import Config
 from secateur.data.examples import Batch
 from secateur.methods.base import Context
 from secateur.models import fresh_model

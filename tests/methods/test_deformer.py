@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.checks import checked
+from secateur.building import check_buildable
+from secateur.configuration.checks import checked
 from secateur.distillation import LogitsDistillation, RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.deformer import Decomposition, LowerLayers, Segment, Separation
 from secateur.methods.gain import batch_gain
-from secateur.pipeline import check_buildable
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
 from secateur.distillation import LogitsDistillation
+from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.finetune import FineTuning
@@ -21,7 +22,6 @@ from secateur.methods.layerdrop import LayerDrop
 from secateur.methods.phase import Phase
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs, write_teacher_outputs
 
 SETTINGS: dict[str, Any] = {
     "epochs": 1,

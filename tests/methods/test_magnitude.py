@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from secateur.checks import checked
+from secateur.building import check_buildable
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.magnitude import Magnitude
 from secateur.methods.ranking import Amount
-from secateur.pipeline import check_buildable
 from secateur.structure.checkpoint import save_model
 from secateur.structure.masks import masks_of
 from tests.runs import composed

@@ -56,7 +56,7 @@ class _Submitted(Launcher):
         Raises:
             SecateurError: if the packages are missing, or the settings cannot work.
         """
-        from secateur.checks import check_extra
+        from secateur.configuration.extras import check_extra
 
         asked = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
         check_extra("slurm", asked=asked)

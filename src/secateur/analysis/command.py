@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secateur.checks import check_extra
+from secateur.configuration.extras import check_extra
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
 

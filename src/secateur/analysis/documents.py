@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from secateur.analysis.document_states import Movement, asked_together, draw_movement, movement_of
 from secateur.analysis.pictures import title_of
-from secateur.checks import build, typed
-from secateur.config import DatasetConfig
+from secateur.configuration.instantiation import build, typed
+from secateur.configuration.schema import DatasetConfig
 from secateur.data.examples import Examples, Lengths
 from secateur.errors import SecateurError
 from secateur.record import Record

@@ -13,7 +13,7 @@ import tokenizers
 from datasets import Dataset, DatasetDict, load_from_disk
 from transformers import PreTrainedTokenizerBase
 
-from secateur.config import DatasetConfig, ModelConfig
+from secateur.configuration.schema import DatasetConfig, ModelConfig
 from secateur.data.examples import Examples, Lengths
 from secateur.data.module import TaskData
 from secateur.data.sources import fingerprint

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs
 
 # The mean loss of a batch, given the model that is trained.
 Objective = Callable[[PreTrainedModel, Batch], Tensor]

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
 from secateur.distillation.base import Distillation, Objective
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
 from secateur.tasks.base import Distilled, Task
-from secateur.teacher import TeacherOutputs
 
 
 class LogitsDistillation(Distillation):

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel
 from secateur.data.examples import Batch
 from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import LogitsDistillation
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
 from secateur.structure.observing import layer_outputs
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs
 
 LAYERS = ("skip", "last")
 

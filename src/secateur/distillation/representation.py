@@ -18,12 +18,12 @@ from transformers.utils import ModelOutput
 from secateur.data.examples import Batch
 from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import imitation_of
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import layout_of, lower_layers_of
 from secateur.structure.observing import layer_outputs
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs
 
 
 class RepresentationDistillation(Distillation):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.progress import track
 
-from secateur.checks import check_extra
-from secateur.config import MeasureConfig
+from secateur.configuration.extras import check_extra
+from secateur.configuration.schema import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.measure import finished_runs
 from secateur.record import read_record

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from secateur.checks import check_extra
+from secateur.configuration.extras import check_extra
 from secateur.cost.inputs import eager_attention, evaluating
 from secateur.cost.runtimes import feeds_of, open_session
 from secateur.errors import SecateurError

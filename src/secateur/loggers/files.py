@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from secateur.checks import check_extra
+from secateur.configuration.extras import check_extra
 from secateur.loggers.base import RunLog
 
 LOGS = "logs"

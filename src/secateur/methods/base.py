@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 from transformers import PreTrainedModel
 
 from secateur.data.module import TaskData
+from secateur.distillation.teacher import TeacherOutputs
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
-from secateur.teacher import TeacherOutputs
 
 
 @dataclass(frozen=True, kw_only=True)

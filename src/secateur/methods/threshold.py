@@ -148,7 +148,7 @@ def weights_per_gate(config: PretrainedConfig) -> dict[str, int]:
 
 
 def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
-    """Indices into all layers' gates, one layer after the other: least important first, without each layer's ``keep`` best.
+    """Indices into the gates of all layers in a row: least important first, without a layer's ``keep`` best ones.
 
     Of equals the one with the lowest index goes first.
     """

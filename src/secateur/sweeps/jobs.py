@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from secateur.checks import checked, checked_log
+from secateur.configuration.checks import checked, checked_log
 from secateur.errors import SecateurError
 from secateur.run_folder import Alone, discard
 from secateur.search import told

@@ -16,7 +16,7 @@ from rich.text import Text
 from secateur.errors import SecateurError
 
 if TYPE_CHECKING:
-    from secateur.config import Config
+    from secateur.configuration.schema import Config
     from secateur.record import Record
 
 ERROR_FILE = "error.txt"

@@ -10,7 +10,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate
 from omegaconf import ListConfig
 
-from secateur.checks import check_extra
+from secateur.configuration.extras import check_extra
 from secateur.errors import SecateurError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import submitit
 from hydra.core.utils import JobReturn
 from submitit.core.utils import UncompletedJobError
 
-from secateur.checks import unknown_key
+from secateur.configuration.instantiation import unknown_key
 from secateur.errors import SecateurError
 from secateur.sweeps.jobs import Job, clear
 

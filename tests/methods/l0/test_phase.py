@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from secateur.checks import checked
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.l0 import Amount, GatePhase, HardConcrete

@@ -1,7 +1,7 @@
 """Where a run lies: its folder is named by what was asked for, not by the clock.
 
 The resolvers here are evaluated by Hydra before any check of the config, so they never raise; what is wrong with
-a value is said by :mod:`secateur.checks`, in one line.
+a value is said by :mod:`secateur.configuration.checks`, in one line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from secateur.config import DatasetConfig
+from secateur.configuration.schema import DatasetConfig
 from secateur.data.sources import fingerprint
 from secateur.store import key_of
 

@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from difflib import get_close_matches
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from secateur.config import Config, DatasetConfig, DistillationConfig, ExportConfig, LoggerConfig, MeasureConfig
+from secateur.configuration.extras import check_extra
+from secateur.configuration.instantiation import build, typed, unknown_key
+from secateur.configuration.schema import (
+    Config,
+    DatasetConfig,
+    DistillationConfig,
+    ExportConfig,
+    LoggerConfig,
+    MeasureConfig,
+)
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
 from secateur.store import check_writable
 
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
-
-Schema = TypeVar("Schema")
-# What each extra brings: packages by the module that they are imported as.
-EXTRAS = {
-    "analysis": {"sklearn": "scikit-learn"},
-    "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
-    "search": {"optuna": "optuna", "hydra_plugins.hydra_optuna_sweeper": "hydra-optuna-sweeper"},
-    "slurm": {"submitit": "submitit", "hydra_plugins.hydra_submitit_launcher": "hydra-submitit-launcher"},
-    "tensorboard": {"tensorboard": "tensorboard"},
-}
 
 
 def checked(composed: DictConfig) -> Config:
@@ -62,75 +56,6 @@ def checked(composed: DictConfig) -> Config:
     check_writable_paths(config)
     check_targets(config)
     return config
-
-
-def typed(composed: DictConfig, schema: type[Schema]) -> Schema:
-    """Resolve ``composed`` and convert it to ``schema``, a dataclass.
-
-    Raises:
-        SecateurError: if a key is unknown, missing or of the wrong type.
-    """
-    try:
-        OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-        merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        raise SecateurError(f"{error.full_key}: has no value; give one with {error.full_key}=…") from error
-    except ConfigKeyError as error:
-        parent, _, key = str(error.full_key).rpartition(".")
-        known = error.object_type.__dataclass_fields__ if error.object_type else ()
-        raise unknown_key(key, known, where=parent) from error
-    except OmegaConfBaseException as error:
-        first_line = str(error).splitlines()[0]
-        raise SecateurError(f"{error.full_key}={error.value}: {first_line}") from error
-
-
-def unknown_key(key: str, known: Iterable[str], *, where: str) -> SecateurError:
-    """The error for a key that nobody reads, with the nearest known one as a hint."""
-    known = sorted(known)
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known) or 'none'}"
-    return SecateurError(f"{where}.{key}: unknown key; {hint}" if where else f"{key}: unknown key; {hint}")
-
-
-def build(node: Any, *, key: str, **runtime: Any) -> Any:
-    """Instantiate a ``_target_`` node; a mistake in it is reported under its place in the config, ``key``."""
-    try:
-        return instantiate(node, **runtime)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, SecateurError):
-            raise SecateurError(f"{key}.{error.__cause__}") from error
-        cause = str(error.__cause__ or error).splitlines()[0]
-        raise SecateurError(f"{key}: cannot be built: {cause}") from error
-
-
-@contextmanager
-def set_in(method: Mapping[str, Any], step: str) -> Iterator[None]:
-    """Within the context, a mistake of a method's step is reported under the key that says it.
-
-    That is one of the method's own settings where it has one of that name, else the step's, at whatever depth.
-    """
-    key = f"method.steps.{step}"
-    try:
-        yield
-    except SecateurError as error:
-        message = str(error).removeprefix(f"{key}.")
-        name = message.partition("=")[0]
-        if name in method:
-            message = f"method.{message}"
-        elif name != "sparsity" and (path := _path_to(name, method["steps"][step])):
-            message = f"{key}.{path}{message.removeprefix(name)}"
-        raise SecateurError(message) from error
-
-
-def _path_to(name: str, node: Any) -> str | None:
-    """Keys from ``node`` down to one that is called ``name``, joined by dots; the topmost of several."""
-    if not isinstance(node, Mapping):
-        return None
-    if name in node:
-        return name
-    below = ((key, _path_to(name, child)) for key, child in node.items())
-    return next((f"{key}.{path}" for key, path in below if path), None)
 
 
 def check_dataset(dataset: DatasetConfig) -> None:
@@ -197,21 +122,6 @@ def checked_log(logger: LoggerConfig) -> RunLog | None:
     if run_log is not None:
         run_log.check()
     return run_log
-
-
-def check_extra(extra: str, *, asked: str, otherwise: str = "") -> None:
-    """Refuse what was ``asked`` where packages of an extra are missing; none of them is imported.
-
-    Args:
-        otherwise: what else would do, for the end of the message.
-
-    Raises:
-        SecateurError: naming those that are missing.
-    """
-    missing = [package for module, package in EXTRAS[extra].items() if find_spec(module) is None]
-    if missing:
-        remedy = f'install with: pip install "secateur[{extra}]"{otherwise}'
-        raise SecateurError(f"{asked}: needs {', '.join(missing)}; {remedy}")
 
 
 def check_writable_paths(config: Config) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from secateur.naming import run_name
+from secateur.configuration.naming import run_name
 from tests.runs import composed
 
 

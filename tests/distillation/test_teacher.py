@@ -18,16 +18,16 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from secateur import workshop as workshop_module
-from secateur.checks import checked
-from secateur.config import Config
+from secateur.configuration.checks import checked
+from secateur.configuration.schema import Config
 from secateur.data.examples import Batch, Examples
 from secateur.data.module import TaskData
 from secateur.distillation import LogitsDistillation
+from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.errors import SecateurError
 from secateur.models import fresh_model
 from secateur.structure.checkpoint import load, save_model
 from secateur.tasks.base import Distilled, Task
-from secateur.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.workshop import Workshop, open_workshop
 from tests.contract.test_resume import assert_same
 from tests.runs import Killed, composed, run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import MISSING
@@ -167,6 +167,13 @@ class Config:
     threads: int | None
     reference: str
     objective: dict[str, Any] | None
+
+    @property
+    def start(self) -> ModelConfig:
+        """The model that the run starts from, whose vocabulary it uses: a given predecessor, or what one is made of."""
+        if self.predecessor.checkpoint is None:
+            return self.model
+        return replace(self.model, checkpoint=self.predecessor.checkpoint, vocabulary_size=None)
 
 
 @dataclass(kw_only=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from secateur.checks import checked
+from secateur.building import check_buildable
+from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
-from secateur.pipeline import check_buildable
 from tests.architectures import random_model
 from tests.runs import composed
 
