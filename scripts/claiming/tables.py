@@ -29,21 +29,14 @@ def tasks_table(records: Sequence[Record]) -> str:
     """
     compressed = _rows([record for record in records if "recover" in record.config["method"]["order"]])
     tasks = sorted({task for found in compressed.values() for task in found})
-    if not tasks:
-        return ""
     speeds = _speeds(compressed)
     rows = {**_dense(records, tasks), **compressed}
-    lines = [
-        "## Tasks",
-        "",
-        "| method | layers | " + " | ".join(tasks) + " | mean | kept % | times as fast |",
-        "|---" * (len(tasks) + 5) + "|",
-    ]
+    lines = []
     for (name, layers), found in sorted(rows.items(), key=lambda row: (-row[0][1], row[0][0])):
         cells = [mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
         ends = _ends(found) if set(tasks) == set(found) else ["", ""]
-        lines.append("| " + " | ".join([name, str(layers), *cells, *ends, speeds.get(layers, "")]) + " |")
-    return "\n".join(lines)
+        lines.append([name, str(layers), *cells, *ends, speeds.get(layers, "")])
+    return markdown("Tasks", ["method", "layers", *tasks, "mean", "kept %", "times as fast"], lines)
 
 
 def curve_table(records: Sequence[Record]) -> str:
@@ -54,19 +47,12 @@ def curve_table(records: Sequence[Record]) -> str:
         for step in record.steps
         if "curve" in step.details
     }
-    if not curves:
-        return ""
-    shares = [point["heads_removed"] for point in next(iter(curves.values()))]
+    shares = [point["heads_removed"] for point in next(iter(curves.values()), [])]
     lines = [
-        "## F1 as heads go",
-        "",
-        "| heads removed | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |",
-        "|---" * (len(shares) + 1) + "|",
+        [f"{ranking}, seed {seed}", *(f"{point['scores']['f1']:.1f}" for point in points)]
+        for (ranking, seed), points in sorted(curves.items())
     ]
-    for (ranking, seed), points in sorted(curves.items()):
-        scores = " | ".join(f"{point['scores']['f1']:.1f}" for point in points)
-        lines.append(f"| {ranking}, seed {seed} | {scores} |")
-    return "\n".join(lines)
+    return markdown("F1 as heads go", ["heads removed", *(f"{100 * share:.0f} %" for share in shares)], lines)
 
 
 def layers_table(records: Sequence[Record]) -> str:
@@ -77,14 +63,9 @@ def layers_table(records: Sequence[Record]) -> str:
             asked = record.config["method"].get(kind)
             if record.method == "l0" and asked is not None:
                 kept = ", ".join(f"{share:.2f}" for share in shares_kept(record, kind))
-                lines.append(f"| {record.dataset} | {kind} | {asked:g} | {record.seed} | {kept} |")
-    if not lines:
-        return ""
-    head = [
-        "| data set | of | removed | seed | share kept, from the first layer to the last |",
-        "|---|---|---|---|---|",
-    ]
-    return "\n".join(["## What L0 keeps in each layer", "", *head, *sorted(lines)])
+                lines.append([record.dataset, kind, f"{asked:g}", str(record.seed), kept])
+    head = ["data set", "of", "removed", "seed", "share kept, from the first layer to the last"]
+    return markdown("What L0 keeps in each layer", head, sorted(lines))
 
 
 def modules_table(records: Sequence[Record]) -> str:

@@ -31,6 +31,17 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def check_above_zero(**settings: float) -> None:
+    """Refuse a setting of 0 or less.
+
+    Raises:
+        SecateurError: naming it.
+    """
+    for name, value in settings.items():
+        if value <= 0:
+            raise SecateurError(f"{name}={value}: must be above 0")
+
+
 def check_at_least_one(**settings: int) -> None:
     """Refuse a setting below 1.
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from secateur.data.batching import ResumableLoader
 from secateur.data.examples import Batch, Examples
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero, check_at_least_one
 from secateur.structure.masks import FixedZeros, apply_masks
 from secateur.tasks.base import Evaluator, Task
 
@@ -71,8 +71,7 @@ class Optimization:
     max_grad_norm: float
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise SecateurError(f"learning_rate={self.learning_rate}: must be above 0")
+        check_above_zero(learning_rate=self.learning_rate)
         for name in ("weight_decay", "warmup_ratio"):
             if not 0 <= getattr(self, name) < 1:
                 raise SecateurError(f"{name}={getattr(self, name)}: must lie in [0, 1)")
@@ -197,8 +196,7 @@ class ResumeCheckpoint(pl.Callback):
     """
 
     def __init__(self, *, every_n_train_steps: int) -> None:
-        if every_n_train_steps < 1:
-            raise SecateurError(f"every_n_train_steps={every_n_train_steps}: must be at least 1")
+        check_at_least_one(every_n_train_steps=every_n_train_steps)
         self.every_n_train_steps = every_n_train_steps
         self._saved_step = 0
         self._generators: dict[str, Any] | None = None

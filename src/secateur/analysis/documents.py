@@ -15,7 +15,7 @@ from secateur.analysis.pictures import title_of
 from secateur.configuration.instantiation import build, typed
 from secateur.configuration.schema import DatasetConfig
 from secateur.data.examples import Examples, Lengths
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.record import Record
 from secateur.structure.checkpoint import load, load_tokenizer
 from secateur.structure.decomposition import layout_of
@@ -64,8 +64,7 @@ def document_states(record: Record, run: Path, *, count: int, seed: int) -> Docu
         SecateurError: if the run's data set asks no questions about documents with a span for an answer, it can't be
             read, or no document is asked about twice.
     """
-    if count < 1:
-        raise SecateurError(f"documents={count}: must be at least 1")
+    check_at_least_one(documents=count)
     dataset = typed(OmegaConf.create(record.config["dataset"]), DatasetConfig)
     task: Task = build(dataset.task, key="dataset.task")
     if not isinstance(task, QuestionAnswering):

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from secateur.data.examples import Batch
 from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.teacher import TeacherOutputs
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero
 from secateur.tasks.base import Distilled, Task
 
 
@@ -31,8 +31,7 @@ class LogitsDistillation(Distillation):
     reads_stored: ClassVar[bool] = True
 
     def __init__(self, *, temperature: float, alpha: float) -> None:
-        if temperature <= 0:
-            raise SecateurError(f"temperature={temperature}: must be above 0")
+        check_above_zero(temperature=temperature)
         if not 0 <= alpha <= 1:
             raise SecateurError(f"alpha={alpha}: must lie in [0, 1]")
         self.temperature = temperature

@@ -19,7 +19,7 @@ from secateur.data.examples import Batch
 from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import imitation_of
 from secateur.distillation.teacher import TeacherOutputs
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import layout_of, lower_layers_of
 from secateur.structure.observing import layer_outputs
@@ -40,8 +40,7 @@ class RepresentationDistillation(Distillation):
     """
 
     def __init__(self, *, temperature: float, gamma: float, alpha: float, beta: float) -> None:
-        if temperature <= 0:
-            raise SecateurError(f"temperature={temperature}: must be above 0")
+        check_above_zero(temperature=temperature)
         for name, weight in (("gamma", gamma), ("alpha", alpha), ("beta", beta)):
             if weight < 0:
                 raise SecateurError(f"{name}={weight}: must be 0 or more")

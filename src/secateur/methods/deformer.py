@@ -11,7 +11,7 @@ from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.methods.layer_choice import TOLERANCE
 from secateur.methods.phase import Phase
-from secateur.methods.threshold import whole
+from secateur.methods.rounding import rounded_up
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import check_lower_layers, decompose, question_slot_of
 from secateur.training import TrainingModule
@@ -41,7 +41,7 @@ class LowerLayers:
 
     def of(self, count: int) -> int:
         """How many of ``count`` layers."""
-        return whole(self.sparsity, count) if self.lower_layers is None else self.lower_layers  # type: ignore[arg-type]
+        return rounded_up(self.sparsity, count) if self.lower_layers is None else self.lower_layers  # type: ignore[arg-type]
 
     def check(self, count: int) -> None:
         """Refuse, before anything is trained, more layers than there are.

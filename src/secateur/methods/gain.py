@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.methods.base import Context, State, Step
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
 from secateur.structure.gates import PerGate
@@ -42,8 +42,7 @@ class Gain(Step):
 
     def __init__(self, *, batch_size: int, examples: int | None = None, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
-        if batch_size < 1:
-            raise SecateurError(f"batch_size={batch_size}: must be at least 1")
+        check_at_least_one(batch_size=batch_size)
         if examples is not None and examples < 1:
             raise SecateurError(f"examples={examples}: must be at least 1, or null for all")
         self.examples = examples

@@ -25,7 +25,8 @@ from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.methods.gain import Gain
-from secateur.methods.threshold import removal_order, whole
+from secateur.methods.rounding import rounded_up
+from secateur.methods.threshold import removal_order
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 
@@ -198,7 +199,7 @@ def curve_counts(sizes: Sequence[int], *, step: float, until: float, keep: int =
     """
     free = sum(max(size - keep, 0) for size in sizes)
     last = math.floor(until / step + 1e-6)  # 0.3 / 0.1 is a little below 3 in binary
-    return sorted({min(whole(point * step, sum(sizes)), free) for point in range(last + 1)})
+    return sorted({min(rounded_up(point * step, sum(sizes)), free) for point in range(last + 1)})
 
 
 def next_heads(importance: PerGate, gone: Sequence[Head], *, count: int, keep: int = 0) -> list[Head]:

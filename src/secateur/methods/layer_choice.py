@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from secateur.errors import SecateurError, check_whole
-from secateur.methods.threshold import whole
+from secateur.methods.rounding import rounded_up
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class LayerAmount:
         if self.layers is not None and self.layers > count:
             raise SecateurError(f"layers={self.layers}: the model has {count}; ask for at most as many")
         if self.sparsity is not None:
-            removed = whole(self.sparsity, count)
+            removed = rounded_up(self.sparsity, count)
             if removed == count:
                 most = (count - 1) / count
                 raise SecateurError(
@@ -74,7 +74,7 @@ class LayerAmount:
         """How many of ``count`` layers stay."""
         if self.keep is not None:
             return len(self.keep)
-        return self.layers if self.sparsity is None else count - whole(self.sparsity, count)  # type: ignore[return-value]
+        return self.layers if self.sparsity is None else count - rounded_up(self.sparsity, count)  # type: ignore[return-value]
 
 
 def kept_layers(count: int, left: int, *, remove: str) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from secateur.distillation import Distillation, Objective
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero, check_at_least_one
 from secateur.methods.base import Context, State, Step
 from secateur.speed import accelerate_training
 from secateur.training import CHECKPOINT, Optimization, TrainingModule
@@ -90,11 +90,8 @@ class Passes:
     accumulate_grad_batches: int
 
     def __post_init__(self) -> None:
-        if self.epochs <= 0:
-            raise SecateurError(f"epochs={self.epochs}: must be above 0")
-        for name in ("batch_size", "accumulate_grad_batches"):
-            if getattr(self, name) < 1:
-                raise SecateurError(f"{name}={getattr(self, name)}: must be at least 1")
+        check_above_zero(epochs=self.epochs)
+        check_at_least_one(batch_size=self.batch_size, accumulate_grad_batches=self.accumulate_grad_batches)
 
     def optimizer_steps(self, batches: int) -> int:
         """Of the whole phase, where one pass has so many batches for each process."""

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
-from secateur.methods.threshold import whole
+from secateur.methods.rounding import rounded_up
 from secateur.structure.masks import apply_masks, declare, layer_patterns, matching, zero_fraction
 
 RANKINGS = ("magnitude", "random")
@@ -77,7 +77,7 @@ class Amount:
         scores = [[self._scores(matrix.detach(), generator) for matrix in group] for group in groups]
         if self.pattern is not None:
             kept, width = _parsed(self.pattern)
-            kept = width - whole(share, width - kept)
+            kept = width - rounded_up(share, width - kept)
             return [keep_of_every(score, kept=kept, group=width) for group in scores for score in group]
         ranked = scores if self.scope == "global" else [[score] for group in scores for score in group]
         return [mask for group in ranked for mask in keep_largest(group, sparsity=share * self.target)]
@@ -133,7 +133,7 @@ class Matrices:
             SecateurError: if more of them are zero already.
         """
         layers = self.groups[0].values()
-        asked = whole(sparsity, sum(weight.numel() for weight in layers))
+        asked = rounded_up(sparsity, sum(weight.numel() for weight in layers))
         if sum(weight.numel() - int(weight.count_nonzero()) for weight in layers) > asked:
             raise SecateurError(
                 f"sparsity={sparsity:g}: the model to start from has {self.sparsity:.4f} zeros already; ask for more"
@@ -155,7 +155,7 @@ def keep_largest(scores: Sequence[Tensor], *, sparsity: float) -> list[Tensor]:
     Of equals the first go.
     """
     score_N = torch.cat([score.flatten() for score in scores])
-    kept_N = _without_lowest(score_N, whole(sparsity, len(score_N)))
+    kept_N = _without_lowest(score_N, rounded_up(sparsity, len(score_N)))
     parts = kept_N.split([score.numel() for score in scores])
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
 

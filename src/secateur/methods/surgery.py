@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_at_least_one
 from secateur.methods.base import Context, State, Step
 from secateur.structure.surgery import shrink
 
@@ -16,8 +16,7 @@ class Surgery(Step):
 
     def __init__(self, *, round_to: int = 1, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
-        if round_to < 1:
-            raise SecateurError(f"round_to={round_to}: must be at least 1")
+        check_at_least_one(round_to=round_to)
         self.round_to = round_to
 
     def run(self, state: State, context: Context) -> State:

@@ -6,7 +6,6 @@ Shapes: H heads of a layer, N gates of all layers.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -15,13 +14,11 @@ from transformers import PretrainedConfig
 
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
+from secateur.methods.rounding import BINARY_NOISE, rounded_up
 from secateur.structure.anatomy import head_size_of
 from secateur.structure.gates import PerGate
 
 SPLITS = ("separate", "joint")
-
-# 0.07 · 100 is a little above 7 in binary; the smallest whole number *not below the request* is still 7.
-_BINARY_NOISE = 1e-6
 
 
 class Threshold(Step):
@@ -100,7 +97,10 @@ class Threshold(Step):
         Raises:
             SecateurError: if too many are to stay in every layer.
         """
-        asked, free = whole(self.heads, sum(heads)), sum(max(count - self.min_heads_per_layer, 0) for count in heads)
+        asked, free = (
+            rounded_up(self.heads, sum(heads)),
+            sum(max(count - self.min_heads_per_layer, 0) for count in heads),
+        )
         if asked > free:
             raise SecateurError(
                 f"min_heads_per_layer={self.min_heads_per_layer}: leaves {free} of {sum(heads)} heads to remove, fewer "
@@ -137,7 +137,7 @@ def close_jointly(
     removed = weight[order].double().cumsum(0)
     asked = fraction * removed[-1].item()
     # Closing starts one by one and stops at the first sum that is not below the request.
-    count = int((removed < asked - _BINARY_NOISE).sum()) + 1 if asked > 0 else 0
+    count = int((removed < asked - BINARY_NOISE).sum()) + 1 if asked > 0 else 0
     gates = _zeroed(score, order[:count]).split([len(layer) for layer in layers])
     return PerGate(heads=gates[: len(importance.heads)], units=gates[len(importance.heads) :])
 
@@ -166,13 +166,8 @@ def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
     return gates_N.split([len(layer) for layer in layers])
 
 
-def whole(fraction: float, count: int) -> int:
-    """The smallest whole number that is not below ``fraction`` of ``count``."""
-    return math.ceil(fraction * count - _BINARY_NOISE)
-
-
 def _close_fraction(layers: Sequence[Tensor], fraction: float, *, keep: int = 0) -> tuple[Tensor, ...]:
-    return close(layers, removal_order(layers, keep=keep)[: whole(fraction, sum(map(len, layers)))])
+    return close(layers, removal_order(layers, keep=keep)[: rounded_up(fraction, sum(map(len, layers)))])
 
 
 def _close_below(layers: Sequence[Tensor], threshold: float, *, keep: int = 0) -> tuple[Tensor, ...]:

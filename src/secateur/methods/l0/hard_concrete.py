@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero
 
 # Keeps the logarithms of a uniform draw finite.
 _EPSILON = 1e-6
@@ -32,8 +32,7 @@ class HardConcrete:
     upper: float
 
     def __post_init__(self) -> None:
-        if self.beta <= 0:
-            raise SecateurError(f"beta={self.beta}: must be above 0")
+        check_above_zero(beta=self.beta)
         if self.lower >= 0:
             raise SecateurError(f"lower={self.lower}: must be below 0, or no gate is ever closed")
         if self.upper <= 1:

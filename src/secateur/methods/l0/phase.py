@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from secateur.distillation import Distillation
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero
 from secateur.methods.base import Context, State, Step
 from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
@@ -84,8 +84,8 @@ class GatePhase(Step):
         self.distribution = distribution
         self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         if gate_learning_rate is not None:
-            _check_positive(gate_learning_rate=gate_learning_rate)
-        _check_positive(
+            check_above_zero(gate_learning_rate=gate_learning_rate)
+        check_above_zero(
             max_alpha=max_alpha,
             constraint_weight=constraint_weight,
             multiplier_rate=multiplier_rate,
@@ -218,9 +218,3 @@ def _merged(found: PerGate, earlier: PerGate | None, *, kinds: Sequence[str]) ->
     if earlier is None:
         return found
     return dataclasses.replace(earlier, **{kind: getattr(found, kind) for kind in kinds})
-
-
-def _check_positive(**settings: float) -> None:
-    for name, value in settings.items():
-        if value <= 0:
-            raise SecateurError(f"{name}={value}: must be above 0")

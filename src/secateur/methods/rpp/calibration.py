@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from secateur.methods.threshold import whole
+from secateur.methods.rounding import rounded_up
 
 
 def gamma_for(boundary: float, step_sizes: Sequence[float], *, every: int | None) -> float:
@@ -49,5 +49,5 @@ def reach(step_sizes: Sequence[float], *, every: int) -> float:
 def boundary_for(sizes: Sequence[Tensor], *, sparsity: float) -> float:
     """The largest of the smallest ``sparsity`` of all ``sizes``, which are 0 or more."""
     size_N = torch.cat([size.flatten() for size in sizes])
-    count = whole(sparsity, len(size_N))
+    count = rounded_up(sparsity, len(size_N))
     return size_N.kthvalue(count).values.item() if count else 0.0

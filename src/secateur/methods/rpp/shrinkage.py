@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, check_above_zero
 from secateur.methods.rpp.calibration import boundary_for, gamma_for, zeroed_by
 from secateur.methods.rpp.proximal import adam_denominators, proximal_step, reweighted
 
@@ -48,9 +48,7 @@ class Penalty:
             raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.gamma")
         if self.sparsity is not None and not 0 <= self.sparsity < 1:
             raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
-        for name, value in {"gamma": self.gamma, "epsilon": self.epsilon}.items():
-            if value is not None and value <= 0:
-                raise SecateurError(f"{name}={value}: must be above 0")
+        check_above_zero(epsilon=self.epsilon, **({} if self.gamma is None else {"gamma": self.gamma}))
         if self.every < 1:
             raise SecateurError(f"reweight_every={self.every}: must be at least 1 optimizer step")
         if self.scale not in SCALES:
