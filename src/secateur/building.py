@@ -9,13 +9,13 @@ from transformers import PretrainedConfig
 
 from secateur.configuration.instantiation import build, set_in
 from secateur.configuration.schema import Config, ModelConfig
-from secateur.data.prepared import check_segmented
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Step
 from secateur.methods.ranking import Matrices
 from secateur.models import check_model, config_of
 from secateur.predecessor import check_predecessor
+from secateur.prepared_data import check_segmented
 from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load
 from secateur.structure.masks import declared

@@ -15,7 +15,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from secateur.configuration.instantiation import build
 from secateur.configuration.schema import Config, DatasetConfig, EvaluateConfig, ModelConfig
 from secateur.data.module import TaskData
-from secateur.data.prepared import prepare
 from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
 from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
@@ -23,6 +22,7 @@ from secateur.evaluation import evaluate
 from secateur.loggers import RunLog
 from secateur.methods.base import Context, Origins
 from secateur.models import checkpoint_fingerprint
+from secateur.prepared_data import prepare
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import PACKED, layout_of

@@ -104,14 +104,14 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("sparsity=null", "method.lower_layers=4"), r"lower_layers=4: the model has 3 layers; give 0 to 3"),
-        (("sparsity=null", "method.lower_layers=-1"), r".*lower_layers=-1: must be 0 or more"),
+        (("sparsity=null", "method.lower_layers=4"), r"method\.lower_layers=4: the model has 3 layers; give 0 to 3"),
+        (("sparsity=null", "method.lower_layers=-1"), r"method\.lower_layers=-1: must be 0 or more"),
         (
             ("sparsity=0.5", "method.lower_layers=1"),
-            r".*lower_layers=1: goes with sparsity=null, not with sparsity=0.5",
+            r"method\.lower_layers=1: goes with sparsity=null, not with sparsity=0.5",
         ),
-        (("sparsity=null",), r".*sparsity=null: say in how many layers, by sparsity or method.lower_layers"),
-        (("method.init=random",), r".*init=random: must be one of segmented, pretrained"),
+        (("sparsity=null",), r"sparsity=null: say in how many layers, by sparsity or method.lower_layers"),
+        (("method.init=random",), r"method\.init=random: must be one of segmented, pretrained"),
         (("dataset.max_question_length=null",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
         (("dataset=toy_pairs",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
         (

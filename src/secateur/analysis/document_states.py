@@ -151,8 +151,5 @@ def _embedded(model: PreTrainedModel) -> Iterator[list[Tensor]]:
     def note(_module: Any, _inputs: Any, output: Tensor) -> None:
         found.append(output.transpose(0, 1) if anatomy.length_first else output)
 
-    handle = model.base_model.get_submodule(anatomy.embeddings).register_forward_hook(note)
-    try:
+    with model.base_model.get_submodule(anatomy.embeddings).register_forward_hook(note):
         yield found
-    finally:
-        handle.remove()

@@ -130,8 +130,5 @@ def _pooled(model: PreTrainedModel, found: list[Tensor]) -> Iterator[None]:
     if pooler is None:
         yield
         return
-    handle = pooler.register_forward_hook(lambda _module, _inputs, output: found.append(output))
-    try:
+    with pooler.register_forward_hook(lambda _module, _inputs, output: found.append(output)):
         yield
-    finally:
-        handle.remove()

@@ -116,11 +116,8 @@ def _observed(projection: nn.Module) -> Iterator[list[Tensor]]:
     def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         inputs[0].register_hook(partial(keep, inputs[0].detach()))
 
-    handle = projection.register_forward_pre_hook(watch)
-    try:
+    with projection.register_forward_pre_hook(watch):
         yield found
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -128,11 +125,8 @@ def _requiring_grad(embeddings: nn.Module) -> Iterator[None]:
     def require(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return output.requires_grad_()
 
-    handle = embeddings.register_forward_hook(require)
-    try:
+    with embeddings.register_forward_hook(require):
         yield
-    finally:
-        handle.remove()
 
 
 def _add(one: PerGate, other: PerGate) -> PerGate:

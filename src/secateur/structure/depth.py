@@ -83,7 +83,7 @@ def skippable(model: PreTrainedModel, skips: Callable[[int], bool], *, unit: str
     with ExitStack() as stack:
         for number, layer in enumerate(layers_of(model)):
             handle = layer.get_submodule(output).register_forward_hook(_leaving_the_bias(skips, number))
-            stack.callback(handle.remove)
+            stack.enter_context(handle)
         yield
 
 

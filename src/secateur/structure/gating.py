@@ -47,7 +47,7 @@ def gated(model: PreTrainedModel, gates: PerGate) -> Iterator[None]:
             down = layer.get_submodule(anatomy.down)
             for projection, gate, repeats in ((attention_output, gate_H, head_size), (down, gate_U, 1)):
                 handle = projection.register_forward_pre_hook(_scaling(gate, repeats))
-                stack.callback(handle.remove)
+                stack.enter_context(handle)
         yield
 
 

@@ -208,8 +208,5 @@ def _only_at(body: nn.Module, hidden_BL: Tensor) -> Iterator[None]:
         output["last_hidden_state"] = output["last_hidden_state"][hidden_BL]
         return output
 
-    handle = body.register_forward_hook(gather)
-    try:
+    with body.register_forward_hook(gather):
         yield
-    finally:
-        handle.remove()

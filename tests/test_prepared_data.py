@@ -15,11 +15,11 @@ from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokeniz
 
 from secateur.configuration.schema import DatasetConfig, ModelConfig
 from secateur.data.module import TaskData
-from secateur.data.prepared import prepare
 from secateur.data.question_windows import QuestionWindows
 from secateur.data.sources import Source
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
+from secateur.prepared_data import prepare
 from secateur.structure.checkpoint import save_model
 from secateur.tasks.question_answering import QuestionAnswering
 
