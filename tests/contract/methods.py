@@ -99,22 +99,31 @@ _LAYERDROP = Row(
     phases=("drop", "recover"),
 )
 
+_L0_APART = Row(
+    name="l0_apart",
+    own_overrides=("sparsity=null", "method.budget_heads=3", "method.budget_units=3", "method.threshold=0.5"),
+    phases=("gate_heads", "gate_units", "recover"),
+)
+_GATES = Row(
+    name="gates",
+    own_overrides=("method.gates={first}",),
+    first=("method=random", "sparsity=0.5"),
+    reached={"heads_removed": 0.5, "units_removed": 0.5},
+)
+_HEADS = Row(
+    name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()
+)
+
 METHODS = [
     Row(name="finetune", phases=()),
     Row(name="control", reached={"removed": 0.0}),
     Row(name="random", own_overrides=("sparsity=0.5",), reached={"heads_removed": 0.5, "units_removed": 0.5}),
-    Row(
-        name="l0_apart",
-        own_overrides=("sparsity=null", "method.budget_heads=3", "method.budget_units=3", "method.threshold=0.5"),
-        phases=("gate_heads", "gate_units", "recover"),
-    ),
-    Row(
-        name="gates",
-        own_overrides=("method.gates={first}",),
-        first=("method=random", "sparsity=0.5"),
-        reached={"heads_removed": 0.5, "units_removed": 0.5},
-    ),
-    Row(name="heads", own_overrides=("sparsity=0.4",), reached={"heads_removed": 0.4, "units_removed": 0.0}, phases=()),
+    _L0_APART,
+    replace(_L0_APART, architecture="roberta"),
+    _GATES,  # found on BERT, the second time for another architecture
+    replace(_GATES, architecture="electra"),
+    _HEADS,
+    replace(_HEADS, architecture="distilbert"),
     _TRUNCATE,
     replace(_TRUNCATE, architecture="electra"),  # whose embeddings are projected before the first layer
     _LAYERDROP,
