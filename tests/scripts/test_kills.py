@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.methods import METHODS
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_runs"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs"
 TRAINED = [row.name for row in METHODS if row.architecture == "bert" and (row.phases or row.name == "finetune")]
 
 

@@ -14,7 +14,7 @@ from secateur.building import check_buildable
 from secateur.configuration import naming
 from secateur.configuration.checks import checked
 from secateur.launch import config_path
-from tests.claiming.conftest import SCRIPTS
+from tests.scripts.claiming.conftest import SCRIPTS
 from tests.test_record import make
 
 PARENT = "model.checkpoint=out/"

@@ -12,8 +12,8 @@ from secateur.configuration import naming
 from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.record import ModelFigures, StepRecord, Structure
-from tests.claiming.runs import QUESTIONS, contrast, run, scores
-from tests.claiming.test_commands import compose_one
+from tests.scripts.claiming.runs import QUESTIONS, contrast, run, scores
+from tests.scripts.claiming.test_commands import compose_one
 from tests.test_record import make, pair
 
 # --- Pairing ---

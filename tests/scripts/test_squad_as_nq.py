@@ -48,7 +48,7 @@ def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def converted(squad: Path, file: Path, *options: str) -> list[dict[str, Any]]:
     """The rows that the data set reads of what the script wrote."""
-    script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "squad_as_nq"))
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "squad_as_nq"))
     script["main"](script["parsed"]([str(squad), str(file), *options]))
     source = Source(name="pages", train_files=[str(file)], test_files=[str(file)])
     return list(load_pages(source, file.parent / "rows", processes=1)["test"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.claiming.runs import contrast, run, scores
+from tests.scripts.claiming.runs import contrast, run, scores
 
 
 def test_a_paired_interval_has_the_width_that_the_theory_says() -> None:

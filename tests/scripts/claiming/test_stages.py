@@ -11,8 +11,8 @@ import pytest
 from secateur.configuration import naming
 from secateur.errors import SecateurError
 from secateur.record import ModelFigures, StepRecord
-from tests.claiming.runs import contrast, run, scores
-from tests.claiming.test_commands import compose_one
+from tests.scripts.claiming.runs import contrast, run, scores
+from tests.scripts.claiming.test_commands import compose_one
 from tests.test_record import make
 
 TEXTS = [

@@ -8,8 +8,8 @@ from typing import Any
 
 from secateur.configuration import naming
 from secateur.record import Latency, ModelFigures, Record, StepRecord, Structure
-from tests.claiming.test_commands import compose_one
-from tests.claiming.test_evidence import toy_rows
+from tests.scripts.claiming.test_commands import compose_one
+from tests.scripts.claiming.test_evidence import toy_rows
 from tests.test_record import make, pair
 
 

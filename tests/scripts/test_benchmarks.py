@@ -13,7 +13,7 @@ import pytest
 from secateur.methods.ranking import Matrices
 from tests.runs import run
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture(autouse=True)
