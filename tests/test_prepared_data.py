@@ -14,9 +14,9 @@ from datasets import DatasetDict
 from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerBase
 
 from secateur.configuration.schema import DatasetConfig, ModelConfig
-from secateur.data.module import TaskData
 from secateur.data.question_windows import QuestionWindows
 from secateur.data.sources import Source
+from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.prepared_data import prepare

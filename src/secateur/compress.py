@@ -25,8 +25,8 @@ from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.launch import config_path, print_tree, stopping_is_no_success
 from secateur.machine import machine, versions
+from secateur.objectives import objective_value
 from secateur.run_folder import Alone, discard, discards_itself
-from secateur.search import told
 from secateur.sweeps.outcomes import ERROR_FILE, earlier_failure, record_in
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(composed: DictConfig) -> Any:
             folder.rmdir()  # Hydra makes it before anything is checked
     if is_leader():
         _show(record)
-    return told(config, record) if is_leader() else None
+    return objective_value(config, record) if is_leader() else None
 
 
 def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
@@ -128,7 +128,7 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
 
 def _finished(config: Config, folder: Path) -> Record | None:
     """The record of a run that is finished, with whatever export it lacked."""
-    from secateur.figures import export_finished
+    from secateur.measuring import export_finished
     from secateur.pipeline import validate_finished
     from secateur.record import FILE_NAME, read_record
 

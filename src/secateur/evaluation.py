@@ -8,7 +8,7 @@ from pathlib import Path
 from pytorch_lightning import Trainer
 from transformers import PreTrainedModel
 
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.disk import write_whole
 from secateur.tasks.base import Task
 from secateur.training import TaskModule

@@ -36,8 +36,8 @@ def measure_folders(folders: Sequence[Path], settings: MeasureConfig) -> None:
     runs = finished_runs(folders)
     if any(read_record(run).onnx for run in runs):
         check_extra("onnx", asked="timing an exported run")
-    from secateur.figures import measure_again
     from secateur.launch import quiet_libraries
+    from secateur.measuring import measure_again
 
     quiet_libraries()
     for run in track(runs, description="measuring"):

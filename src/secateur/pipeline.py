@@ -16,8 +16,8 @@ from secateur.analysis.pictures import draw_pictures
 from secateur.configuration.instantiation import set_in
 from secateur.configuration.schema import Config
 from secateur.distributed import is_leader, wait_for
-from secateur.figures import export, measure, score
 from secateur.loggers import RunLog
+from secateur.measuring import export, measure, score
 from secateur.methods.base import Origins, State, Step
 from secateur.models import with_kept_zeros
 from secateur.predecessor import pretrained_model, reference_folder, segmented_folder, start_folder

@@ -15,9 +15,9 @@ from transformers import PreTrainedTokenizerBase
 
 from secateur.configuration.schema import DatasetConfig, ModelConfig
 from secateur.data.examples import Examples, Lengths
-from secateur.data.module import TaskData
 from secateur.data.sources import fingerprint
 from secateur.data.split import with_validation
+from secateur.data.task_data import TaskData
 from secateur.errors import SecateurError
 from secateur.models import config_of, tokenizer_of
 from secateur.store import key_of, made_once

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.configuration.instantiation import build
 from secateur.configuration.schema import Config, DatasetConfig, EvaluateConfig, ModelConfig
-from secateur.data.module import TaskData
 from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
+from secateur.data.task_data import TaskData
 from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.evaluation import evaluate
 from secateur.loggers import RunLog

@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from secateur.data.examples import Lengths
 from secateur.data.masked_inputs import MaskedPairs, MaskedTexts, cut_evenly, runs
 from secateur.data.masking import IGNORED, Masking
-from secateur.data.module import TaskData
 from secateur.data.segments import Segments, tokenize_documents, write_documents
+from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 

@@ -21,7 +21,7 @@ from secateur import workshop as workshop_module
 from secateur.configuration.checks import checked
 from secateur.configuration.schema import Config
 from secateur.data.examples import Batch, Examples
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.distillation import LogitsDistillation
 from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.errors import SecateurError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur import figures
+from secateur import measuring
 from secateur.configuration import extras
 from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
@@ -79,7 +79,7 @@ def test_asked_of_a_finished_run_it_is_made_once(
     """The export is outside what names a run, so the same folder is found, and nothing is trained again."""
     record, folder = exported
     asked = []
-    monkeypatch.setattr(figures, "export_finished", lambda _, record, folder: asked.append((record.name, folder)))
+    monkeypatch.setattr(measuring, "export_finished", lambda _, record, folder: asked.append((record.name, folder)))
     run(*SMALL, "export=onnx", output=output)
     assert not asked
     write_record(record.model_copy(update={"onnx": None}), folder)

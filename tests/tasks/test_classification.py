@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForQuestionAnswering, BertForSequenceCl
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from secateur.data.examples import Batch, Examples, Lengths
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.tasks.base import Evaluator

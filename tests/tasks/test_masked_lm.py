@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 from secateur.data.examples import Batch, Lengths
 from secateur.data.masked_inputs import MaskedTexts
 from secateur.data.masking import IGNORED
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.methods.gain import batch_gain

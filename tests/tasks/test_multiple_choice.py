@@ -15,7 +15,7 @@ from transformers.modeling_outputs import MultipleChoiceModelOutput
 from secateur.data.choice_inputs import ChoiceInputs
 from secateur.data.choices import FEATURES
 from secateur.data.examples import Batch, Lengths
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.distillation.logits import kl_divergence
 from secateur.errors import SecateurError

@@ -13,9 +13,9 @@ from transformers import BertConfig, BertForQuestionAnswering, BertForSequenceCl
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from secateur.data.examples import Batch, Examples, Lengths
-from secateur.data.module import TaskData
 from secateur.data.sources import Source
-from secateur.data.toy import toy_qa
+from secateur.data.task_data import TaskData
+from secateur.data.toy_qa import toy_qa
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
 from secateur.tasks.base import Evaluator

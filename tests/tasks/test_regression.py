@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from secateur.data.examples import Examples
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.errors import SecateurError
 from secateur.tasks.regression import Regression
 from tests.tasks.test_classification import make_examples, make_rows

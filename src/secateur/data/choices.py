@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from secateur.data.hub import read_tables
+from secateur.data.reading import read_tables
 from secateur.data.sources import SPLITS, Source
 from secateur.data.tables import Columns, Table, check_columns, find_columns, part_of, required_text
 from secateur.errors import SecateurError

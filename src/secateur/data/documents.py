@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 
-from secateur.data.hub import load_splits
+from secateur.data.reading import load_splits
 from secateur.data.sources import Source, parts_off_test, resolve_files
 from secateur.data.split import parted
 from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, decode_line, find_columns

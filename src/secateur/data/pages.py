@@ -18,8 +18,8 @@ import datasets
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from secateur.data.hub import load_splits
 from secateur.data.page_formats import Page, page_of
+from secateur.data.reading import load_splits
 from secateur.data.shards import write_shards
 from secateur.data.sources import SPLITS, Source, resolve_files
 from secateur.data.tables import check_columns, decode_line, parse_json

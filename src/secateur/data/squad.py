@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from secateur.data.hub import load_tables
+from secateur.data.reading import load_tables
 from secateur.data.sources import SPLITS, Source, resolve_files
 from secateur.data.tables import (
     Columns,

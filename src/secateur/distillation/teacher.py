@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.errors import SecateurError
 from secateur.tasks.base import Distilled, Task
 

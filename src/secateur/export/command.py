@@ -41,8 +41,8 @@ def export_folders(folders: Sequence[Path]) -> None:
     runs = finished_runs(folders)
     from transformers import AutoConfig
 
-    from secateur.figures import export_finished
     from secateur.launch import quiet_libraries
+    from secateur.measuring import export_finished
     from secateur.structure.anatomy import check_linear_attention
 
     quiet_libraries()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 from transformers import PreTrainedModel
 
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task

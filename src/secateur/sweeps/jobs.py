@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from secateur.configuration.checks import checked, checked_log
 from secateur.errors import SecateurError
+from secateur.objectives import objective_value
 from secateur.run_folder import Alone, discard
-from secateur.search import told
 from secateur.sweeps.outcomes import earlier_failure, is_done, record_in
 
 
@@ -94,5 +94,5 @@ def _with_outcome(job: Job, composed: DictConfig) -> Job:
         return replace(job, settled=job.failing(failure))
     if is_done(config, record):
         assert record is not None
-        return replace(job, settled=job.returning(told(config, record), JobStatus.COMPLETED))
+        return replace(job, settled=job.returning(objective_value(config, record), JobStatus.COMPLETED))
     return replace(job, force=config.force)

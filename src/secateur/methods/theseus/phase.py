@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from secateur.data.module import TaskData
+from secateur.data.task_data import TaskData
 from secateur.distillation import PatientDistillation
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError, check_whole

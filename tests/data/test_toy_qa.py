@@ -5,7 +5,7 @@ import pytest
 from datasets import DatasetDict
 
 from secateur.data.squad import FEATURES
-from secateur.data.toy import toy_qa
+from secateur.data.toy_qa import toy_qa
 from secateur.errors import SecateurError
 
 GOLDEN = {

@@ -10,8 +10,8 @@ from datasets import Dataset, DatasetDict
 
 from secateur.configuration.instantiation import build, typed
 from secateur.configuration.schema import Config
-from secateur.data.hub import load_tables
 from secateur.data.labelled import load_classes
+from secateur.data.reading import load_tables
 from secateur.data.sources import Source
 from secateur.data.squad import load_rows
 from secateur.errors import SecateurError

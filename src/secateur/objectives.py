@@ -16,7 +16,7 @@ COSTS = ("latency", "parameters", "flops", "disk_bytes")
 OUT_OF_BOUNDS = -100.0  # below every score
 
 
-def told(config: Config, record: Record) -> Any:
+def objective_value(config: Config, record: Record) -> Any:
     """What the launcher hands back of a finished run: its objective, None where there is none."""
     objective = build(config.objective, key="objective")
     return None if objective is None else objective(record)

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from secateur.errors import SecateurError
+from secateur.objectives import OUT_OF_BOUNDS, BestScore, Frontier, costs_of
 from secateur.record import Cost, Latency, LatencyPair, ModelFigures, Percentiles, Record, find_records, read_record
-from secateur.search import OUT_OF_BOUNDS, BestScore, Frontier, costs_of
 from tests.test_compress import secateur
 
 
