@@ -133,6 +133,7 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         loader,
         context.data.eval_loader("val"),
         ckpt_path=checkpoint if checkpoint.is_file() else None,
+        weights_only=True,  # a checkpoint is unpickled: tensors and plain values alone
     )
     if trainer.received_sigterm or trainer.state.status != "finished":
         raise KeyboardInterrupt(f"phase {module.name} was stopped at optimizer step {trainer.global_step}")
