@@ -78,7 +78,7 @@ def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None
 
 
 def segmented_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
-    """The folder of the predecessor's twin that reads question and document in slots of their own.
+    """The folder of the segmented predecessor, which reads question and document in slots of their own.
 
     It is trained with the predecessor's settings: from what the predecessor was made of, or where one is given, from
     that, which may have been compressed.

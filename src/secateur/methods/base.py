@@ -49,8 +49,8 @@ class Origins:
         pretrained: loads the model that the predecessor was before it was fine-tuned, under a fresh head.
         teacher: loads the model that distillation imitates: the start.
         teacher_outputs: what the start says of every training example; computed by the first run that asks.
-        segmented: loads the predecessor's twin that reads question and document in slots of their own; trained by the
-            first run that asks.
+        segmented: loads the segmented predecessor, which reads question and document in slots of their own; trained by
+            the first run that asks.
         segmented_outputs: what that says of every training example.
     """
 

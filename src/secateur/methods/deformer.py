@@ -61,7 +61,7 @@ class LowerLayers:
 class Segment(Step):
     """Take the dense model that reads question and document in slots of their own, joined from the first layer on.
 
-    It is the twin of the predecessor in that layout, trained with the same settings, once for all runs that ask: what
+    It is the predecessor in that layout, trained with the same settings, once for all runs that ask: what
     decomposing starts from and imitates. A given predecessor is fine-tuned further instead, so that methods stack.
     """
 
@@ -69,7 +69,7 @@ class Segment(Step):
     any_architecture = True
 
     def run(self, state: State, context: Context) -> State:
-        """Leave the twin in the place of the model."""
+        """Leave the segmented predecessor in the place of the model."""
         return State(model=context.origins.segmented())
 
 
@@ -132,8 +132,8 @@ class Decomposition(Phase):
         decompose(model, lower_layers=lower_layers, question_slot=slot)
         # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
         origins = context.origins
-        twin = dataclasses.replace(origins, teacher=origins.segmented, teacher_outputs=origins.segmented_outputs)
-        imitated = dataclasses.replace(context, origins=twin)
+        taught = dataclasses.replace(origins, teacher=origins.segmented, teacher_outputs=origins.segmented_outputs)
+        imitated = dataclasses.replace(context, origins=taught)
         module = TrainingModule(model, context.task, **self.training(imitated))
         trained = self.trained(module, imitated)
         return dataclasses.replace(trained, details={"lower_layers": lower_layers})
