@@ -126,7 +126,7 @@ def _d3(profile: Profile) -> Claim:
         id="D3",
         text="Imitating the teacher's outputs and layers is better than either alone, and that than neither",
         published="about 1 F1 for each",
-        source=f"{CAO}, from memory",
+        source=f"{CAO}, second-hand",
         tests=tuple(tests),
     )
 
@@ -171,7 +171,7 @@ def _d5() -> Claim:
         id="D5",
         text="Faster as FLOPs promise where documents are kept, and not at all where they are not",
         published="3.2 times as fast on SQuAD with 9 of 12 layers apart, 3.2 by FLOPs; 1.01 without",
-        source=f"{CAO}, table 1, from memory; FLOPs by the formula in the method's page",
+        source=f"{CAO}, table 1, second-hand; FLOPs by the formula in the method's page",
         tests=tests,
     )
 
