@@ -85,7 +85,7 @@ def test_squad_rows_have_the_papers_prices(row: str, multiple: int, built: Built
         price = {"heads": 1.875e-3, "units": 7.5e-6}[kind]
         assert phase.amount.price(kind, gates=1) == pytest.approx(multiple * price)
         assert (phase.passes.epochs, phase.passes.batch_size, phase.gate_learning_rate) == (1, 24, 0.1)
-        assert phase.weights is None
+        assert not phase.train_weights
     assert (config.sparsity, config.method["threshold"], config.distillation.name) == (None, 0, "none")
     assert steps["surgery"].evaluate
 
