@@ -84,6 +84,17 @@ def test_a_process_goes_on_from_what_came_before_its_step_though_the_leader_is_a
     assert state.gates.heads[0].equal(gates.heads[0])
 
 
+def witness(folder: Path) -> tuple[str, ...]:
+    """Overrides that make each process write down what it has in the end of each phase."""
+    return "+callbacks.witness._target_=tests.runs.Witness", f"+callbacks.witness.folder={folder}"
+
+
+def assert_same_in_both(folder: Path, phase: str) -> None:
+    first, second = (load_file(folder / f"{phase}.{rank}") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(first[name].equal(second[name]) for name in first)
+
+
 PHASES = {"l0": "gate", "layerdrop": "drop", "nip": "prune", "rpp": "prune", "theseus": "replace"}
 MORE = {
     "layerdrop": ("method.remove=search", "method.unit=attention", "method.steps.drop.accumulate_grad_batches=2"),
@@ -99,15 +110,12 @@ def test_two_processes_have_the_same_model_in_the_end(method: str, tmp_path: Pat
     scored in between is scored by the leader alone.
     """
     seen = tmp_path / "seen"
-    witness = ("+callbacks.witness._target_=tests.runs.Witness", f"+callbacks.witness.folder={seen}")
     epochs = f"method.steps.{PHASES[method]}.epochs=3"
     more = MORE.get(method, ())
-    done = secateur(f"method={method}", "sparsity=0.34", epochs, *witness, *more, output=tmp_path)
+    done = secateur(f"method={method}", "sparsity=0.34", epochs, *witness(seen), *more, output=tmp_path)
     assert done.returncode == 0, done.stderr
     for phase in (PHASES[method], "recover"):
-        first, second = (load_file(seen / f"{phase}.{rank}") for rank in (0, 1))
-        assert first.keys() == second.keys()
-        assert all(first[name].equal(second[name]) for name in first)
+        assert_same_in_both(seen, phase)
     (path,) = find_records(tmp_path / "runs")
     compressed = read_record(path).compressed
     assert compressed is not None
@@ -122,12 +130,10 @@ def test_two_processes_guess_hidden_tokens_together(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     chosen = ("dataset=custom_text", f"dataset.data_dir={tmp_path}", "dataset.max_seq_length=32")
     seen = tmp_path / "seen"
-    witness = ("+callbacks.witness._target_=tests.runs.Witness", f"+callbacks.witness.folder={seen}")
     small_model = ("model.vocabulary_size=150", "model.batch_size=8")
-    done = secateur("method=finetune", *chosen, *small_model, *witness, output=tmp_path / "output")
+    done = secateur("method=finetune", *chosen, *small_model, *witness(seen), output=tmp_path / "output")
     assert done.returncode == 0, done.stderr
-    first, second = (load_file(seen / f"predecessor.{rank}") for rank in (0, 1))
-    assert all(first[name].equal(second[name]) for name in first)
+    assert_same_in_both(seen, "predecessor")
     (path,) = find_records(tmp_path / "output" / "runs")
     figures = read_record(path).compressed
     assert figures is not None

@@ -15,13 +15,13 @@ class SecateurError(CompactHydraException, ValueError):
 
 
 def check_whole(**settings: Any) -> None:
-    """Refuse a setting that is no whole number, 2.0 included; lists, also of lists, are looked into.
+    """Refuse a setting that is no whole number, 2.0 included; lists are looked into, and None was not given.
 
     Raises:
         SecateurError: naming it.
     """
     for name, value in settings.items():
-        if not _is_whole(value):
+        if value is not None and not _is_whole(value):
             raise SecateurError(f"{name}={value}: must be made of whole numbers")
 
 
@@ -31,14 +31,14 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_above_zero(**settings: float) -> None:
-    """Refuse a setting of 0 or less.
+def check_above_zero(**settings: float | None) -> None:
+    """Refuse a setting of 0 or less; None is one that was not given.
 
     Raises:
         SecateurError: naming it.
     """
     for name, value in settings.items():
-        if value <= 0:
+        if value is not None and value <= 0:
             raise SecateurError(f"{name}={value}: must be above 0")
 
 

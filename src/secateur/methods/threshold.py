@@ -97,10 +97,8 @@ class Threshold(Step):
         Raises:
             SecateurError: if too many are to stay in every layer.
         """
-        asked, free = (
-            rounded_up(self.heads, sum(heads)),
-            sum(max(count - self.min_heads_per_layer, 0) for count in heads),
-        )
+        asked = rounded_up(self.heads, sum(heads))
+        free = sum(max(count - self.min_heads_per_layer, 0) for count in heads)
         if asked > free:
             raise SecateurError(
                 f"min_heads_per_layer={self.min_heads_per_layer}: leaves {free} of {sum(heads)} heads to remove, fewer "

@@ -83,9 +83,8 @@ class GatePhase(Step):
         self.amount = amount
         self.distribution = distribution
         self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
-        if gate_learning_rate is not None:
-            check_above_zero(gate_learning_rate=gate_learning_rate)
         check_above_zero(
+            gate_learning_rate=gate_learning_rate,
             max_alpha=max_alpha,
             constraint_weight=constraint_weight,
             multiplier_rate=multiplier_rate,

@@ -48,7 +48,7 @@ class Penalty:
             raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.gamma")
         if self.sparsity is not None and not 0 <= self.sparsity < 1:
             raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
-        check_above_zero(epsilon=self.epsilon, **({} if self.gamma is None else {"gamma": self.gamma}))
+        check_above_zero(gamma=self.gamma, epsilon=self.epsilon)
         if self.every < 1:
             raise SecateurError(f"reweight_every={self.every}: must be at least 1 optimizer step")
         if self.scale not in SCALES:

@@ -61,7 +61,7 @@ class Replacement(Phase):
         super().__init__(**training)
         check_init(init)
         check_removal(remove)
-        check_whole(modules=1 if modules is None else modules, mixes=mixes or ())
+        check_whole(modules=modules, mixes=mixes)
         loss = training.get("distillation")
         if isinstance(loss, PatientDistillation) and loss.layers == "last":
             raise SecateurError(
