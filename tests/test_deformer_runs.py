@@ -14,7 +14,7 @@ from secateur.errors import SecateurError
 from secateur.record import Record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of, lower_layers_of
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from tests.runs import run
 from tests.test_evaluate_and_measure import evaluated
 

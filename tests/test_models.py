@@ -28,7 +28,8 @@ from secateur.structure.anatomy import layers_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.gates import PerGate
 from secateur.structure.masks import declare, masks_of
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from tests.architectures import ARCHITECTURES
 
 TASK = "AutoModelForQuestionAnswering"

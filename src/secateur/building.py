@@ -19,7 +19,7 @@ from secateur.prepared_data import check_segmented
 from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load
 from secateur.structure.masks import declared
-from secateur.structure.surgery import planned_sizes, segments_of
+from secateur.structure.shape import planned_sizes, segments_of
 from secateur.tasks.base import Task
 
 

@@ -14,7 +14,6 @@ from secateur.configuration.instantiation import build, typed
 from secateur.configuration.schema import Config, DatasetConfig
 from secateur.data.labelled import load_classes, load_values
 from secateur.data.sources import Source, fingerprint
-from secateur.data.tables import part_of
 from secateur.errors import SecateurError
 from tests.glue import EXPECTED, OFFICIAL, found_rows, write_official
 from tests.runs import composed
@@ -174,11 +173,6 @@ def test_values_are_numbers_however_they_are_written(tmp_path):
     lines = [json.dumps({"text": "t", "label": label}) for label in (1, 2.5, "-3e-1")]
     rows = _load(_write(tmp_path / "a.jsonl", "\n".join(lines)), values=True)["train"]
     assert rows["label"][:] == pytest.approx([1, 2.5, -0.3])
-
-
-def test_parts_are_what_tells_files_or_splits_apart():
-    names = ["dev_matched.tsv", "validation_mismatched", "dev.tsv", "dev.middle.jsonl"]
-    assert [part_of(name) for name in names] == ["matched", "mismatched", "dev", "middle"]
 
 
 # --- Mistakes ---

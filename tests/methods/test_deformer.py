@@ -18,7 +18,7 @@ from secateur.methods.gain import batch_gain
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from tests.methods.test_finetune import SETTINGS
 from tests.runs import composed
 

@@ -16,7 +16,7 @@ from secateur.methods.base import State
 from secateur.methods.gain import Gain, batch_gain
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from secateur.tasks.base import Task
 from tests.architectures import ARCHITECTURES, random_model
 

@@ -16,7 +16,8 @@ from secateur.methods.gain import Gain
 from secateur.methods.heads import BestHead, Curve, Rank, curve_counts, gates_without, next_heads, normalized, ranked
 from secateur.methods.threshold import Threshold
 from secateur.structure.gates import PerGate
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from tests.runs import Killed, run
 
 # Layer 0 matters a hundred times as much as layer 1; normalised, they are (.6, .8), (.447, .894) and (0, 0).

@@ -8,7 +8,7 @@ import torch
 from secateur.methods.base import State
 from secateur.methods.random import Random
 from secateur.structure.gates import PerGate
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from tests.runs import run
 
 

@@ -10,7 +10,7 @@ from secateur.methods.base import State
 from secateur.methods.layer_choice import LayerAmount
 from secateur.methods.remove_layers import RemoveLayers
 from secateur.structure.anatomy import layers_of
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 
 
 def test_the_layers_that_stay_are_those_that_were_there(make_model, make_context):

@@ -9,7 +9,7 @@ from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.surgery import Surgery
 from secateur.structure.gates import PerGate
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 
 
 def test_needs_gates(make_model, make_context):

@@ -18,7 +18,8 @@ from secateur.structure.anatomy import (
 )
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from tests.architectures import ARCHITECTURES, random_model
 
 

@@ -15,7 +15,8 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClas
 
 from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
-from secateur.structure.surgery import remove_heads, remove_units, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import remove_heads, remove_units
 from tests.architectures import ARCHITECTURES
 
 # Name -> task, heads and units left in each layer, and whether plain transformers can build that shape; then the

@@ -15,7 +15,8 @@ from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import answer, decompose, encode, layout_of, lower_layers_of
 from secateur.structure.depth import keep_layers
 from secateur.structure.modeling_secateur import segment_inputs, stock_name
-from secateur.structure.surgery import segments_of, shrink, structure_sizes
+from secateur.structure.shape import segments_of, structure_sizes
+from secateur.structure.surgery import shrink
 from tests.architectures import ALL_ARCHITECTURES, ARCHITECTURES
 
 SLOT = 8

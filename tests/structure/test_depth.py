@@ -7,7 +7,8 @@ from torch import nn
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.depth import UNITS, keep_layers, keep_units, set_layers, skippable, swapped_layers
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from tests.architectures import ARCHITECTURES
 
 

@@ -16,7 +16,8 @@ from transformers import (
 
 from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load, save_model, with_fresh_head
-from secateur.structure.surgery import remove_heads, remove_units, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import remove_heads, remove_units
 
 THREE: dict[str, Any] = {
     "num_labels": 3,

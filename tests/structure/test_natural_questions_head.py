@@ -16,7 +16,8 @@ from secateur.structure.checkpoint import load, save_model, with_fresh_head
 from secateur.structure.decomposition import decompose
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from tests.architectures import ARCHITECTURES
 
 NAMES = ("start_logits", "end_logits", "answer_type_logits")

@@ -7,7 +7,8 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import remove_heads, remove_units, round_up, shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import remove_heads, remove_units, round_up, shrink
 from tests.architectures import ARCHITECTURES
 
 

@@ -20,7 +20,7 @@ from secateur.errors import SecateurError
 from secateur.methods.gain import batch_gain
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from secateur.tasks.masked_lm import MaskedLM
 from tests.architectures import ARCHITECTURES
 

@@ -25,7 +25,8 @@ from secateur.speed.attention import ATTENTION
 from secateur.structure.checkpoint import load
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import shrink, structure_sizes
+from secateur.structure.shape import structure_sizes
+from secateur.structure.surgery import shrink
 from secateur.tasks.multiple_choice import MultipleChoice
 from tests.runs import run
 

@@ -13,7 +13,7 @@ from secateur.cost.latency import measure_latency
 from secateur.cost.memory import disk_bytes, peak_memory
 from secateur.cost.parameters import bitmask_saving, encoder_matrices, parameter_counts, structure_of
 from secateur.record import Cost
-from secateur.structure.surgery import segments_of
+from secateur.structure.shape import segments_of
 
 __all__ = [
     "bitmask_saving",

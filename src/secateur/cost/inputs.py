@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, max_positions_of
 from secateur.structure.decomposition import encode
-from secateur.structure.surgery import segments_of
+from secateur.structure.shape import segments_of
 
 SEED = 0
 

@@ -23,7 +23,7 @@ from secateur.cost.load import gpu_is_shared, load_now, ran_beside_others
 from secateur.cost.runtimes import Pass, Runner, onnx_runner, pytorch_runner
 from secateur.errors import SecateurError
 from secateur.record import Latency, LatencyPair, Percentiles, Runtime
-from secateur.structure.surgery import segments_of
+from secateur.structure.shape import segments_of
 
 DTypeName = Literal["float32", "bfloat16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

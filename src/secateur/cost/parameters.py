@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from secateur.record import Structure
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.decomposition import lower_layers_of
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 
 
 def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:

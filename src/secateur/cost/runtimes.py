@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from secateur.cost.inputs import random_inputs
 from secateur.errors import SecateurError
-from secateur.structure.surgery import segments_of
+from secateur.structure.shape import segments_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

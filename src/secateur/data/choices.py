@@ -15,8 +15,9 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
 from secateur.data.reading import read_tables
+from secateur.data.rows import id_of, part_of, required_text, title_of
 from secateur.data.sources import SPLITS, Source
-from secateur.data.tables import Columns, Table, check_columns, find_columns, part_of, required_text
+from secateur.data.tables import Columns, Table, check_columns, find_columns
 from secateur.errors import SecateurError
 
 COLUMNS = ("id", "title", "article", "question", "options", "answer")
@@ -87,7 +88,7 @@ def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
         article = required_text(found.article, "article", where=found.where)
         yield _Row(
             id=found.id,
-            title=article[:60] if found.title in (None, "") else str(found.title),
+            title=title_of(found.title, text=article),
             article=article,
             question=required_text(found.question, "question", where=found.where),
             options=options,
@@ -121,7 +122,7 @@ def _questions(table: Table, columns: Columns) -> Iterator[_Question]:
     blank: list[Any] = [None] * len(found["question"])
     values = [found.get(name, blank) for name in COLUMNS]
     for number, (row_id, title, article, *asked) in enumerate(zip(*values, strict=True), start=1):
-        name = f"{table.name}:{number}" if row_id in (None, "") else str(row_id)
+        name = id_of(row_id, table=table, number=number)
         for where, one in _unnested(asked, where=f"{table.origin}: row {number}"):
             yield _Question(where, name, title, article, *one)
 

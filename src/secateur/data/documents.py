@@ -16,6 +16,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 
 from secateur.data.reading import load_splits
+from secateur.data.rows import title_of
 from secateur.data.sources import Source, parts_off_test, resolve_files
 from secateur.data.split import parted
 from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, decode_line, find_columns
@@ -26,8 +27,6 @@ GROUP_KEYS = ("title", "id")
 PLACES = Features(
     {**dict.fromkeys(("id", "title", "file"), Value("string")), **dict.fromkeys(("begin", "end"), Value("int64"))}
 )
-
-_TITLE_LENGTH = 60
 
 
 def load_documents(source: Source) -> DatasetDict:
@@ -106,7 +105,7 @@ def _places(file: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
     for number, line in enumerate(file, start=1):
         text = decode_line(line, path=path, number=number).strip()
         if text and not title:
-            begin, title = position, text[:_TITLE_LENGTH]
+            begin, title = position, title_of(None, text=text)
         if title and not text:
             yield title, begin, position
             title = ""

@@ -13,8 +13,9 @@ import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from secateur.data.reading import read_tables
+from secateur.data.rows import id_of, part_of, required_text, unique_ids
 from secateur.data.sources import SPLITS, Source
-from secateur.data.tables import Table, check_columns, find_columns, part_of, required_text
+from secateur.data.tables import Table, check_columns, find_columns
 from secateur.errors import SecateurError
 
 COLUMNS = ("id", "title", "text", "text_pair", "label")
@@ -78,18 +79,10 @@ def _features(label: ClassLabel | Value) -> Features:
 def _read(source: Source) -> dict[str, list[LabelledRow]]:
     check_columns(source.columns, known=COLUMNS)
     tables = read_tables(source)
-    rows = {split: [row for table in tables[split] for row in _table_rows(table, source)] for split in SPLITS}
-    for split in SPLITS:
-        _check_ids(rows[split])
-    return rows
-
-
-def _check_ids(rows: Sequence[LabelledRow]) -> None:
-    seen = set()
-    for row in rows:
-        if row.id in seen:
-            raise SecateurError(f"{row.where}: the id {row.id!r} occurs twice in this split; ids must differ")
-        seen.add(row.id)
+    return {
+        split: list(unique_ids(row for table in tables[split] for row in _table_rows(table, source)))
+        for split in SPLITS
+    }
 
 
 def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
@@ -103,7 +96,7 @@ def _table_rows(table: Table, source: Source) -> Iterator[LabelledRow]:
         alone = text_pair == "" or "text_pair" not in found
         yield LabelledRow(
             where=where,
-            id=f"{table.name}:{number}" if row_id in (None, "") else str(row_id),
+            id=id_of(row_id, table=table, number=number),
             title=first if title in (None, "") else str(title),
             text=first,
             text_pair="" if alone else required_text(text_pair, "text_pair", where=where),

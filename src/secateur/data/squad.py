@@ -15,6 +15,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value
 
 from secateur.data.reading import load_tables
+from secateur.data.rows import id_of, title_of, unique_ids
 from secateur.data.sources import SPLITS, Source, resolve_files
 from secateur.data.tables import (
     Columns,
@@ -133,7 +134,7 @@ def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
         where = f"{table.origin}: row {index + 1}"
         yield _Row(
             where=where,
-            id=f"{table.name}:{index + 1}" if ids[index] in (None, "") else str(ids[index]),
+            id=id_of(ids[index], table=table, number=index + 1),
             title=titles[index],
             context=found["context"][index],
             question=found["question"][index],
@@ -176,18 +177,14 @@ def _table_answers(found: Mapping[str, list[Any]], index: int, *, where: str) ->
 
 def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
     columns: dict[str, list[Any]] = {name: [] for name in FEATURES}
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen:
-            raise SecateurError(f"{row.where}: the id {row.id!r} occurs twice in this split; ids must differ")
-        seen.add(row.id)
+    for row in unique_ids(rows):
         context, question = _required(row, "context"), _required(row, "question")
         columns["id"].append(row.id)
-        columns["title"].append(_title(row, context))
+        columns["title"].append(title_of(_text(row, "title", row.title), text=context))
         columns["context"].append(context)
         columns["question"].append(question)
         columns["answers"].append(_answers(row, context))
-    if not seen:
+    if not columns["id"]:
         raise SecateurError(f"{origin}: no questions in it; a split needs at least one")
     # Dataset.from_dict goes through every value once more, at five times the cost.
     return Dataset(pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema))
@@ -205,11 +202,6 @@ def _text(row: _Row, name: str, value: Any) -> str | None:
     if isinstance(value, list | dict):
         raise SecateurError(f"{row.where}: the {name} is a {type(value).__name__}, where plain text is needed")
     return None if value is None or not str(value).strip() else str(value)
-
-
-def _title(row: _Row, context: str) -> str:
-    """The title, or else the context's beginning: rows of one context stay together when data are split."""
-    return _text(row, "title", row.title) or context[:60]
 
 
 def _answers(row: _Row, context: str) -> dict[str, list[Any]]:

@@ -158,25 +158,6 @@ def find_columns(
     return found
 
 
-def required_text(value: Any, name: str, *, where: str) -> str:
-    """The value as it is, which must be text and not blank.
-
-    Raises:
-        SecateurError: if it is not; ``where`` and ``name`` say which one.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise SecateurError(f"{where}: the {name} is {value!r}, where a text is needed; fill it in or take the row out")
-    return value
-
-
-def part_of(name: str) -> str:
-    """What tells a file or a split from its siblings, the last word of its name.
-
-    That is ``matched`` of ``dev_matched.tsv``, and ``high`` of ``dev.high.jsonl``.
-    """
-    return re.split("[._]", Path(name).stem)[-1]
-
-
 def missing_column(table: Table, ours: str, wanted: Sequence[str]) -> SecateurError:
     """The error for a table without a column that is needed, in which it was looked for as ``wanted``."""
     return SecateurError(

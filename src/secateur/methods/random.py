@@ -8,7 +8,7 @@ import torch
 
 from secateur.methods.base import Context, State, Step
 from secateur.structure.gates import PerGate
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 
 
 class Random(Step):

@@ -9,8 +9,7 @@ from pathlib import Path
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.record import read_record
-from secateur.structure.gates import PerGate
-from secateur.structure.surgery import check_sizes
+from secateur.structure.gates import PerGate, check_sizes
 
 
 class SavedGates(Step):

@@ -37,7 +37,7 @@ from secateur.structure.modeling_secateur import (
     stock_class,
     stock_name,
 )
-from secateur.structure.surgery import describe_structure, segments_of, structure_sizes
+from secateur.structure.shape import describe_structure, segments_of, structure_sizes
 
 _MODELLING_FILE = Path(modeling_secateur.__file__)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")

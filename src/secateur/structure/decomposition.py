@@ -21,7 +21,7 @@ from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of, takes_token_types
 from secateur.structure.modeling_secateur import SEGMENTED_PREFIX, SegmentedMixin, stock_name
-from secateur.structure.surgery import describe_structure, segments_of
+from secateur.structure.shape import describe_structure, segments_of
 
 PACKED, SEGMENTED = "packed", "segmented"
 

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.masks import keep_declared
-from secateur.structure.surgery import describe_structure, remove_heads, remove_units, segments_of, structure_sizes
+from secateur.structure.shape import describe_structure, segments_of, structure_sizes
+from secateur.structure.surgery import remove_heads, remove_units
 
 UNITS = ("layer", "attention", "ffn")
 

@@ -5,13 +5,15 @@ Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from secateur.errors import SecateurError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +44,23 @@ class PerGate:
         for kind, per_layer in (("heads", self.heads), ("units", self.units)):
             for layer, values in enumerate(per_layer):
                 yield f"{kind}.{layer}", values.detach().to(torch.float32).cpu().contiguous()
+
+
+def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -> None:
+    """Make sure that there is one gate for each of so many heads and units in the layers.
+
+    Raises:
+        SecateurError: if not; the message names the first layer that differs.
+    """
+    for kind, per_layer, sizes in (("heads", gates.heads, heads), ("units", gates.units, units)):
+        if len(per_layer) != len(sizes):
+            raise SecateurError(
+                f"gates for {kind} of {len(per_layer)} layers do not fit a model of {len(sizes)} layers: "
+                "use gates made for this model"
+            )
+        for layer, (gate, size) in enumerate(zip(per_layer, sizes, strict=True)):
+            if gate.shape != (size,):
+                raise SecateurError(
+                    f"gates for {kind} of layer {layer} have shape {tuple(gate.shape)}, "
+                    f"the layer has {size} {kind}: use gates made for this model"
+                )

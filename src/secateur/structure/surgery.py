@@ -10,23 +10,17 @@ Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
-from secateur.structure.anatomy import anatomy_of, check_linear_attention, head_size_of, layers_of
-from secateur.structure.gates import PerGate
+from secateur.structure.anatomy import check_linear_attention, head_size_of, layers_of
+from secateur.structure.gates import PerGate, check_sizes
 from secateur.structure.masks import keep_declared
 from secateur.structure.modeling_secateur import keep_heads, keep_units
-
-# What the modelling file needs to find its way, of all that an anatomy says.
-_PATHS = (
-    *("layers", "attention", "query", "key", "value", "attention_output", "up", "down"),
-    *("head_count", "heads_width"),
-)
+from secateur.structure.shape import describe_structure, modelling_paths, structure_sizes
 
 
 def shrink(
@@ -58,7 +52,7 @@ def shrink(
 
 def remove_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
     """Leave only the heads ``keep[l]`` (indices) in each layer l, in place, and write down what is left."""
-    paths, head_size = _paths(model), head_size_of(model.config)
+    paths, head_size = modelling_paths(model), head_size_of(model.config)
     for layer, indices in zip(layers_of(model), keep, strict=True):
         keep_heads(layer, indices, paths=paths, head_size=head_size)
     _write_down(model)
@@ -66,7 +60,7 @@ def remove_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
 
 def remove_units(model: PreTrainedModel, keep: Sequence[Tensor]) -> None:
     """Leave only the units ``keep[l]`` (indices) in each layer l, in place, and write down what is left."""
-    paths = _paths(model)
+    paths = modelling_paths(model)
     for layer, indices in zip(layers_of(model), keep, strict=True):
         keep_units(layer, indices, paths=paths)
     _write_down(model)
@@ -90,45 +84,6 @@ def round_up(gates: PerGate, *, round_to: int, importance: PerGate | None = None
     return PerGate(heads=gates.heads, units=tuple(units))
 
 
-def structure_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
-    """Heads and FFN units of each layer, read off the modules themselves."""
-    anatomy, head_size = anatomy_of(model.config), head_size_of(model.config)
-    heads, units = [], []
-    for layer in layers_of(model):
-        query, up = (layer.get_parameter(anatomy.matrices[path]) for path in (anatomy.query, anatomy.up))
-        heads.append(query.shape[0] // head_size if anatomy.has_linear_attention else query.shape[1])
-        units.append(up.shape[0])
-    return heads, units
-
-
-def planned_sizes(config: PretrainedConfig) -> tuple[list[int], list[int]]:
-    """Heads and FFN units of each layer of a model with this configuration, before it is loaded."""
-    shrunk = getattr(config, "secateur", None)
-    if shrunk is not None:
-        return list(shrunk["heads"]), list(shrunk["units"])
-    names = anatomy_of(config).config_names
-    units = getattr(config, names.get("intermediate_size", "intermediate_size"))
-    return [config.num_attention_heads] * config.num_hidden_layers, [units] * config.num_hidden_layers
-
-
-def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
-    """What ``config.secateur`` holds: all that the modelling file needs to build the model's layers again."""
-    heads, units = structure_sizes(model)
-    segments = segments_of(model.config)
-    return {
-        "heads": heads,
-        "units": units,
-        "head_size": head_size_of(model.config),
-        "paths": _paths(model),
-        **({} if segments is None else {"segments": segments}),
-    }
-
-
-def segments_of(config: PretrainedConfig) -> dict[str, Any] | None:
-    """How a model reads question and document apart, as ``config.secateur`` says it; None: it reads them packed."""
-    return (getattr(config, "secateur", None) or {}).get("segments")
-
-
 def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
     """Make sure that there is one gate for each head and each unit that the model has now.
 
@@ -140,36 +95,9 @@ def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
     check_sizes(gates, heads=heads, units=units)
 
 
-def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -> None:
-    """Make sure that there is one gate for each of so many heads and units in the layers.
-
-    Raises:
-        SecateurError: if not; the message names the first layer that differs.
-    """
-    for kind, per_layer, sizes in (("heads", gates.heads, heads), ("units", gates.units, units)):
-        if len(per_layer) != len(sizes):
-            raise SecateurError(
-                f"gates for {kind} of {len(per_layer)} layers do not fit a model of {len(sizes)} layers: "
-                "use gates made for this model"
-            )
-        for layer, (gate, size) in enumerate(zip(per_layer, sizes, strict=True)):
-            if gate.shape != (size,):
-                raise SecateurError(
-                    f"gates for {kind} of layer {layer} have shape {tuple(gate.shape)}, "
-                    f"the layer has {size} {kind}: use gates made for this model"
-                )
-
-
 def _write_down(model: PreTrainedModel) -> None:
     model.config.secateur = describe_structure(model)
     keep_declared(model)
-
-
-def _paths(model: PreTrainedModel) -> dict[str, str]:
-    anatomy = anatomy_of(model.config)
-    # Of layers that cannot be cut the modelling file needs to know no more than where they are.
-    names = _PATHS if anatomy.has_linear_attention else ("layers",)
-    return {name: getattr(anatomy, name) for name in names}
 
 
 def _check_binary(gates: PerGate) -> None:

@@ -16,7 +16,7 @@ from secateur.methods.l0.training import GatedObjective, GateTraining
 from secateur.predecessor import NO_ORIGINS
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
-from secateur.structure.surgery import structure_sizes
+from secateur.structure.shape import structure_sizes
 from secateur.workshop import open_workshop
 from tests.runs import composed
 

@@ -13,26 +13,25 @@ from transformers import PreTrainedModel
 
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError, check_above_zero
-from secateur.methods.base import Context, State, Step
+from secateur.methods.base import Context, State
 from secateur.methods.l0.amount import KINDS, Amount
 from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.hard_concrete import HardConcrete
 from secateur.methods.l0.penalty import Price, Target
 from secateur.methods.l0.training import GatedObjective, GateTraining
-from secateur.methods.phase import Passes, fit, objective_of
+from secateur.methods.phase import Phase
 from secateur.methods.threshold import weights_per_gate
-from secateur.speed import accelerate_training
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import fold
-from secateur.structure.surgery import structure_sizes
-from secateur.training import Optimization, frozen
+from secateur.structure.shape import structure_sizes
+from secateur.training import frozen
 
 log = logging.getLogger(__name__)
 
 _MISSED = 0.02  # a fraction of the gates that is told
 
 
-class GatePhase(Step):
+class GatePhase(Phase):
     """Train a hard-concrete gate on every head and FFN unit (McCarley et al., section 3.2, item 4).
 
     The importance it leaves is the deterministic gate before clamping, which ranks as α does.
@@ -41,7 +40,7 @@ class GatePhase(Step):
         gates: "heads", "units" or "both": what this phase gates, of what something is asked.
         amount: how much is to go.
         distribution: of the gates.
-        epochs, batch_size, accumulate_grad_batches: as in :class:`secateur.methods.phase.Phase`.
+        epochs, batch_size, accumulate_grad_batches, distillation: as in :class:`secateur.methods.phase.Phase`.
         gate_learning_rate: of α, with Adam; above 0. None: 0.03, in phases of fewer than 667 steps 20 / steps.
         initial_openness: P(gate ≠ 0) to begin with, in (0, 1); ``initial_spread`` is the deviation of α.
         max_alpha: α is clamped to ± this after each step; above 0.
@@ -50,7 +49,6 @@ class GatePhase(Step):
         dropout: whether the model's dropout is on; the paper does not say.
         train_weights: train the weights too, at ``learning_rate`` without a schedule; the paper freezes them. In
             the end gates are folded into the weights.
-        distillation: imitate the teacher as well.
     """
 
     def __init__(
@@ -77,12 +75,21 @@ class GatePhase(Step):
         distillation: Distillation | None = None,
         evaluate: bool = False,
     ) -> None:
-        super().__init__(evaluate=evaluate)
+        super().__init__(
+            epochs=epochs,
+            batch_size=batch_size,
+            accumulate_grad_batches=accumulate_grad_batches,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_ratio=0.0,
+            max_grad_norm=max_grad_norm,
+            distillation=distillation,
+            evaluate=evaluate,
+        )
         self.changes_model = train_weights
         self.kinds = _kinds(gates, amount)
         self.amount = amount
         self.distribution = distribution
-        self.passes = Passes(epochs=epochs, batch_size=batch_size, accumulate_grad_batches=accumulate_grad_batches)
         check_above_zero(
             gate_learning_rate=gate_learning_rate,
             max_alpha=max_alpha,
@@ -112,13 +119,6 @@ class GatePhase(Step):
         self.dropout = dropout
         self.train_weights = train_weights
         self.gate_learning_rate = gate_learning_rate
-        self.optimization = Optimization(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            warmup_ratio=0.0,
-            max_grad_norm=max_grad_norm,
-        )
-        self.distillation = distillation
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
         """There is something to gate.
@@ -135,18 +135,17 @@ class GatePhase(Step):
         pl.seed_everything(context.seed, verbose=False)
         gates = self._gates(state.model)
         penalty = self._penalty(gates, state.model)
+        training = self.training(context)
         module = GateTraining(
             state.model,
             context.task,
-            name=context.name,
-            objective=GatedObjective(gates, penalty, objective_of(context, self.distillation)),
-            optimization=self.optimization,
+            **{**training, "objective": GatedObjective(gates, penalty, training["objective"])},
             train_weights=self.train_weights,
             dropout=self.dropout,
             gate_learning_rate=self.gate_learning_rate,
         )
-        with nullcontext() if self.train_weights else frozen(state.model), accelerate_training(state.model):
-            fit(module, context, self.passes)
+        with nullcontext() if self.train_weights else frozen(state.model):
+            self.trained(module, context)
         if self.train_weights:
             fold(state.model, gates.deterministic())
         if isinstance(penalty, Target) and abs(missed := penalty.missed(gates.open_fraction())) > _MISSED:
@@ -160,14 +159,9 @@ class GatePhase(Step):
         opened = dict(zip(gates.kinds, gates.open_fraction().tolist(), strict=True))
         return dataclasses.replace(
             state,
-            model=state.model.eval(),
             importance=_merged(gates.importance(), state.importance, kinds=self.kinds),
             details={"open_fraction": opened, **penalty.describe()},
         )
-
-    def examples_seen(self, context: Context) -> int:
-        """Windows of the training split, once per epoch."""
-        return self.passes.examples(context)
 
     def _gates(self, model: PreTrainedModel) -> HardConcreteGates:
         heads, units = structure_sizes(model)
