@@ -132,7 +132,7 @@ def test_one_question_serves_many_documents(make_model, slots, model_type, atten
     torch.testing.assert_close(logits(once), logits(twice), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta", "xlnet"])
+@pytest.mark.parametrize("model_type", ALL_ARCHITECTURES)
 def test_a_choice_is_answered_as_it_is_alone(make_model, model_type):
     slots = slots_of(model_type)
     model = decompose(make_model("MultipleChoice", model_type=model_type), lower_layers=2, question_slot=SLOT)
@@ -167,19 +167,35 @@ def test_the_question_changes_nothing_below(make_model, slots):
         assert torch.equal(*starts) != depends
 
 
+@pytest.mark.parametrize("task", ["SequenceClassification", "MultipleChoice"])
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_without_lower_layers_pairs_and_choices_are_the_dense_models_too(make_model, slots, model_type, task):
+    """To the bit, from the state of [CLS]; XLNet's is at another place, see below."""
+    dense, model = (make_model(task, model_type=model_type) for _ in range(2))
+    decompose(model, lower_layers=0, question_slot=SLOT)
+    where = segment_inputs(slots["input_ids"], (5, 9), segments_of(model.config))
+    inputs = {name: slots[name] for name in ("input_ids", "attention_mask")}
+    if task == "MultipleChoice":
+        inputs = {name: value[None] for name, value in inputs.items()}
+    assert torch.equal(run(model, {**inputs, "question_length": 5}), run(dense, {**inputs, **where}))
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model_type", ALL_ARCHITECTURES)
-def test_padding_has_no_say(make_model, model_type):
+def test_padding_has_no_say(make_model, model_type, task):
     """The same question and document in wider slots: each keeps its positions."""
     slots = slots_of(model_type)
     begin = 3 if ANATOMIES[model_type].ends_in_cls else 0
-    model = decompose(make_model(model_type=model_type), lower_layers=2, question_slot=SLOT)
-    real = slots["attention_mask"].bool()
+    model = decompose(make_model(task, model_type=model_type), lower_layers=2, question_slot=SLOT)
     wide_ids, wide_mask = (torch.zeros(2, 20, dtype=torch.long) for _ in range(2))
     for wide, narrow in ((wide_ids, slots["input_ids"]), (wide_mask, slots["attention_mask"])):
         wide[:, begin : begin + 5], wide[:, 8:17] = narrow[:, :5], narrow[:, 5:]
+    alone = (lambda each: each[None]) if task == "MultipleChoice" else (lambda each: each)
     with torch.no_grad():
-        wide = model(wide_ids, wide_mask, question_length=8).start_logits[wide_mask.bool()]
-        narrow = model(**slots).start_logits[real]
+        wide = model(alone(wide_ids), alone(wide_mask), question_length=8)[0]
+        narrow = model(alone(slots["input_ids"]), alone(slots["attention_mask"]), question_length=5)[0]
+    if task == "QuestionAnswering":
+        wide, narrow = wide[wide_mask.bool()], narrow[slots["attention_mask"].bool()]
     torch.testing.assert_close(wide, narrow, atol=1e-5, rtol=0)
 
 
@@ -202,8 +218,13 @@ def test_xlnet_classifies_by_the_state_of_cls_which_ends_the_question(make_model
     assert torch.equal(run(model, slots), expected)
 
 
-def test_xlnet_keeps_no_memories(make_model):
-    model = decompose(make_model(model_type="xlnet"), lower_layers=1, question_slot=SLOT)
+@pytest.mark.parametrize("training", [False, True])
+def test_xlnet_keeps_no_memories(make_model, training):
+    """Also where its configuration was made to keep some."""
+    model = make_model(model_type="xlnet").train(training)
+    model.config.use_mems_eval = model.config.use_mems_train = True
+    assert model(slots_of("xlnet")["input_ids"]).mems is not None
+    decompose(model, lower_layers=1, question_slot=SLOT)
     with torch.no_grad():
         assert model(**slots_of("xlnet")).mems is None
 
