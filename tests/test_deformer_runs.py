@@ -56,6 +56,7 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "layers that read question and document apart | 0 % | 33 %" in card
     assert ", with the document kept; " in card
+    assert "outputs = model(question_ids, mask, document_states=states)" in card
 
 
 def test_states_of_documents_stand_still_where_they_are_read_apart(
@@ -143,6 +144,34 @@ def test_a_theseus_model_is_decomposed_and_no_decomposed_one_replaced(output: Pa
             run(f"method={method}", "sparsity=0.5", "method.init=pretrained", *settings, output=output)
 
 
+def test_what_cannot_be_read_apart_is_told_before_a_dense_model_is_trained(tmp_path: Path) -> None:
+    """A document that comes to no token, and texts that are no pairs although there is room for a question."""
+    rows = [{"context": f"door {n} is red.", "question": f"what is door {n}?", "answer": "red"} for n in range(20)]
+    empty = [*rows, {"context": "\u200b", "question": "what is door 0?", "answer": None}]
+    single = [{"text": f"door {n} is {'red' if n % 2 else 'blue'}.", "label": n % 2} for n in range(20)]
+    for name, made in {"empty": empty, "single": single}.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, made)), encoding="utf-8")
+    for dataset, name, message in (
+        ("custom_qa", "empty", r"its document is empty"),
+        ("custom_classification", "single", r"its rows are single texts"),
+    ):
+        files = [f"dataset.{split}_files={tmp_path / name}.jsonl" for split in ("train", "test")]
+        lengths = ("dataset.max_seq_length=32", "dataset.max_question_length=8", "model.vocabulary_size=120")
+        lengths += ("dataset.doc_stride=8",) if dataset == "custom_qa" else ()
+        with pytest.raises(SecateurError, match=message):
+            run("method=deformer", "sparsity=0.3", f"dataset={dataset}", *files, *lengths, output=tmp_path / "output")
+    assert not (tmp_path / "output" / "store" / "predecessors").exists()
+
+
+def test_a_model_of_shorter_questions_is_gone_on_with_and_a_warning(
+    finished: tuple[Record, Path], output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own answerer takes no longer ones than it was made for."""
+    settings = (*ONE_EPOCH, f"predecessor.checkpoint={finished[1] / 'model'}", "dataset.max_question_length=20")
+    run("method=random", "sparsity=0.25", *settings, output=output)
+    assert "dataset.max_question_length=20: the model reads questions of up to 16 tokens" in caplog.text
+
+
 XLNET = (
     "model=tiny_xlnet",
     "model.architecture.hidden_size=32",
@@ -168,6 +197,11 @@ def test_an_xlnet_is_decomposed_and_answers_questions(tmp_path: Path) -> None:
     assert record.compressed.structure.removed == 0
     assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
     assert evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path) == record.compressed.scores
+    analyze([str(folder), "--documents", "2"])
+    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
+    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    assert max(means["deformer"][:2]) < 1e-9
+    assert min(*means["deformer"][2:], *means["reference"][1:]) > 1e-6
 
 
 def test_an_xlnet_is_decomposed_and_classifies_pairs(tmp_path: Path) -> None:

@@ -193,7 +193,24 @@ def test_the_deformer_rows_are_those_of_the_released_code(
     assert (config.predecessor.epochs, config.predecessor.learning_rate) == (3, 5e-5)
     assert (config.dataset.max_seq_length, config.dataset.max_question_length) == lengths
     assert config.dataset.task.get("document") == document
-    assert isinstance(phase.distillation, RepresentationDistillation)
+    loss = phase.distillation
+    assert isinstance(loss, RepresentationDistillation)
+    assert (loss.temperature, loss.gamma, loss.alpha, loss.beta) == (2.0, 0.7, 1.1, 0.5)
+
+
+def test_the_losses_of_deformer_are_left_out_one_by_one() -> None:
+    """Their weights are where the released search began, unless a row has others."""
+    asked = [
+        *(
+            ("cao_losses", f"distillation.loss.alpha={alpha}", f"distillation.loss.beta={beta}")
+            for alpha in (0, 1.1)
+            for beta in (0, 0.5)
+        ),
+        ("cao_layers", "method.lower_layers=9", "distillation=representation"),
+    ]
+    losses = [checked(composed(*each)).distillation.loss or {} for each in asked]
+    found = [(loss["alpha"], loss["beta"], loss["gamma"]) for loss in losses]
+    assert found == [(0, 0, 0.7), (0, 0.5, 0.7), (1.1, 0, 0.7), (1.1, 0.5, 0.7), (0.5, 0.2, 0.3)]
 
 
 def test_the_theseus_rows_are_those_of_the_released_code(built: Built) -> None:

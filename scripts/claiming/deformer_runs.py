@@ -15,7 +15,7 @@ LOSSES = {
     "none": ("distillation=none",),
     "outputs": ("distillation=logits",),
     "layers": ("distillation=representation", "distillation.loss.alpha=0"),
-    "both": ("distillation=representation",),
+    "both": ("distillation=representation", "distillation.loss.alpha=0.5"),
 }
 
 
@@ -26,6 +26,7 @@ class Profile:
     Attributes:
         layers: of the model.
         lower_layers: in which question and document are apart, by data set; the first is none.
+        judged: the data sets on which dense models learn enough for others to lose something.
         free, cheap, dear: of these on SQuAD 1.1, so many as should cost nothing, up to 2 points, and clearly more.
         untrained: of these, those that nothing is trained after.
         seeds: of each data set, and of the losses' comparison.
@@ -34,6 +35,7 @@ class Profile:
 
     layers: int
     lower_layers: Mapping[str, tuple[int, ...]]
+    judged: tuple[str, ...]
     free: int
     cheap: int
     dear: int
@@ -48,6 +50,7 @@ PROFILES = {
     "cpu": Profile(
         layers=6,
         lower_layers=dict.fromkeys((V1, V2), (0, 1, 2, 3, 4, 5)),
+        judged=(V1,),
         free=3,
         cheap=4,
         dear=5,
@@ -62,6 +65,7 @@ PROFILES = {
     "full": Profile(
         layers=12,
         lower_layers={V1: tuple(range(12)), V2: (0, 6, 9, 11)},
+        judged=(V1, V2),
         free=6,
         cheap=9,
         dear=11,

@@ -22,6 +22,7 @@ def model_card(record: Record) -> str:
         "Without secateur, `AutoModel….from_pretrained(FOLDER, trust_remote_code=True)` runs the modelling file in",
         "this folder; where there is none, the shape is a stock one and the flag is not needed.",
         "",
+        *_slots(record.compressed),
         "| | dense reference | this model |",
         "|---|---|---|",
         *(
@@ -58,11 +59,28 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
     return rows
 
 
+def _slots(ours: ModelFigures) -> list[str]:
+    """How a model that reads question and document apart is called."""
+    if not ours.structure.layers_decomposed:
+        return []
+    return [
+        "It reads `[CLS] question [SEP]` and `document [SEP]`, each padded to a slot, the first of Q tokens; what it",
+        "makes of a document serves every question:",
+        "",
+        "    outputs = model(ids, mask, question_length=Q)",
+        "    states = model.encode(document_ids, document_mask)",
+        "    outputs = model(question_ids, mask, document_states=states)",
+        "",
+    ]
+
+
 def _onnx(record: Record) -> list[str]:
     if record.onnx is None:
         return []
     size, difference = f"{record.onnx.disk_bytes / 1e6:.1f} MB", f"{record.onnx.largest_difference:.0e}"
-    return [f"Beside this folder, `{record.onnx.folder}` is the same as ONNX: {size}, outputs within {difference}.", ""]
+    apart = record.compressed and record.compressed.structure.layers_decomposed
+    what = "a document encoder and the answering model" if apart else "the same"
+    return [f"Beside this folder, `{record.onnx.folder}` is {what} as ONNX: {size}, outputs within {difference}.", ""]
 
 
 def _speed(record: Record) -> list[str]:

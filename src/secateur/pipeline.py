@@ -19,12 +19,12 @@ from secateur.distributed import is_leader, wait_for
 from secateur.loggers import RunLog
 from secateur.measuring import export, measure, score
 from secateur.methods.base import Origins, State, Step
-from secateur.models import with_kept_zeros
+from secateur.models import config_of, with_kept_zeros
 from secateur.predecessor import pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord, write_record
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
-from secateur.structure.decomposition import layout_of
+from secateur.structure.decomposition import SEGMENTED, layout_of
 from secateur.structure.gates import PerGate
 from secateur.trainer import check_strategy
 from secateur.workshop import SCRATCH, Workshop, open_workshop
@@ -46,6 +46,10 @@ def run(
     for name, step in steps.items():
         with set_in(config.method, name):
             step.check_data(workshop.data, processes=processes)
+    if any(step.segments for step in steps.values()):
+        workshop.data.laid_out(SEGMENTED)  # refuses documents that are empty, before a predecessor is trained
+    else:
+        workshop.check_slot(config_of(config.start))
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

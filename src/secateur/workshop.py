@@ -10,7 +10,7 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.configuration.instantiation import build
 from secateur.configuration.schema import Config, DatasetConfig, EvaluateConfig, ModelConfig
@@ -26,6 +26,7 @@ from secateur.prepared_data import prepare
 from secateur.store import key_of, made_once
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import PACKED, layout_of
+from secateur.structure.shape import segments_of
 from secateur.tasks.base import Task
 from secateur.trainer import TrainerFactory, trainer_factory, with_precision
 
@@ -84,6 +85,18 @@ class Workshop:
             SecateurError: naming ``key``, where the model comes from.
         """
         self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
+
+    def check_slot(self, config: PretrainedConfig) -> None:
+        """Warn of a model to start from that reads questions apart, in a slot of another size than this run's."""
+        segments = segments_of(config)
+        if segments is not None and (apart := segments["question_slot"] - self.question_slot):
+            longest = self.dataset.lengths()["max_question_length"]
+            log.warning(
+                "dataset.max_question_length=%d: the model reads questions of up to %d tokens, and will answer no "
+                "longer ones; set it to that",
+                longest,
+                longest + apart,
+            )
 
     def evaluate(self, model: PreTrainedModel, folder: Path, *, split: str = "test") -> dict[str, float]:
         """Scores on a split, in the layout that the model reads, written to ``folder`` with the predictions."""

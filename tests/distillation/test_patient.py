@@ -1,21 +1,25 @@
 """Patient distillation: the loss by hand, the layers of the paper, the tokens that count."""
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional
 
 from secateur.data.masking import IGNORED
-from secateur.distillation import LogitsDistillation, PatientDistillation
-from secateur.distillation.patient import imitated_layers, patient_distance
+from secateur.distillation import LogitsDistillation, PatientDistillation, RepresentationDistillation
+from secateur.distillation.patient import cls_alone, imitated_layers, patient_distance
 from secateur.errors import SecateurError
 from secateur.structure.checkpoint import load
 from secateur.structure.depth import keep_layers
 from secateur.tasks.classification import Classification
 from secateur.tasks.masked_lm import MaskedLM
+from secateur.tasks.multiple_choice import MultipleChoice
 from secateur.tasks.question_answering import QuestionAnswering
 from tests.architectures import random_model
 from tests.runs import run
 
+CLS = cls_alone(torch.ones(2, 4, dtype=torch.bool), position=0)
 SETTINGS = {"temperature": 5.0, "alpha": 0.5, "beta": 10.0}
 
 
@@ -39,7 +43,7 @@ def test_layers_are_those_of_the_paper(student, teacher, layers, expected):
 def test_the_distance_is_that_worked_by_hand():
     states = torch.randn(5, 2, 4, 3, generator=torch.Generator().manual_seed(0))
     student, teacher = [*states[:2]], [*states[1:]]
-    found = patient_distance(student, teacher, layers="skip", mask_BL=None)
+    found = patient_distance(student, teacher, layers="skip", mask_BL=CLS)
     pairs = [(student[0][b, 0], teacher[1][b, 0]) for b in range(2)]
     by_hand = [(mine / mine.norm() - theirs / theirs.norm()).square().sum() for mine, theirs in pairs]
     torch.testing.assert_close(found, sum(by_hand) / 2)
@@ -56,20 +60,16 @@ def test_padding_has_no_say():
 def test_the_last_layer_is_left_to_the_outputs():
     states = torch.randn(2, 2, 2, 4, 3, generator=torch.Generator().manual_seed(0))
     student, teacher = [*states[0]], [*states[1]]
-    before = patient_distance(student, teacher, layers="skip", mask_BL=None)
+    before = patient_distance(student, teacher, layers="skip", mask_BL=CLS)
     student[-1] = student[-1] + 7
-    assert torch.equal(patient_distance(student, teacher, layers="skip", mask_BL=None), before)
-    assert patient_distance(student[:1], teacher, layers="skip", mask_BL=None) == 0
+    assert torch.equal(patient_distance(student, teacher, layers="skip", mask_BL=CLS), before)
+    assert patient_distance(student[:1], teacher, layers="skip", mask_BL=CLS) == 0
 
 
 def test_cls_alone_counts_wherever_it_stands():
-    """XLNet's is the last token."""
-    generator = torch.Generator().manual_seed(1)
-    student, teacher = ([torch.randn(2, 5, 4, generator=generator) for _ in range(3)] for _ in range(2))
-    last = patient_distance(student, teacher, layers="last", mask_BL=None, cls_position=4)
-    turned = [[states.flip(1) for states in each] for each in (student, teacher)]
-    assert torch.equal(last, patient_distance(*turned, layers="last", mask_BL=None))
-    assert not torch.equal(last, patient_distance(student, teacher, layers="last", mask_BL=None))
+    """XLNet's is the last token; that of a sequence without tokens, an option that is none, does not."""
+    mask = torch.tensor([[1, 1, 1], [0, 0, 0]]).bool()
+    assert cls_alone(mask, position=2).tolist() == [[False, False, True], [False] * 3]
 
 
 def batch_for(task):
@@ -145,11 +145,37 @@ def test_question_answering_compares_all_real_tokens_and_classification_the_firs
     """The distance of states that differ at one inner token."""
     assert QuestionAnswering.answers_by_token
     assert not Classification.answers_by_token
-    mine, theirs = torch.ones(1, 4, 3), torch.ones(1, 4, 3)
+    mine, theirs = torch.ones(2, 4, 3), torch.ones(2, 4, 3)
     mine[0, 2] = functional.one_hot(torch.tensor(1), 3).float()
     pair = ([mine, mine], [theirs, theirs])
-    assert patient_distance(*pair, layers="skip", mask_BL=None) == 0
-    assert patient_distance(*pair, layers="skip", mask_BL=torch.ones(1, 4, dtype=torch.bool)) > 0
+    assert patient_distance(*pair, layers="skip", mask_BL=CLS) == 0
+    assert patient_distance(*pair, layers="skip", mask_BL=torch.ones(2, 4, dtype=torch.bool)) > 0
+
+
+@pytest.mark.parametrize("name", ["representation", "patient"])
+def test_options_that_are_none_teach_nothing(name):
+    """A question with fewer options than another of its batch: what fills them up has special tokens."""
+    task, (student, teacher) = MultipleChoice(), both("MultipleChoice")
+    imitation = {
+        "patient": PatientDistillation(temperature=1.0, alpha=0.0, beta=1.0),
+        "representation": RepresentationDistillation(temperature=1.0, gamma=0.0, alpha=0.0, beta=1.0),
+    }[name]
+    if name == "representation":
+        student = copy.deepcopy(teacher)
+        student.bert.embeddings.word_embeddings.weight.data.mul_(1.5)
+    batch = {
+        "input_ids": torch.arange(1, 25).view(2, 3, 4),
+        "attention_mask": torch.ones(2, 3, 4, dtype=torch.long),
+        "option_mask": torch.tensor([[True, True, True], [True, True, False]]),
+        "labels": torch.tensor([0, 1]),
+        "cls_position": 0,
+    }
+    objective = imitation.objective(task, teacher=lambda: teacher, teacher_outputs=lambda: None)
+    before = objective(student, batch)
+    batch["input_ids"][1, 2] += 3
+    torch.testing.assert_close(objective(student, batch), before, atol=0, rtol=1e-6)
+    batch["input_ids"][1, 1] += 3
+    assert not torch.isclose(objective(student, batch), before)
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ def test_the_loss_is_the_weighted_sum_of_its_three_parts(name):
 
 def test_padding_has_no_say():
     states = torch.randn(2, 2, 4, 3, generator=torch.Generator().manual_seed(0))
-    mask = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0]])
-    before = representation_distance([states[0]], [states[1]], mask)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0]]).bool()
+    before = representation_distance([states[0]], [states[1]], mask_BL=mask)
     states[0, 1, 1] = states[0, 1, 3] = 100.0
-    assert torch.equal(representation_distance([states[0]], [states[1]], mask), before)
+    assert torch.equal(representation_distance([states[0]], [states[1]], mask_BL=mask), before)
     assert before > 0
 
 

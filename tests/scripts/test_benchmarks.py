@@ -10,7 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from secateur.cost import count_flops
 from secateur.methods.ranking import Matrices
+from tests.architectures import random_model
 from tests.runs import run
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -128,16 +130,32 @@ def test_the_report_of_made_up_records_is_measured(tmp_path: Path) -> None:
     assert all(figure.value > 0 for figure in kept.figures)
 
 
+def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script as a module."""
+    path = str(SCRIPTS / name)
+    loader = SourceFileLoader(name, path)
+    module = module_from_spec(spec_from_file_location(name, path, loader=loader))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader.exec_module(module)
+    return module
+
+
+def test_what_flops_promise_of_a_deformer_is_what_is_counted(monkeypatch, tmp_path) -> None:
+    """The aims are shares of it."""
+    bench = loaded("bench_deformer", monkeypatch)
+    arguments = bench.parsed(["--layers", "3", "--hidden", "64", "--question", "9"])
+    shape = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 1, "intermediate_size": 256}
+    dense = random_model("bert", vocab_size=30522, max_position_embeddings=64, **shape)
+    contest = bench.Contest(dense, arguments, k=2, document=23, batch=2, folder=tmp_path / "store")
+    counted = count_flops(dense, length=33) / count_flops(contest.model, length=33, cached=True)
+    assert contest.promised() == pytest.approx(counted, rel=0.01)
+
+
 @pytest.fixture
 def bench_sparse(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, on a machine without a GPU."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    path = str(SCRIPTS / "bench_sparse")
-    loader = SourceFileLoader("bench_sparse", path)
-    module = module_from_spec(spec_from_file_location("bench_sparse", path, loader=loader))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader.exec_module(module)
-    return module
+    return loaded("bench_sparse", monkeypatch)
 
 
 def test_sparse_kernels_are_skipped_with_a_reason_where_there_is_no_gpu(bench_sparse: ModuleType, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from secateur.errors import SecateurError
 from secateur.serving.document_store import DamagedError, DocumentStore
@@ -110,6 +112,39 @@ def test_damage_in_the_index_is_found(filled, encoder, documents) -> None:
     index.close()
     with pytest.raises(SecateurError, match=r": the index cannot be read \(no such table: documents\); encode anew$"):
         filled.find(first)
+
+
+@pytest.mark.parametrize(
+    "damage", ["position = -8", "position = 1 << 40", "size = -16", "size = 0", "tokens = 'x'", "position = 'x'"]
+)
+def test_places_that_there_are_not_are_damage_too(filled, encoder, documents, damage) -> None:
+    """And do not make the file longer when the next writer cuts off what lies behind the last document."""
+    before = (filled.folder / "states.bin").stat().st_size
+    with sqlite3.connect(filled.folder / "index.sqlite") as index:
+        index.execute(f"UPDATE documents SET {damage} WHERE id = ?", (documents[0].id,))
+    index.close()
+    with pytest.raises(DamagedError, match=r"the states of document 'doors/0' are damaged; encode it again$"):
+        filled.find(documents[0])
+    assert list(encode_into(filled, encoder, documents, at_a_time=50)) == [(20, 1)]
+    assert same(filled, encoder, documents)
+    assert (filled.folder / "states.bin").stat().st_size < 2 * before
+
+
+def test_the_key_of_a_model_is_of_all_that_states_depend_on(model, tokenizer) -> None:
+    """Its weights, what else it computes with, and its vocabulary; not where it was loaded from."""
+    model = copy.deepcopy(model)
+    keys = [model_key(model, tokenizer)]
+    model.config._name_or_path = "elsewhere"
+    assert model_key(model, tokenizer) == keys[0]
+    model.config.layer_norm_eps *= 10
+    keys.append(model_key(model, tokenizer))
+    with torch.no_grad():
+        model.base_model.encoder.layer[-1].output.dense.weight[0, 0] += 1
+    keys.append(model_key(model, tokenizer))
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["unheard-of"])
+    keys.append(model_key(model, other))
+    assert len(set(keys)) == len(keys)
 
 
 def test_the_key_of_a_model_is_that_of_its_tokenizer_whatever_it_was_used_for(model, tokenizer) -> None:
@@ -310,12 +345,12 @@ for _ in encode_into(store, encoder, Corpus(folder / "documents.jsonl"), at_a_ti
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_it_keeps_every_batch_that_was_committed(
+def test_killed_at_any_moment_it_loses_nothing_and_serves_nothing_stale(
     times, empty, encoder, documents, tmp_path
 ) -> None:
-    """And serves nothing half-written: all that is found is what the model makes of that text."""
+    """Each round all texts change: each document is found with its new text or with the last, whole either way."""
     save_model(encoder.model, encoder.tokenizer, tmp_path / "model")
-    rng, committed = random.Random(times), 0
+    rng, kept, killed_between = random.Random(times), {}, 0
     for round_ in range(times):
         texts = [Document(id=each.id, text=f"{each.text} Round {round_}.") for each in documents]
         lines = [json.dumps({"id": each.id, "text": each.text}) for each in texts]
@@ -325,14 +360,19 @@ def test_killed_at_any_moment_it_keeps_every_batch_that_was_committed(
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "begin\n"
-        time.sleep(rng.random() * 0.06)
+        wanted = rng.randrange(len(documents) // 2)  # batches, of two each; a few more are written until it is dead
+        read = sum(process.stdout.readline() == "batch\n" for _ in range(wanted))
+        time.sleep(rng.random() * 0.002)
         process.send_signal(signal.SIGKILL)
-        batches = process.stdout.read().count("batch")
+        batches = read + process.stdout.read().count("batch")
         process.wait()
         store = DocumentStore(empty.folder)
-        whole = [each for each in texts if store.find(each) is not None]
-        assert len(whole) >= 2 * batches
-        assert same(store, encoder, whole)
-        committed += len(whole)
+        new = [each for each in texts if store.find(each) is not None]
+        assert len(new) >= 2 * batches
+        killed_between += 0 < len(new) < len(texts)
+        kept |= {each.id: each for each in new}
+        assert {document.id for document in store.documents()} == kept.keys()
+        assert same(store, encoder, kept.values())
+    assert killed_between >= times // 2
     list(encode_into(empty, encoder, documents, at_a_time=4))
     assert same(empty, encoder, documents)

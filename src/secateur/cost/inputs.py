@@ -53,10 +53,12 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cache
     return {**inputs, "input_ids": ids_BL[..., :question_length], "document_states": states.cpu()}
 
 
-def with_padding(model: PreTrainedModel, ids_NL: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids of which every sequence but the first has padding from its middle on, and their mask."""
+def with_padding(model: PreTrainedModel, ids_NL: Tensor, *, at_start: bool = False) -> tuple[Tensor, Tensor]:
+    """Ids of which every sequence but the first has padding in one half, the second unless ``at_start``; their mask."""
     is_padding_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
     is_padding_NL[1:, ids_NL.shape[1] // 2 + 1 :] = True
+    if at_start:
+        is_padding_NL = is_padding_NL.flip(1)
     return ids_NL.masked_fill(is_padding_NL, model.config.pad_token_id or 0), (~is_padding_NL).long()
 
 

@@ -9,13 +9,14 @@ from transformers import PreTrainedModel
 
 from secateur.cost.inputs import evaluating, random_inputs, with_padding
 from secateur.structure.decomposition import encode
+from secateur.structure.shape import segments_of
 
 
 def cache_difference(model: PreTrainedModel, *, lengths: Iterable[int]) -> float:
     """The largest difference of any output of a segmented ``model`` between documents kept and not, over all lengths.
 
     Args:
-        lengths: tokens of question and document, random ones; of two sequences one has half of a document.
+        lengths: tokens of question and document, random ones; of two sequences one has half of either.
     """
     with evaluating(model), torch.no_grad():
         return max((_difference(model, length) for length in lengths), default=0.0)
@@ -23,10 +24,13 @@ def cache_difference(model: PreTrainedModel, *, lengths: Iterable[int]) -> float
 
 def _difference(model: PreTrainedModel, length: int) -> float:
     inputs = random_inputs(model, length=length, batch_size=2)
-    ids, mask, begin = inputs["input_ids"], inputs["attention_mask"], inputs["question_length"]
+    ids, begin = inputs["input_ids"], inputs["question_length"]
+    # XLNet's question is padded at its start.
+    at_start = (segments_of(model.config) or {}).get("ends_in_cls", False)
+    questions = with_padding(model, ids[..., :begin].flatten(0, -2), at_start=at_start)
     documents = with_padding(model, ids[..., begin:].flatten(0, -2))
-    for whole, part in zip((ids, mask), documents, strict=True):
-        whole[..., begin:] = part.view_as(whole[..., begin:])
-    kept = {"input_ids": ids[..., :begin], "attention_mask": mask, "document_states": encode(model, *documents)}
-    pairs = zip(model(**inputs).to_tuple(), model(**kept).to_tuple(), strict=True)
+    both, mask = (torch.cat(pair, dim=-1).view_as(ids) for pair in zip(questions, documents, strict=True))
+    whole = {"input_ids": both, "attention_mask": mask, "question_length": begin}
+    kept = {"input_ids": both[..., :begin], "attention_mask": mask, "document_states": encode(model, *documents)}
+    pairs = zip(model(**whole).to_tuple(), model(**kept).to_tuple(), strict=True)
     return max((one - other).abs().max().item() for one, other in pairs)

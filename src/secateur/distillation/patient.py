@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
-from secateur.distillation.base import Distillation, Objective
+from secateur.distillation.base import Distillation, Objective, real_tokens
 from secateur.distillation.logits import LogitsDistillation
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
@@ -56,33 +56,32 @@ class PatientDistillation(Distillation):
             with torch.no_grad(), layer_outputs(model_of_teacher) as theirs_BLD:
                 said = task.forward(model_of_teacher, batch)
             imitation = self.logits.loss(outputs["loss"], task.distilled(outputs, batch), task.distilled(said, batch))
-            # A model that answers token by token says nothing with [CLS] alone.
-            mask_BL = batch["attention_mask"].flatten(0, -2).bool() if task.answers_by_token else None
-            place = batch["cls_position"]
-            distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL, cls_position=place)
+            mask_BL = real_tokens(batch)
+            if not task.answers_by_token:  # one that does says nothing with [CLS] alone
+                mask_BL = cls_alone(mask_BL, position=batch["cls_position"])
+            distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL)
             return imitation + self.beta * distance
 
         return mean_loss
 
 
-def patient_distance(
-    student: Sequence[Tensor],
-    teacher: Sequence[Tensor],
-    *,
-    layers: str,
-    mask_BL: Tensor | None,
-    cls_position: int = 0,
-) -> Tensor:
+def cls_alone(mask_BL: Tensor, *, position: int) -> Tensor:
+    """Of the tokens that count, [CLS] of each sequence."""
+    cls_BL = torch.zeros_like(mask_BL)
+    cls_BL[:, position] = mask_BL[:, position]
+    return cls_BL
+
+
+def patient_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, layers: str, mask_BL: Tensor) -> Tensor:
     """Mean, over the student's layers but the last, of ||h_s / ||h_s|| - h_t / ||h_t|| ||² (equation 7).
 
     Args:
         student, teacher: outputs of the layers (B, L, D), as many as each has.
         layers: which of the teacher's; see :func:`imitated_layers`.
-        mask_BL: the tokens that count; None: [CLS] alone, which is at ``cls_position``.
+        mask_BL: the tokens that count.
     """
     pairs = zip(student, imitated_layers(len(student), len(teacher), layers=layers), strict=False)
-    counted = (slice(None), cls_position) if mask_BL is None else mask_BL
-    distances = [_distance(mine_BLD[counted], teacher[number][counted]) for mine_BLD, number in pairs]
+    distances = [_distance(mine_BLD[mask_BL], teacher[number][mask_BL]) for mine_BLD, number in pairs]
     return torch.stack(distances).mean() if distances else student[-1].new_zeros(())
 
 

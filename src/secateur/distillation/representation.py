@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from secateur.data.examples import Batch
-from secateur.distillation.base import Distillation, Objective
+from secateur.distillation.base import Distillation, Objective, real_tokens
 from secateur.distillation.logits import imitation_of
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError, check_above_zero
@@ -67,7 +67,7 @@ class RepresentationDistillation(Distillation):
                 task.distilled(outputs, batch), task.distilled(said, batch), temperature=self.temperature
             )
             lower = lower_layers_of(model.config)
-            distance = representation_distance(mine.above(lower), theirs.above(lower), batch["attention_mask"])
+            distance = representation_distance(mine.above(lower), theirs.above(lower), mask_BL=real_tokens(batch))
             return self.gamma * outputs["loss"] + self.alpha * logits + self.beta * distance
 
         return mean_loss
@@ -88,19 +88,18 @@ def check_comparable(student: PreTrainedModel, teacher: PreTrainedModel) -> None
         )
 
 
-def representation_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], attention_mask: Tensor) -> Tensor:
+def representation_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, mask_BL: Tensor) -> Tensor:
     """Mean, over layers, of the mean squared difference of their states at real tokens; padding has no say.
 
     Args:
         student, teacher: states (B, L, D), or (B, D) of what a pooler makes of the first token.
-        attention_mask: 1 at tokens, 0 at padding, (..., L).
+        mask_BL: the tokens that count; a sequence of which none do has no say at all.
     """
     if not student:
-        return attention_mask.new_zeros((), dtype=torch.float32)
-    mask_BL = attention_mask.flatten(0, -2).bool()
+        return mask_BL.new_zeros((), dtype=torch.float32)
     distances = []
     for mine, theirs in zip(student, teacher, strict=True):
-        counted = mask_BL if mine.ndim == 3 else slice(None)
+        counted = mask_BL if mine.ndim == 3 else mask_BL.any(dim=-1)
         distances.append(functional.mse_loss(mine[counted].float(), theirs[counted].float()))
     return torch.stack(distances).mean()
 

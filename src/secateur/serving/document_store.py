@@ -132,7 +132,7 @@ class DocumentStore:
             return None
         tokens, position, size, checksum, *_ = rows[0]
         content = self._mapped(position, size)
-        if content is None or zlib.crc32(content, tokens) != checksum:
+        if content is None or not isinstance(tokens, int) or zlib.crc32(content, tokens) != checksum:
             raise DamagedError(f"{self.folder}: the states of document {document.id!r} are damaged; encode it again")
         return self._unpacked(document, content, tokens=tokens)
 
@@ -149,8 +149,7 @@ class DocumentStore:
             except OSError as error:
                 raise SecateurError(f"{self.folder}: cannot be written ({error.strerror})") from error
             with file:
-                end = self._rows("SELECT coalesce(max(position + size), 0) FROM documents")[0][0]
-                file.truncate(end)
+                file.truncate(end := self._end(os.fstat(file.fileno()).st_size))
                 yield Writer(self, file.fileno(), self._index, end)
 
     def bytes_per_window(self, size: int) -> int:
@@ -163,14 +162,25 @@ class DocumentStore:
         except sqlite3.DatabaseError as error:
             raise SecateurError(f"{self.folder}: the index cannot be read ({error}); encode anew") from error
 
+    def _end(self, written: int) -> int:
+        """Where the last document ends; a damaged row that leads beyond the file is no reason to make it longer."""
+        (end,) = self._rows("SELECT CAST(coalesce(max(position + size), 0) AS INTEGER) FROM documents")[0]
+        end = max(0, min(end, written))
+        return end - end % _ALIGNMENT
+
     def _checked(self, id_: str, text: str, digest: bytes) -> Document:
         document = Document(id=id_, text=text)
         if document.digest != digest:
             raise DamagedError(f"{self.folder}: the text of document {id_!r} is damaged; encode it again")
         return document
 
-    def _mapped(self, position: int, size: int) -> memoryview | None:
-        """A stretch of the file through a memory map of its own, which goes when nobody looks at it any more."""
+    def _mapped(self, position: Any, size: Any) -> memoryview | None:
+        """A stretch of the file through a memory map of its own, which goes when nobody looks at it any more.
+
+        None where there is no such stretch: a damaged index may hold anything.
+        """
+        if not isinstance(position, int) or not isinstance(size, int) or position < 0 or size <= 0:
+            return None
         if position + size > os.fstat(self._file.fileno()).st_size:
             return None
         begin = position - position % mmap.ALLOCATIONGRANULARITY
