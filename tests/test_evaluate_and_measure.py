@@ -47,6 +47,13 @@ def test_evaluate_refuses_a_folder_that_holds_no_model(tmp_path: Path) -> None:
         evaluated("checkpoint=/nowhere", tmp_path=tmp_path)
 
 
+def test_measure_times_a_run_as_the_run_itself_did(finished: tuple[Record, Path]) -> None:
+    measure([str(finished[1]), "--seconds", "0.01"])
+    again = read_record(finished[1]).latency
+    assert again is not None
+    assert [(pair.batch_size, pair.length) for pair in again.pairs] == [(1, 16)]
+
+
 def test_measure_times_again_and_changes_nothing_else(finished: tuple[Record, Path]) -> None:
     record, folder = finished
     measure([str(folder), "--batch-sizes", "2", "--lengths", "16", "24", "--seconds", "0.01"])

@@ -1,1 +1,1 @@
-"""Pictures of a run, made when it runs: the report only embeds them."""
+"""Pictures of a run: those it leaves when it ends, and those of ``secateur-analyze``; the report embeds them."""

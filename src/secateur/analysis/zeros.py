@@ -139,8 +139,10 @@ def _deviation(fractions: Tensor) -> float:
 
 
 def _matrices(model: PreTrainedModel) -> list[dict[str, Tensor]]:
-    paths = anatomy_of(model.config).projections
+    """The six of each layer, (O, I); XLNet's, which have heads for a dimension of their own, are laid flat."""
+    anatomy = anatomy_of(model.config)
+    names = dict(zip(PROJECTIONS, (anatomy.matrices[path] for path in anatomy.projections), strict=True))
     return [
-        {name: layer.get_parameter(f"{path}.weight").detach() for name, path in zip(PROJECTIONS, paths, strict=True)}
+        {name: layer.get_parameter(parameter).detach().flatten(1) for name, parameter in names.items()}
         for layer in layers_of(model)
     ]

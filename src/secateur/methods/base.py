@@ -115,7 +115,7 @@ class Step(ABC):
 
     @abstractmethod
     def run(self, state: State, context: Context) -> State:
-        """Do it."""
+        """Take the step: what it leaves of the model is where the next one begins."""
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:  # noqa: B027 - most steps take any model
         """Refuse a model to start from with so many heads and FFN units in its layers, before anything is trained.

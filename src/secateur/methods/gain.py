@@ -61,7 +61,7 @@ class Gain(Step):
         return dataclasses.replace(state, importance=_divided(total, self.examples_seen(context)))
 
     def examples_seen(self, context: Context) -> int:
-        """Those of whole batches."""
+        """The examples that are scored on, rounded up to whole batches."""
         return min(self._batches(context) * self.batch_size, len(context.data.examples["train"]))
 
     def _batches(self, context: Context) -> int:

@@ -94,7 +94,7 @@ class Passes:
         check_at_least_one(batch_size=self.batch_size, accumulate_grad_batches=self.accumulate_grad_batches)
 
     def optimizer_steps(self, batches: int) -> int:
-        """Of the whole phase, where one pass has so many batches for each process."""
+        """Optimizer steps of the whole phase, where one pass has so many batches for each process."""
         return math.ceil(self.epochs * math.ceil(batches / self.accumulate_grad_batches) - 1e-6)
 
     def examples(self, context: Context) -> int:

@@ -111,12 +111,12 @@ class Matrices:
 
     @property
     def weights(self) -> list[list[Tensor]]:
-        """Of each group."""
+        """The matrices of each group, which are ranked apart."""
         return [list(group.values()) for group in self.groups]
 
     @property
     def sparsity(self) -> float:
-        """Of the encoder's layers."""
+        """Fraction of zeros in the matrices of the encoder's layers."""
         return zero_fraction(self.groups[0].values())
 
     @property

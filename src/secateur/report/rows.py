@@ -165,7 +165,7 @@ def stat_of(readings: Sequence[float]) -> Stat | None:
 
 
 def _one(readings: Sequence[float]) -> Stat | None:
-    """Of one model, also where many records speak of it, as of a reference: there is no spread over seeds."""
+    """The figure of a single model, such as a reference that many records share: there is no spread over seeds."""
     return Stat(math.fsum(readings) / len(readings), None, 1) if readings else None
 
 

@@ -54,7 +54,7 @@ class Encoder:
         self.room, self.doc_stride, self.batch_size = room, doc_stride, batch_size
 
     def header(self, *, dtype: str) -> Header:
-        """Of a store for the states that this encoder makes."""
+        """The header of a store for the states that this encoder makes."""
         return Header(
             model=model_key(self.model, self.tokenizer),
             lower_layers=lower_layers_of(self.model.config),

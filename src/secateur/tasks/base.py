@@ -160,7 +160,7 @@ class Task(ABC):
         """Model inputs over tokenised rows, in the layout that ``lengths`` says."""
 
     def training_examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Those of :meth:`examples` that are trained on."""
+        """Model inputs to train on: all of :meth:`examples`, or some of them."""
         return self.examples(tokens, tokenizer, lengths)
 
     @abstractmethod
