@@ -17,7 +17,7 @@ from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.slots import template_of
 from secateur.data.sources import Source
 from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
-from secateur.tasks.classification import LabelEvaluator
+from secateur.tasks.labels import LabelEvaluator, most_probable
 from secateur.tasks.metrics import CLASSIFICATION, scores_of
 
 
@@ -69,7 +69,7 @@ class ChoiceEvaluator(LabelEvaluator):
 
     def __init__(self, examples: ChoiceInputs) -> None:
         metrics = {"accuracy": CLASSIFICATION["accuracy"](len(LETTERS))}
-        super().__init__(metrics, examples, decode=lambda logits_BC: logits_BC.argmax(-1), name=LETTERS.__getitem__)
+        super().__init__(metrics, examples, decode=most_probable, name=LETTERS.__getitem__)
 
     def scores(self) -> dict[str, float]:
         """``accuracy``, and ``accuracy_<part>`` for each of several files that were joined."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from datasets import DatasetDict
 from transformers.utils import ModelOutput
@@ -13,11 +13,12 @@ from secateur.data.labelled import load_values
 from secateur.data.sources import Source
 from secateur.data.text_pairs import TextPairs
 from secateur.tasks.base import Distilled, Evaluator
-from secateur.tasks.classification import Classification, LabelEvaluator, check_document, check_metrics
+from secateur.tasks.labels import LabelEvaluator
 from secateur.tasks.metrics import REGRESSION
+from secateur.tasks.text_pairs import TextPairTask
 
 
-class Regression(Classification):
+class Regression(TextPairTask):
     """One number for each text or pair of texts: the same inputs and head as classification, with one output.
 
     Args:
@@ -26,14 +27,8 @@ class Regression(Classification):
         document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
     """
 
-    row_settings: ClassVar[tuple[str, ...]] = ()
-
     def __init__(self, *, metrics: Sequence[str], metric: str, document: str = "text_pair") -> None:
-        check_metrics(metrics, metric, known=tuple(REGRESSION))
-        check_document(document)
-        self.document = document
-        self.metrics = tuple(metrics)
-        self.metric = metric
+        super().__init__(metrics=metrics, metric=metric, document=document, known=tuple(REGRESSION))
 
     def load_rows(self, source: Source) -> DatasetDict:
         """Rows whose labels are numbers; see :mod:`secateur.data.labelled`."""
