@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets import Dataset
+from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -127,9 +128,8 @@ def draw_movement(movements: Mapping[str, Movement], *, title: str) -> Figure:
 
 def _distances(model: PreTrainedModel, task: Task, batch: Batch) -> Tensor:
     """Of one document, the mean distance after the embeddings and after each layer, (1 + N,)."""
-    moved = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
     with _embedded(model) as embedded_BLD, layer_outputs(model) as states_BLD:
-        task.forward(model, moved)
+        task.forward(model, move_data_to_device(batch, model.device))
     starts = batch["document_start"].tolist()
     size = int(batch["document_mask"].sum(1).min())
     return torch.stack(

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -76,7 +77,7 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     Taking the absolute value only after summing over a batch, as some scripts do, lets the gradients of
     different examples cancel.
     """
-    batch = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+    batch = move_data_to_device(batch, model.device)
     anatomy = anatomy_of(model.config)
     with frozen(model), ExitStack() as hooks:
         heads = [

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.slots import SlotTemplate
@@ -159,11 +160,9 @@ def check_stride(doc_stride: int, *, room: int) -> None:
 
 def padded(rows: Sequence[np.ndarray], *, pad: int) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, int64 (B, D), of rows of ids."""
-    lengths = np.array([len(row) for row in rows])
-    mask_BD = np.arange(lengths.max()) < lengths[:, None]
-    ids_BD = np.full(mask_BD.shape, pad, dtype=np.int64)
-    ids_BD[mask_BD] = np.concatenate(rows)
-    return torch.from_numpy(ids_BD), torch.from_numpy(mask_BD.astype(np.int64))
+    ids = [torch.from_numpy(row).long() for row in rows]
+    mask_BD = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+    return pad_sequence(ids, batch_first=True, padding_value=pad), mask_BD
 
 
 def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
