@@ -26,8 +26,8 @@ from secateur.errors import SecateurError
 from secateur.models import check_model, checkpoint_fingerprint, fresh_model, tokenizer_of
 from secateur.structure.anatomy import layers_of
 from secateur.structure.checkpoint import load, save_model
+from secateur.structure.fixed_zeros import declare_fixed_zeros, masks_of
 from secateur.structure.gates import PerGate
-from secateur.structure.masks import declare, masks_of
 from secateur.structure.shape import structure_sizes
 from secateur.structure.surgery import shrink
 from tests.architectures import ARCHITECTURES
@@ -281,7 +281,7 @@ def test_a_language_model_without_a_pooler_leaves_out_what_is_declared_of_it(tok
     with torch.no_grad():
         for name in names:
             whole.bert.get_parameter(name)[:4] = 0
-    declare(whole, names)
+    declare_fixed_zeros(whole, names)
     save_model(whole, tokenizer, tmp_path / "whole")
     model = model_config(checkpoint=str(tmp_path / "whole"))
     settings = {"auto_class": "AutoModelForMaskedLM", "head": {}, "tokenizer": tokenizer, "keep_head": True}

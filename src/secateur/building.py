@@ -18,7 +18,7 @@ from secateur.predecessor import check_predecessor
 from secateur.prepared_data import check_segmented
 from secateur.structure.anatomy import check_linear_attention
 from secateur.structure.checkpoint import load
-from secateur.structure.masks import declared
+from secateur.structure.fixed_zeros import declared_patterns
 from secateur.structure.shape import planned_sizes, segments_of
 from secateur.tasks.base import Task
 
@@ -89,5 +89,5 @@ def _check_zeros(model: ModelConfig, steps: Iterable[Step]) -> None:
     first, folder = next(iter(steps), None), Path(model.checkpoint or "")
     if first is None or first.zeros is None or not (folder / "config.json").is_file():
         return
-    if model.keep_zeros or declared(config_of(model)):
+    if model.keep_zeros or declared_patterns(config_of(model)):
         Matrices(load(folder)).check_target(first.zeros)

@@ -26,7 +26,12 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import ANATOMIES, anatomy_of, max_positions_of, takes_token_types
 from secateur.structure.auto import auto_class_named
 from secateur.structure.checkpoint import load, load_tokenizer, transplant, with_fresh_head
-from secateur.structure.masks import declare, declared, keep_declared, layer_patterns
+from secateur.structure.fixed_zeros import (
+    declare_fixed_zeros,
+    declared_patterns,
+    drop_stale_declarations,
+    layer_patterns,
+)
 
 # What decides what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
@@ -110,7 +115,7 @@ def fresh_model(
     if Path(model.checkpoint).is_dir():
         make = load if keep_head else with_fresh_head
         found = make(model.checkpoint, auto_class=auto, **head)
-        keep_declared(found)  # a head that is not the checkpoint's may lack what it declares
+        drop_stale_declarations(found)  # a head that is not the checkpoint's may lack what it declares
     elif keep_head:
         name, revision = model.checkpoint, model.revision
         found = auto.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True, **head)
@@ -132,9 +137,9 @@ def with_kept_zeros(found: PreTrainedModel, model: ModelConfig) -> PreTrainedMod
     Raises:
         SecateurError: if there are none to keep.
     """
-    if model.keep_zeros and not declared(found.config):
-        declare(found, layer_patterns(found.config))
-        if not declared(found.config):
+    if model.keep_zeros and not declared_patterns(found.config):
+        declare_fixed_zeros(found, layer_patterns(found.config))
+        if not declared_patterns(found.config):
             raise SecateurError(
                 f"model.keep_zeros=true: {model.checkpoint} holds no zeros in the matrices of its layers; leave it out"
             )

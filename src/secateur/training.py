@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from secateur.data.batching import ResumableLoader
 from secateur.data.examples import Batch, Examples
 from secateur.errors import SecateurError, check_above_zero, check_at_least_one
-from secateur.structure.masks import FixedZeros, apply_masks
+from secateur.structure.fixed_zeros import FixedZeros, apply_masks
 from secateur.tasks.base import Evaluator, Task
 
 CHECKPOINT = "last.ckpt"

@@ -19,7 +19,7 @@ from secateur.methods.layer_choice import LayerAmount
 from secateur.methods.layerdrop import LayerDrop
 from secateur.methods.theseus import Replacement, Schedule
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
-from secateur.structure.masks import declare, declared, layer_patterns, masks_of, matching
+from secateur.structure.fixed_zeros import declare_fixed_zeros, declared_patterns, layer_patterns, masks_of, matching
 from secateur.training import TrainingModule
 from tests.methods.l0.test_phase import phase as gate_phase
 from tests.methods.test_finetune import SETTINGS
@@ -35,7 +35,7 @@ def sparse(model: PreTrainedModel) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(0)
     for weight in matching(model, patterns).values():
         weight.mul_(torch.rand(weight.shape, generator=generator) < 0.5)
-    declare(model, patterns)
+    declare_fixed_zeros(model, patterns)
     return model
 
 
@@ -57,7 +57,7 @@ def test_fine_tuning_keeps_them_and_leaves_adam_nothing(make_model, make_context
 
     def watched(self: TrainingModule, optimizer: Optimizer, *arguments: Any, **options: Any) -> None:
         plain(self, optimizer, *arguments, **options)
-        layers = matching(model, declared(model.config))
+        layers = matching(model, declared_patterns(model.config))
         norms.extend(weight.grad[~masks[name]].abs().sum() for name, weight in layers.items())
 
     monkeypatch.setattr(TrainingModule, "configure_gradient_clipping", watched)
@@ -65,7 +65,7 @@ def test_fine_tuning_keeps_them_and_leaves_adam_nothing(make_model, make_context
     state = FineTuning(**settings).run(State(model=model), make_context())
     assert_kept(state.model, masks)
     assert not any(norms)
-    for name, weight in matching(model, declared(model.config)).items():
+    for name, weight in matching(model, declared_patterns(model.config)).items():
         moments = optimizers[0].state[weight]
         assert not moments["exp_avg"][~masks[name]].any()
         assert not moments["exp_avg_sq"][~masks[name]].any()

@@ -12,7 +12,7 @@ from secateur.methods.base import State
 from secateur.methods.magnitude import Magnitude
 from secateur.methods.ranking import Amount
 from secateur.structure.checkpoint import save_model
-from secateur.structure.masks import masks_of
+from secateur.structure.fixed_zeros import masks_of
 from tests.runs import composed
 
 

@@ -13,7 +13,7 @@ from secateur.methods.base import State
 from secateur.methods.magnitude import Magnitude
 from secateur.methods.nip import Gradual, GradualTraining, Ramp
 from secateur.methods.ranking import Amount, Matrices
-from secateur.structure.masks import declared, layer_patterns, masks_of
+from secateur.structure.fixed_zeros import declared_patterns, layer_patterns, masks_of
 
 SETTINGS: dict[str, Any] = {
     "update_every": 4,
@@ -70,7 +70,7 @@ def test_sparsity_follows_the_cubic_schedule_and_nothing_comes_back(make_model, 
     for earlier, later in pairwise(watched):
         assert all((earlier[name] | ~later[name]).all() for name in later)
     assert state.details["zeroed"] == pytest.approx(0.8, abs=1e-3)
-    assert list(declared(model.config)) == layer_patterns(model.config)
+    assert list(declared_patterns(model.config)) == layer_patterns(model.config)
     assert all(mask.equal(watched[-1][name]) for name, mask in masks_of(model).items())
 
 

@@ -7,7 +7,7 @@ import torch
 
 from secateur.errors import SecateurError
 from secateur.methods.ranking import Amount, Matrices, keep_largest, keep_of_every, zero_out
-from secateur.structure.masks import declared, masks_of
+from secateur.structure.fixed_zeros import declared_patterns, masks_of
 
 
 def zeros(masks: list[torch.Tensor]) -> list[int]:
@@ -90,7 +90,7 @@ def test_matrices_are_the_layers_and_what_is_included_apart(make_model):
     assert matrices.sparsity == pytest.approx(0.25, abs=1e-4)
     embeddings = model.bert.embeddings.word_embeddings.weight
     assert int((embeddings == 0).sum()) == -(-embeddings.numel() // 4)
-    assert declared(model.config)[-1] == name
+    assert declared_patterns(model.config)[-1] == name
     assert masks_of(model).keys() == matrices.by_name.keys()
     assert model.bert.embeddings.position_embeddings.weight.all()
     with pytest.raises(SecateurError, match=r"^include=pooler\.dense\.weight: the model has no such matrix[^\n]*$"):

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, layers_of
-from secateur.structure.masks import declared
+from secateur.structure.fixed_zeros import declared_patterns
 
 PROJECTIONS = ("Q", "K", "V", "O", "FFN up", "FFN down")  # in the order of the anatomy's
 
@@ -80,7 +80,7 @@ def check_sparse(model: PreTrainedModel, *, name: str) -> None:
     Raises:
         SecateurError: naming what was asked for by ``name``.
     """
-    if not declared(model.config):
+    if not declared_patterns(model.config):
         raise SecateurError(f"{name}: its model has no fixed zeros; give a run of method rpp, nip or magnitude")
 
 

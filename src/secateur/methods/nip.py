@@ -16,7 +16,7 @@ from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.phase import Phase
 from secateur.methods.ranking import Amount, Matrices
-from secateur.structure.masks import apply_masks, declare
+from secateur.structure.fixed_zeros import apply_masks, declare_fixed_zeros
 from secateur.tasks.base import Task
 from secateur.training import TrainingModule
 
@@ -148,5 +148,5 @@ class Gradual(Phase):
             **self.training(context),
         )
         after = self.trained(module, context)
-        declare(after.model, matrices.patterns)
+        declare_fixed_zeros(after.model, matrices.patterns)
         return dataclasses.replace(after, details={"zeroed": matrices.sparsity})

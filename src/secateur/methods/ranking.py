@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.methods.rounding import rounded_up
-from secateur.structure.masks import apply_masks, declare, layer_patterns, matching, zero_fraction
+from secateur.structure.fixed_zeros import apply_masks, declare_fixed_zeros, layer_patterns, matching, zero_fraction
 
 RANKINGS = ("magnitude", "random")
 SCOPES = ("matrix", "global")
@@ -93,7 +93,7 @@ class Matrices:
     """The matrices of a model that a method prunes: the encoder's layers', and others on request.
 
     Args:
-        include: patterns as in :mod:`secateur.structure.masks`; what they name reaches the same fraction apart.
+        include: patterns as in :mod:`secateur.structure.fixed_zeros`; what they name reaches the same fraction apart.
     """
 
     def __init__(self, model: PreTrainedModel, *, include: Iterable[str] = ()) -> None:
@@ -146,7 +146,7 @@ def zero_out(model: PreTrainedModel, matrices: Matrices, masks: Sequence[Tensor]
     apply_masks(
         [weight.data for weight in weights], [mask.to(weight) for weight, mask in zip(weights, masks, strict=True)]
     )
-    declare(model, matrices.patterns)
+    declare_fixed_zeros(model, matrices.patterns)
 
 
 def keep_largest(scores: Sequence[Tensor], *, sparsity: float) -> list[Tensor]:

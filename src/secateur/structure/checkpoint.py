@@ -27,7 +27,7 @@ from transformers import (
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
-from secateur.structure.masks import hand_on
+from secateur.structure.fixed_zeros import copy_declarations
 from secateur.structure.modeling_secateur import (
     AUTO_CLASSES,
     NATURAL_QUESTIONS,
@@ -124,7 +124,7 @@ def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel
     weights = body.state_dict()
     target = model.base_model
     target.load_state_dict({name: weights[name] for name in target.state_dict()})
-    hand_on(body, model)
+    copy_declarations(body, model)
     return model
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.structure.anatomy import anatomy_of, layers_of
-from secateur.structure.masks import keep_declared
+from secateur.structure.fixed_zeros import drop_stale_declarations
 from secateur.structure.shape import describe_structure, segments_of, structure_sizes
 from secateur.structure.surgery import remove_heads, remove_units
 
@@ -36,7 +36,7 @@ def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
                 module.__dict__["layer_idx"] = number
     model.config.num_hidden_layers = len(layers)
     model.config.secateur = describe_structure(model)
-    keep_declared(model)
+    drop_stale_declarations(model)
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> None:

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import check_linear_attention, head_size_of, layers_of
+from secateur.structure.fixed_zeros import drop_stale_declarations
 from secateur.structure.gates import PerGate, check_sizes
-from secateur.structure.masks import keep_declared
 from secateur.structure.modeling_secateur import keep_heads, keep_units
 from secateur.structure.shape import describe_structure, modelling_paths, structure_sizes
 
@@ -97,7 +97,7 @@ def check_fit(model: PreTrainedModel, gates: PerGate) -> None:
 
 def _write_down(model: PreTrainedModel) -> None:
     model.config.secateur = describe_structure(model)
-    keep_declared(model)
+    drop_stale_declarations(model)
 
 
 def _check_binary(gates: PerGate) -> None:

@@ -13,7 +13,7 @@ from secateur.methods.magnitude import Magnitude
 from secateur.methods.ranking import Amount, Matrices
 from secateur.methods.rpp import Proximal
 from secateur.methods.rpp.training import ProximalTraining
-from secateur.structure.masks import declared, masks_of
+from secateur.structure.fixed_zeros import declared_patterns, masks_of
 
 SETTINGS: dict[str, Any] = {
     "sparsity": 0.7,
@@ -97,7 +97,7 @@ def test_what_is_included_reaches_the_same_fraction(make_model, make_context):
     model, name = make_model(), "embeddings.word_embeddings.weight"
     phase(include=[name], sparsity=0.5).run(State(model=model), make_context())
     assert (model.bert.embeddings.word_embeddings.weight == 0).float().mean().item() == pytest.approx(0.5, abs=0.001)
-    assert declared(model.config)[-1] == name
+    assert declared_patterns(model.config)[-1] == name
 
 
 def test_uneven_models_and_accumulated_steps(make_model, make_context):

@@ -14,7 +14,7 @@ from secateur.methods.shared_draws import SharedDraws
 from secateur.methods.theseus import Replacement, Schedule
 from secateur.methods.theseus.training import ReplacementTraining
 from secateur.structure.anatomy import layers_of
-from secateur.structure.masks import declare, declared
+from secateur.structure.fixed_zeros import declare_fixed_zeros, declared_patterns
 from secateur.structure.parts import parts_of
 from tests.methods.test_finetune import SETTINGS
 from tests.runs import run
@@ -127,11 +127,11 @@ def test_a_sparse_predecessor_may_have_successors_without_its_zeros(make_model, 
     name = "encoder.layer.0.output.dense.weight"
     with torch.no_grad():
         model.base_model.get_parameter(name)[:4] = 0
-    declare(model, [name])
-    assert declared(model.config) == (name,)
+    declare_fixed_zeros(model, [name])
+    assert declared_patterns(model.config) == (name,)
     step = replacement(init=init, remove="first")
     trained = step.run(State(model=model), make_context(pretrained=lambda: make_model(seed=5))).model
-    assert declared(trained.config) == ()
+    assert declared_patterns(trained.config) == ()
 
 
 def test_mixes_are_scored_without_further_training(make_model, make_context):

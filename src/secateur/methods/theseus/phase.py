@@ -22,7 +22,7 @@ from secateur.methods.theseus.training import ReplacementTraining
 from secateur.methods.trained_parts import TrainedParts
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import set_layers, swapped_layers
-from secateur.structure.masks import FixedZeros, keep_declared
+from secateur.structure.fixed_zeros import FixedZeros, drop_stale_declarations
 
 
 class Replacement(Phase):
@@ -109,7 +109,7 @@ class Replacement(Phase):
         successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
         modules = pair_up(predecessor, successor, modules=self.modules or left)
         with swapped_layers(model, successor):
-            keep_declared(model)  # of zeros that the predecessor declares, successors may have none
+            drop_stale_declarations(model)  # of zeros that the predecessor declares, successors may have none
             fixed = FixedZeros.of(model)
         with swapped_layers(model, modules):
             self._fit(model, modules, fixed, context)

@@ -46,7 +46,7 @@ def masks_of(model: PreTrainedModel) -> dict[str, Tensor]:
         SecateurError: if a declared matrix is not there, or none of a pattern's matrices holds a zero.
     """
     masks: dict[str, Tensor] = {}
-    for pattern in declared(model.config):
+    for pattern in declared_patterns(model.config):
         found = matching(model, [pattern])
         if not found:
             raise SecateurError(
@@ -63,30 +63,30 @@ def masks_of(model: PreTrainedModel) -> dict[str, Tensor]:
     return masks
 
 
-def declare(model: PreTrainedModel, patterns: Iterable[str]) -> None:
+def declare_fixed_zeros(model: PreTrainedModel, patterns: Iterable[str]) -> None:
     """Declare the zeros of the matrices that ``patterns`` name fixed, beside those that are declared already.
 
     A pattern none of whose matrices holds a zero is left out: it has nothing to keep.
     """
-    _write(model, dict.fromkeys([*declared(model.config), *patterns]))
+    _write(model, dict.fromkeys([*declared_patterns(model.config), *patterns]))
 
 
-def keep_declared(model: PreTrainedModel) -> None:
+def drop_stale_declarations(model: PreTrainedModel) -> None:
     """Declare no more than is left, after parts of ``model`` were taken away: all zeros of a pattern may be gone."""
-    _write(model, declared(model.config))
+    _write(model, declared_patterns(model.config))
 
 
-def hand_on(body: PreTrainedModel, model: PreTrainedModel) -> None:
+def copy_declarations(body: PreTrainedModel, model: PreTrainedModel) -> None:
     """Declare in ``model``, which has the weights of ``body``, what ``body`` declares, as far as it has such matrices.
 
     Raises:
         SecateurError: if ``body`` itself does not hold what it declares.
     """
     masks_of(body)
-    _write(model, declared(body.config))
+    _write(model, declared_patterns(body.config))
 
 
-def declared(config: PretrainedConfig) -> tuple[str, ...]:
+def declared_patterns(config: PretrainedConfig) -> tuple[str, ...]:
     """The declaration of a model with this configuration."""
     return tuple(getattr(config, KEY, None) or ())
 

@@ -19,10 +19,10 @@ from transformers import (
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import layers_of
 from secateur.structure.checkpoint import load, save_model, with_fresh_head
-from secateur.structure.masks import (
+from secateur.structure.fixed_zeros import (
     apply_masks,
-    declare,
-    declared,
+    declare_fixed_zeros,
+    declared_patterns,
     layer_patterns,
     masks_of,
     matching,
@@ -47,7 +47,7 @@ def sparse(model: PreTrainedModel, patterns: list[str], *, every: int = 3) -> Pr
     """Every third weight of the matrices is zero, and declared so."""
     for weight in matching(model, patterns).values():
         weight.view(-1)[::every] = 0
-    declare(model, patterns)
+    declare_fixed_zeros(model, patterns)
     return model
 
 
@@ -73,10 +73,10 @@ def test_stray_zeros_are_not_fixed(make_model):
 
 def test_patterns_add_up_and_one_without_zeros_is_left_out(make_model):
     model = sparse(make_model(), [QUERY])
-    declare(model, [DOWN])
-    assert declared(model.config) == (QUERY,)
+    declare_fixed_zeros(model, [DOWN])
+    assert declared_patterns(model.config) == (QUERY,)
     sparse(model, [EMBEDDINGS, QUERY])
-    assert declared(model.config) == (QUERY, EMBEDDINGS)
+    assert declared_patterns(model.config) == (QUERY, EMBEDDINGS)
     assert list(masks_of(model))[-1] == EMBEDDINGS
 
 
@@ -107,9 +107,9 @@ def test_surgery_that_leaves_no_zeros_leaves_nothing_declared(make_model):
     with torch.no_grad():
         for layer in layers_of(model):
             layer.output.dense.weight[:, 0] = 0
-    declare(model, [DOWN])
+    declare_fixed_zeros(model, [DOWN])
     remove_units(model, [torch.arange(1, 24)] * 3)
-    assert declared(model.config) == ()
+    assert declared_patterns(model.config) == ()
     assert not hasattr(model.config, "fixed_zeros")
 
 
@@ -121,12 +121,12 @@ def test_a_new_head_on_a_sparse_body_keeps_its_zeros(make_model, tokenizer, tmp_
         remove_heads(model, [torch.arange(count) for count in (3, 1, 4)])
     save_model(model, tokenizer, tmp_path / "model")
     fresh = with_fresh_head(tmp_path / "model", auto_class=AutoModelForSequenceClassification, num_labels=5)
-    assert declared(fresh.config) == (QUERY, "pooler.dense.weight")
+    assert declared_patterns(fresh.config) == (QUERY, "pooler.dense.weight")
     masks, before = masks_of(fresh), masks_of(model)
     assert masks.keys() == before.keys()
     assert all(mask.equal(before[name]) for name, mask in masks.items())
     without_pooler = with_fresh_head(tmp_path / "model", auto_class=AutoModelForQuestionAnswering)
-    assert declared(without_pooler.config) == (QUERY,)
+    assert declared_patterns(without_pooler.config) == (QUERY,)
 
 
 @pytest.mark.parametrize(
