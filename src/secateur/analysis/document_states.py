@@ -23,12 +23,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import evaluating
 from secateur.data.examples import Batch, Examples
 from secateur.data.question_windows import QuestionWindows
 from secateur.drawing import COLOURS, INK, MARKERS, SMALL, new_figure, set_heading, style_axes
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of
+from secateur.structure.modes import evaluating
 from secateur.structure.observing import layer_outputs
 from secateur.tasks.base import Task
 

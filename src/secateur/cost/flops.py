@@ -6,7 +6,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import eager_attention, evaluating, random_inputs
+from secateur.cost.inputs import random_inputs
+from secateur.structure.modes import eager_attention, evaluating
 
 
 def count_flops(model: PreTrainedModel, *, length: int, batch_size: int = 1, cached: bool = False) -> int:

@@ -1,21 +1,20 @@
-"""What the measurements share: the inputs a model is measured on, and the mode it is measured in.
+"""What the measurements share: the inputs a model is measured on.
 
 Shapes: B sequences in a batch, L tokens in each; multiple choice takes C choices for each example, here one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, max_positions_of
 from secateur.structure.decomposition import encode
+from secateur.structure.modes import evaluating
 from secateur.structure.shape import segments_of
 
 SEED = 0
@@ -71,29 +70,6 @@ def check_length(model: PreTrainedModel, length: int) -> None:
     longest = max_positions_of(model.config)
     if not 0 < length <= longest:
         raise SecateurError(f"length={length} cannot be measured: the model takes 1 to {longest} tokens")
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, each submodule's own mode again afterwards."""
-    modes = [(submodule, submodule.training) for submodule in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for submodule, training in modes:
-            submodule.training = training
-
-
-@contextmanager
-def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Attention as plain matrix products inside, the model's own implementation again afterwards."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def is_multiple_choice(model: PreTrainedModel) -> bool:

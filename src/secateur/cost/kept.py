@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import torch
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import evaluating, random_inputs, with_padding
+from secateur.cost.inputs import random_inputs, with_padding
 from secateur.structure.decomposition import encode
+from secateur.structure.modes import evaluating
 from secateur.structure.shape import segments_of
 
 

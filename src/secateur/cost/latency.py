@@ -18,11 +18,12 @@ import torch
 from filelock import FileLock, Timeout
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import check_length, evaluating
+from secateur.cost.inputs import check_length
 from secateur.cost.load import gpu_is_shared, load_now, ran_beside_others
 from secateur.cost.runtimes import Pass, Runner, onnx_runner, pytorch_runner
 from secateur.errors import SecateurError
 from secateur.record import Latency, LatencyPair, Percentiles, Runtime
+from secateur.structure.modes import evaluating
 from secateur.structure.shape import segments_of
 
 DTypeName = Literal["float32", "bfloat16"]

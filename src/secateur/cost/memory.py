@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
-from secateur.cost.inputs import evaluating, random_inputs
+from secateur.cost.inputs import random_inputs
 from secateur.errors import SecateurError
+from secateur.structure.modes import evaluating
 
 
 def peak_memory(model: PreTrainedModel, *, length: int, batch_size: int = 1) -> int:

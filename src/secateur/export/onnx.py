@@ -21,11 +21,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.configuration.extras import check_extra
-from secateur.cost.inputs import eager_attention, evaluating
 from secateur.cost.runtimes import feeds_of, open_session
 from secateur.errors import SecateurError
 from secateur.export.graphs import Graph, graphs_of
 from secateur.structure.checkpoint import in_float32, put_in_place, stock_config
+from secateur.structure.modes import eager_attention, evaluating
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

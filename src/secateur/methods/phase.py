@@ -12,8 +12,9 @@ import pytorch_lightning as pl
 from secateur.distillation import Distillation, Objective
 from secateur.errors import SecateurError, check_above_zero, check_at_least_one
 from secateur.methods.base import Context, State, Step
+from secateur.resume import CHECKPOINT
 from secateur.speed import accelerate_training
-from secateur.training import CHECKPOINT, Optimization, TrainingModule
+from secateur.training import Optimization, TrainingModule
 
 
 class Phase(Step):

@@ -1,0 +1,90 @@
+"""Going on where a fit was stopped, to the bit on a CPU: its checkpoint, and the generators' states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+
+from secateur.data.batching import ResumableLoader
+from secateur.errors import check_at_least_one
+
+CHECKPOINT = "last.ckpt"
+
+
+class ResumeCheckpoint(pl.Callback):
+    """Keeps one checkpoint, from which a killed fit goes on as if nothing had happened, to the bit on a CPU.
+
+    It holds the generators' states beside what Lightning saves. None is taken on an epoch's last batch, since
+    resuming from there would leave out that epoch's validation: the validation's end has one of its own.
+
+    Args:
+        every_n_train_steps: optimizer steps between two checkpoints.
+    """
+
+    def __init__(self, *, every_n_train_steps: int) -> None:
+        check_at_least_one(every_n_train_steps=every_n_train_steps)
+        self.every_n_train_steps = every_n_train_steps
+        self._saved_step = 0
+        self._generators: dict[str, Any] | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the place in the epoch; save on every n-th optimizer step."""
+        loader = cast(ResumableLoader, trainer.train_dataloader)
+        loader.position = (batch_idx + 1) % len(loader)
+        # Inside an accumulation the gradients are not part of a checkpoint: only a fresh step may be saved.
+        fresh = trainer.global_step != self._saved_step
+        due = trainer.global_step % self.every_n_train_steps == 0
+        if fresh and due and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save once the epoch's validation is over. (At the epoch's end Lightning would count the epoch twice.)"""
+        self._save(trainer)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
+        """Add the states of the generators that dropout and sampling draw from, of every process in order of rank."""
+        states = [_generator_states()] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(states, states[0])
+        checkpoint["generators"] = states
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
+        """Keep the states until training starts: what Lightning does before that draws numbers too."""
+        self._generators = checkpoint["generators"][trainer.global_rank]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the generators where they were, or at the start set each process's apart from the others'."""
+        if self._generators is not None:
+            _set_generator_states(self._generators)
+        elif trainer.global_rank > 0:
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+        self._saved_step = trainer.global_step
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = Path(trainer.default_root_dir) / CHECKPOINT
+        partial = path.with_suffix(".partial")
+        try:
+            trainer.save_checkpoint(partial)
+        except OSError:  # the disk is full: give back what the incomplete file takes
+            partial.unlink(missing_ok=True)
+            raise
+        if trainer.is_global_zero:
+            partial.replace(path)
+        self._saved_step = trainer.global_step
+
+
+def _generator_states() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_generator_states(states: Mapping[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
