@@ -76,10 +76,11 @@ def test_two_processes_train_a_model_and_leave_one_record(tmp_path: Path) -> Non
 def test_a_process_goes_on_from_what_came_before_its_step_though_the_leader_is_ahead(tmp_path: Path) -> None:
     """The leader may have finished the step, which leaves no gates, while another process still begins it."""
     gates = PerGate(heads=(torch.ones(2),), units=(torch.zeros(3),))
-    for name in ("01-threshold", "02-surgery"):
-        (tmp_path / name).mkdir()
-    gates.save(tmp_path / "01-threshold" / "gates.safetensors")
-    state = _restored(random_model("bert"), tmp_path / "02-surgery")
+    before, own = (tmp_path / "steps" / name for name in ("01-threshold", "02-surgery"))
+    for folder in (before, own):
+        folder.mkdir(parents=True)
+    gates.save(before / "gates.safetensors")
+    state = _restored(random_model("bert"), own)
     assert state.gates is not None
     assert state.gates.heads[0].equal(gates.heads[0])
 

@@ -22,16 +22,15 @@ from secateur.methods.base import Origins, State, Step
 from secateur.models import config_of, with_kept_zeros
 from secateur.predecessor import pretrained_model, reference_folder, segmented_folder, start_folder
 from secateur.record import Record, StepRecord, write_record
+from secateur.step_folder import MODEL, PER_GATE, finished_steps, per_gate_of, read_step, unfinished, write_step
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
 from secateur.structure.decomposition import SEGMENTED, layout_of
-from secateur.structure.gates import PerGate
 from secateur.trainer import check_strategy
 from secateur.workshop import SCRATCH, Workshop, open_workshop
 
 log = logging.getLogger(__name__)
 
-STEP_FILE = "step.json"
 VALIDATION = "validation"  # scores and predictions on val, where a search asks for them
 
 
@@ -152,8 +151,8 @@ def run_steps(
         if not is_leader():  # what the leader wrote is what counts
             wait_for(step_folder)
             state = None
-        done.append(StepRecord.model_validate_json((step_folder / STEP_FILE).read_text(encoding="utf-8")))
-        last = step_folder / "model" if step.changes_model else last
+        done.append(read_step(step_folder))
+        last = step_folder / MODEL if step.changes_model else last
     return done, last
 
 
@@ -162,7 +161,7 @@ def _run_step(
 ) -> State:
     """One step, written to ``folder`` whole."""
     begin = time.monotonic()
-    partial = folder.with_name(folder.name + ".partial")
+    partial = unfinished(folder)
     if is_leader():
         partial.mkdir(parents=True, exist_ok=True)
     context = workshop.context(
@@ -180,11 +179,7 @@ def _run_step(
     seconds = time.monotonic() - begin
     scores = workshop.evaluate(state.model, partial) if step.evaluate else None
     if step.changes_model:
-        save_model(state.model, workshop.tokenizer, partial / "model")
-    for kind in ("importance", "gates"):
-        per_gate = getattr(state, kind)
-        if per_gate is not None:
-            per_gate.save(partial / f"{kind}.safetensors")
+        save_model(state.model, workshop.tokenizer, partial / MODEL)
     record = StepRecord(
         name=name,
         seconds=seconds,
@@ -192,7 +187,7 @@ def _run_step(
         scores=scores,
         details=dict(state.details),
     )
-    (partial / STEP_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    write_step(partial, record, {kind: getattr(state, kind) for kind in PER_GATE})
     for leftover in partial.glob("*.ckpt"):
         leftover.unlink()
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
@@ -202,12 +197,7 @@ def _run_step(
 
 def _restored(model: PreTrainedModel, step_folder: Path) -> State:
     """The state before the step that will write ``step_folder``: ``model``, and what the last step said of it."""
-    folders = step_folder.parent.glob("[0-9][0-9]-*")
     # Earlier ones alone: where several processes train, the leader may be ahead of this one.
-    finished = sorted(each for each in folders if each.suffix != ".partial" and each.name < step_folder.name)
-    kept: dict[str, Any] = {
-        kind: PerGate.load(finished[-1] / f"{kind}.safetensors")
-        for kind in ("importance", "gates")
-        if finished and (finished[-1] / f"{kind}.safetensors").is_file()
-    }
+    earlier = [each for each in finished_steps(step_folder.parents[1]) if each.name < step_folder.name]
+    kept: dict[str, Any] = dict(per_gate_of(earlier[-1])) if earlier else {}
     return State(model=model, **kept)

@@ -9,7 +9,8 @@ from pathlib import Path
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.record import read_record
-from secateur.structure.gates import PerGate, check_sizes
+from secateur.step_folder import finished_steps, per_gate_of
+from secateur.structure.gates import check_sizes
 
 
 class SavedGates(Step):
@@ -25,13 +26,11 @@ class SavedGates(Step):
         super().__init__(evaluate=evaluate)
         if run is None:
             raise SecateurError("run=null: say which run's gates, by method.gates=<its folder>")
-        files = sorted(Path(run).glob("steps/[0-9][0-9]-*/gates.safetensors"))
-        found = [file for file in files if file.parent.suffix != ".partial"]  # not what a killed step left
+        found = [per_gate for each in finished_steps(Path(run)) if "gates" in (per_gate := per_gate_of(each))]
         if not found:
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
-        self.gates = PerGate.load(found[-1])
-        importance = found[-1].with_name("importance.safetensors")
-        self.importance = PerGate.load(importance) if importance.is_file() else None
+        self.gates = found[-1]["gates"]
+        self.importance = found[-1].get("importance")
         self.run_folder = run
         self.parents = (read_record(Path(run)).name,)
 

@@ -1,0 +1,49 @@
+"""The folder that a step leaves in a run's ``steps``: its model, what it ranked and closed, and what it did.
+
+While a step runs its folder has another name, so that one by its own name is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from secateur.record import StepRecord
+from secateur.structure.gates import PerGate
+
+MODEL = "model"
+PER_GATE = ("importance", "gates")
+_RECORD = "step.json"
+_UNFINISHED = ".partial"
+
+
+def unfinished(folder: Path) -> Path:
+    """What a step's ``folder`` is called until it is whole."""
+    return folder.with_name(folder.name + _UNFINISHED)
+
+
+def finished_steps(run: Path) -> list[Path]:
+    """The folders of the steps that a run has finished, in order."""
+    return sorted(path for path in run.glob("steps/[0-9][0-9]-*") if path.suffix != _UNFINISHED)
+
+
+def write_step(folder: Path, record: StepRecord, per_gate: Mapping[str, PerGate | None]) -> None:
+    """Write what a step did, and of ``PER_GATE`` what there is."""
+    for kind, values in per_gate.items():
+        if values is not None:
+            values.save(_file(folder, kind))
+    (folder / _RECORD).write_text(record.model_dump_json(indent=2), encoding="utf-8")
+
+
+def read_step(folder: Path) -> StepRecord:
+    """What a step did."""
+    return StepRecord.model_validate_json((folder / _RECORD).read_text(encoding="utf-8"))
+
+
+def per_gate_of(folder: Path) -> dict[str, PerGate]:
+    """Of ``PER_GATE`` what a step left."""
+    return {kind: PerGate.load(_file(folder, kind)) for kind in PER_GATE if _file(folder, kind).is_file()}
+
+
+def _file(folder: Path, kind: str) -> Path:
+    return folder / f"{kind}.safetensors"
