@@ -97,14 +97,17 @@ def assert_same_in_both(folder: Path, phase: str) -> None:
 
 
 PHASES = {"l0": "gate", "layerdrop": "drop", "nip": "prune", "rpp": "prune", "theseus": "replace"}
-MORE = {
-    "layerdrop": ("method.remove=search", "method.unit=attention", "method.steps.drop.accumulate_grad_batches=2"),
-    "theseus": ("method.mixes=[[0]]", "model.architecture.num_hidden_layers=4"),
-}
+ACCUMULATED = "method.steps.{}.accumulate_grad_batches=2"
+CASES = [
+    *((method, ()) for method in ("l0", "nip", "rpp")),
+    ("layerdrop", ("method.remove=search", "method.unit=attention", ACCUMULATED.format("drop"))),
+    ("layerdrop", ("method.p=0.6", "method.steps.drop.batch_size=4")),  # a fifth of the batches has no layer at all
+    ("theseus", ("method.mixes=[[0]]", "model.architecture.num_hidden_layers=4", ACCUMULATED.format("replace"))),
+]
 
 
-@pytest.mark.parametrize("method", PHASES)
-def test_two_processes_have_the_same_model_in_the_end(method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "more"), CASES)
+def test_two_processes_have_the_same_model_in_the_end(method: str, more: tuple[str, ...], tmp_path: Path) -> None:
     """Layers left out, gates, multipliers, masks and proximal steps are each process's own doing.
 
     A layer that one process ran and the other did not would make them wait for each other, or drift apart. What is
@@ -112,7 +115,6 @@ def test_two_processes_have_the_same_model_in_the_end(method: str, tmp_path: Pat
     """
     seen = tmp_path / "seen"
     epochs = f"method.steps.{PHASES[method]}.epochs=3"
-    more = MORE.get(method, ())
     done = secateur(f"method={method}", "sparsity=0.34", epochs, *witness(seen), *more, output=tmp_path)
     assert done.returncode == 0, done.stderr
     for phase in (PHASES[method], "recover"):

@@ -109,6 +109,8 @@ def test_what_is_left_to_the_user_is_asked_for() -> None:
 def test_rows_on_depth_train_for_as_long_as_each_other(built: Built) -> None:
     """Their tables stand side by side: as many layers, and as many passes over the data."""
     asked = {name: built(name) for name in ("xu_glue", "xu_baselines", "fan_glue")}
+    starts = {"xu_baselines": "remove", "fan_glue": "drop"}
+    assert all(asked[name][1][step].needs_pretrained for name, step in starts.items())
     passes = {
         name: sum(
             step.passes.epochs for step in steps.values() if isinstance(step, (FineTuning, LayerDrop, Replacement))
@@ -214,10 +216,15 @@ def test_the_losses_of_deformer_are_left_out_one_by_one() -> None:
 
 
 def test_the_theseus_rows_are_those_of_the_released_code(built: Built) -> None:
-    phase = built("xu_glue")[1]["replace"]
+    config, steps = built("xu_glue")
+    assert (config.predecessor.epochs, config.predecessor.learning_rate, config.predecessor.batch_size) == (4, 2e-5, 32)
+    phase = steps["replace"]
     assert isinstance(phase, Replacement)
+    trained = phase.optimization
+    assert (trained.learning_rate, trained.weight_decay, trained.warmup_ratio) == (2e-5, 0.0, 0.0)
+    assert phase.passes.batch_size == 32
     assert (phase.schedule.kind, phase.schedule.initial_rate, phase.schedule.steps) == ("linear", 0.3, 1000)
     assert (phase.parts.embeddings, phase.parts.head, phase.parts.clip) == (False, False, "all")
     single = built("xu_modules")[1]["replace"]
     assert isinstance(single, Replacement)
-    assert single.mixes == [[number] for number in range(6)]
+    assert single.mixes == [[], *([number] for number in range(6))]

@@ -102,6 +102,27 @@ def test_pairs_on_the_body_of_another_run(single: tuple[Record, Path], pair: tup
     assert record.reference.structure.removed == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "first"), [("truncate", "00-remove"), ("theseus", "00-replace"), ("layerdrop", "00-drop")]
+)
+def test_fewer_layers_of_the_pretrained_model(
+    single: tuple[Record, Path], files: Path, output: Path, method: str, first: str
+) -> None:
+    """The paper's way: what is cut or trained is the model before it was fine-tuned; the fine-tuned one teaches."""
+    stacked = (f"model.checkpoint={single[1] / 'model'}", "method.init=pretrained", "sparsity=0.34")
+    record, folder = run(f"method={method}", "distillation=patient", *stacked, *_own("pair", files), output=output)
+    assert record.reference is not None
+    assert record.compressed is not None
+    assert record.compressed.structure.layers_removed > 0.3
+    pretrained, cut, reference = (
+        load(path).base_model.embeddings.word_embeddings.weight
+        for path in (single[1] / "model", folder / "steps" / first / "model", folder / record.reference.folder)
+    )
+    assert not cut.equal(reference)
+    if method == "truncate":
+        assert cut.equal(pretrained)
+
+
 def test_values_without_distillation(files: Path, output: Path) -> None:
     record, folder = run(
         "method=random", "sparsity=0.5", "distillation=none", *_own("value", files, "regression"), output=output

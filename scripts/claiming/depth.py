@@ -7,17 +7,15 @@ from typing import Any
 from claiming.depth_runs import (
     DATASETS,
     HALF,
-    HALF_LEFT,
     HIGH_RATE,
-    LEAST_LEFT,
     LOW_RATE,
-    MOST_LEFT,
     PROFILES,
     RATES,
     SMALL,
     THIRD,
     WITH,
     WITHOUT,
+    Profile,
     jobs,
 )
 from claiming.figures import above, at_batch, first_module_costs
@@ -30,11 +28,12 @@ DROPPED = ("rte", "sst2")  # where layers drop out in training
 
 def section(profile: str) -> Section:
     """Claims 1 to 4 and 6 of Xu et al. as E1 to E4 and E6, and three of Fan et al. as C1 to C3."""
+    chosen = PROFILES[profile]
     return Section(
         name="depth",
         title="Claims on depth",
-        jobs=tuple(jobs(PROFILES[profile])),
-        claims=(_e1(), _e2(), _e3(), _e4(), _e6(), _c1(), _c2(), _c3()),
+        jobs=tuple(jobs(chosen)),
+        claims=(_e1(chosen), _e2(), _e3(), _e4(), _e6(chosen), _c1(chosen), _c2(chosen), _c3(chosen)),
         untested=UNTESTED,
         details=(tasks_table, modules_table),
     )
@@ -64,11 +63,11 @@ def _dropped(dataset: str, p: float, layers: int) -> dict[str, Any]:
     return {"dataset.name": dataset, "method.name": "layerdrop", "method.p": p, "method.layers": layers}
 
 
-def _e1() -> Claim:
+def _e1(profile: Profile) -> Claim:
     baselines = {"fine-tuned": "none", "distilled": "logits", "patiently distilled": "patient"}
     tests = [
         Contrast(
-            setting=f"{dataset}, 6 layers to 3",
+            setting=f"{dataset}, {profile.layers} layers to {profile.half}, from the predecessor's layers",
             more=plain("theseus", _theseus(dataset)),
             less=plain(name, _truncated(dataset, kind)),
         )
@@ -77,7 +76,7 @@ def _e1() -> Claim:
     ]
     tests += [
         Contrast(
-            setting=f"{dataset}, 6 layers to 2",
+            setting=f"{dataset}, {profile.layers} layers to {profile.third}, from the predecessor's layers",
             more=plain("theseus", _theseus(dataset, sparsity=THIRD)),
             less=plain("fine-tuned", _truncated(dataset, sparsity=THIRD)),
         )
@@ -87,7 +86,7 @@ def _e1() -> Claim:
         id="E1",
         text="Theseus is better than the first layers fine-tuned, distilled, or patiently distilled",
         published="6 layers, macro average 81.2 against 77.2, 78.5, 79.2; RTE 68.2 against 62.1, 64.9, 66.5",
-        source=f"{XU}, table 2, GLUE, BERT-base",
+        source=f"{XU}, table 2, GLUE, BERT-base; baselines from the pretrained model's layers",
         tests=tuple(tests),
     )
 
@@ -148,9 +147,9 @@ def _e4() -> Claim:
     )
 
 
-def _e6() -> Claim:
+def _e6(profile: Profile) -> Claim:
     test = Agreement(
-        setting="all data sets, 6 layers to 3, float32, batch 32",
+        setting=f"all data sets, {profile.layers} layers to {profile.half}, float32, batch 32",
         name="faster by more than 1.5 times by",
         where={"method.name": "theseus", "sparsity": HALF, "method.order": ["replace", "recover"]},
         figure=above(0.5, at_batch(32)),
@@ -165,10 +164,10 @@ def _e6() -> Claim:
     )
 
 
-def _c1() -> Claim:
+def _c1(profile: Profile) -> Claim:
     tests = [
         Contrast(
-            setting=f"{dataset}, 3 of 6 layers removed, no training",
+            setting=f"{dataset}, {profile.half} of {profile.layers} layers removed, no training",
             more=plain(more.replace("_", " "), _removed(dataset, more)),
             less=plain(less.replace("_", " "), _removed(dataset, less)),
         )
@@ -184,12 +183,12 @@ def _c1() -> Claim:
     )
 
 
-def _c2() -> Claim:
+def _c2(profile: Profile) -> Claim:
     tests = [
         Contrast(
-            setting=f"{dataset}, 3 of 6 layers removed, nothing trained afterwards",
-            more=plain(f"with LayerDrop, p = {WITH:g}", _dropped(dataset, WITH, HALF_LEFT)),
-            less=plain("without", _dropped(dataset, WITHOUT, HALF_LEFT)),
+            setting=f"{dataset}, {profile.half} of {profile.layers} layers removed, nothing trained afterwards",
+            more=plain(f"with LayerDrop, p = {WITH:g}", _dropped(dataset, WITH, profile.half)),
+            less=plain("without", _dropped(dataset, WITHOUT, profile.half)),
         )
         for dataset in DROPPED
     ]
@@ -202,7 +201,7 @@ def _c2() -> Claim:
     )
 
 
-def _c3() -> Claim:
+def _c3(profile: Profile) -> Claim:
     def advantage(dataset: str, layers: int) -> Quantity:
         high, low = (Runs(where=_dropped(dataset, p, layers)) for p in (HIGH_RATE, LOW_RATE))
         return Quantity(f"{layers} layers left", (Term(1.0, high), Term(-1.0, low)))
@@ -210,8 +209,8 @@ def _c3() -> Claim:
     tests = [
         Contrast(
             setting=f"{dataset}, p = {HIGH_RATE:g} less p = {LOW_RATE:g}, nothing trained afterwards",
-            more=advantage(dataset, LEAST_LEFT),
-            less=advantage(dataset, MOST_LEFT),
+            more=advantage(dataset, profile.third),
+            less=advantage(dataset, profile.most),
         )
         for dataset in DROPPED
     ]

@@ -12,11 +12,13 @@ LARGE = ("sst2", "squad_v1")
 DATASETS = (*SMALL, *LARGE)
 HALF, THIRD = 0.5, 0.66  # of the layers gone: 6 to 3, 6 to 2
 RATES = (0.1, 0.5, 0.7)  # of a constant schedule
-# Rates of layers dropping out, and layers of 6 that are left then: with LayerDrop and without, a low and a high rate.
-WITH, WITHOUT, HALF_LEFT = 0.2, 0.0, 3
-LOW_RATE, HIGH_RATE, MOST_LEFT, LEAST_LEFT = 0.1, 0.5, 5, 2
+# Rates of layers dropping out: with LayerDrop and without, a low and a high rate.
+WITH, WITHOUT = 0.2, 0.0
+LOW_RATE, HIGH_RATE = 0.1, 0.5
 REMOVALS = ("every_other", "last", "first")
 
+# What is counted in the clip is trained alone: cheaper than all weights, the default and the released code's.
+THESEUS = ("method=theseus", "method.clip=trained")
 NO_RECOVERY = ("method.order=[remove]", "~method.steps.recover")
 DROP_ONLY = ("method.order=[drop,remove]", "~method.steps.recover")
 
@@ -26,17 +28,37 @@ class Profile:
     """How much is run.
 
     Attributes:
+        layers: of the dense model.
         seeds: of each data set, where methods are compared at half of the layers.
         ablation_seeds: where one is varied, or fewer layers are left.
         overrides: what differs from the experiment; ``of_dataset`` on one data set.
-        mixes: the modules that are replaced alone, where that is asked.
     """
 
+    layers: int
     seeds: Mapping[str, tuple[int, ...]]
     ablation_seeds: Mapping[str, tuple[int, ...]]
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    mixes: str
+
+    @property
+    def half(self) -> int:
+        """Layers that are left of half."""
+        return self.layers // 2
+
+    @property
+    def third(self) -> int:
+        """Layers that are left of a third."""
+        return self.layers // 3
+
+    @property
+    def most(self) -> int:
+        """Layers that are left where a sixth of them goes."""
+        return self.layers - self.layers // 6
+
+    @property
+    def mixes(self) -> str:
+        """None of the modules replaced, and each alone."""
+        return f"[[],{','.join(f'[{module}]' for module in range(self.half))}]"
 
 
 # CoLA is ranked by Matthews' correlation, which no single row has: rows are counted right or wrong beside it.
@@ -44,6 +66,7 @@ ACCURACY_TOO = ("dataset.task.metrics=[mcc,accuracy]",)
 ALL_SEEDS = (1, 2, 3, 4, 5)
 PROFILES = {
     "cpu": Profile(
+        layers=6,
         seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1,)),
         ablation_seeds=dict.fromkeys(SMALL, (1, 2, 3)) | dict.fromkeys(LARGE, (1,)),
         of_dataset={
@@ -51,14 +74,13 @@ PROFILES = {
             "sst2": ("dataset.limit_train=10000",),
             "squad_v1": ("dataset.limit_train=6000", "dataset.limit_test=2000", "predecessor.epochs=2"),
         },
-        mixes="[[],[0],[1],[2]]",
     ),
     "full": Profile(
+        layers=12,
         seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
         ablation_seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
         overrides=("model=bert_base",),
         of_dataset={"cola": ACCURACY_TOO},
-        mixes="[[],[0],[1],[2],[3],[4],[5]]",
     ),
 }
 
@@ -76,18 +98,19 @@ def _ways(profile: Profile) -> Iterator[Job]:
     """Theseus and its baselines on every task, and on the small ones down to a third of the layers."""
     for dataset in DATASETS:
         claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
-        yield _job(profile, dataset, "method=theseus", claims=claims)
+        yield _job(profile, dataset, *THESEUS, claims=claims)
         yield _job(profile, dataset, "method=truncate", "distillation=none,logits,patient", claims=("E1",))
         yield _ablation(profile, dataset, "method=layerdrop", claims=())  # a row of the table
         if dataset in SMALL:
-            yield _ablation(profile, dataset, "method=theseus,truncate", f"sparsity={THIRD}", claims=("E1",))
+            for method in (THESEUS, ("method=truncate",)):
+                yield _ablation(profile, dataset, *method, f"sparsity={THIRD}", claims=("E1",))
 
 
 def _schedules(profile: Profile) -> Iterator[Job]:
     for dataset in SMALL:
-        constant = ("method=theseus", "method.schedule=constant", f"method.rate={listed(RATES)}")
+        constant = (*THESEUS, "method.schedule=constant", f"method.rate={listed(RATES)}")
         yield _ablation(profile, dataset, *constant, claims=("E2", "E3"))
-        yield _ablation(profile, dataset, "method=theseus", "method.schedule=anti", claims=("E2",))
+        yield _ablation(profile, dataset, *THESEUS, "method.schedule=anti", claims=("E2",))
 
 
 def _modules(profile: Profile) -> Iterator[Job]:
@@ -95,7 +118,7 @@ def _modules(profile: Profile) -> Iterator[Job]:
     constant = ("method.schedule=constant", "method.rate=0.5", "method.replacing_ratio=1.0")
     order = ("method.order=[replace]", "~method.steps.recover", f"method.mixes={profile.mixes}")
     for dataset in SMALL:
-        yield _ablation(profile, dataset, "method=theseus", *constant, *order, claims=("E4",))
+        yield _ablation(profile, dataset, *THESEUS, *constant, *order, claims=("E4",))
 
 
 def _blocks(profile: Profile) -> Iterator[Job]:
@@ -108,8 +131,8 @@ def _blocks(profile: Profile) -> Iterator[Job]:
 def _dropped(profile: Profile) -> Iterator[Job]:
     """With LayerDrop and without, layers removed and nothing trained afterwards."""
     asked = {
-        "C2": ((WITH, WITHOUT), (HALF_LEFT,)),
-        "C3": ((LOW_RATE, HIGH_RATE), (MOST_LEFT, LEAST_LEFT)),
+        "C2": ((WITH, WITHOUT), (profile.half,)),
+        "C3": ((LOW_RATE, HIGH_RATE), (profile.most, profile.third)),
     }
     for dataset in ("rte", "sst2"):
         for claim, (rates, left) in asked.items():

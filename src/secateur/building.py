@@ -34,6 +34,11 @@ def check_buildable(config: Config) -> dict[str, Step]:
     if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = _built_steps(config)
+    if loss is not None and loss.needs_same_depth and any(step.changes_depth for step in steps.values()):
+        raise SecateurError(
+            f"distillation={config.distillation.name}: compares layer by layer, and method={config.method['name']} "
+            "takes layers away; use distillation=logits or patient"
+        )
     check_predecessor(config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
@@ -71,12 +76,12 @@ def _check_step(step: Step, name: str, config: Config, architecture: PretrainedC
         step.check(heads=heads, units=units)
     if step.needs_pretrained and config.model.checkpoint is None:
         raise SecateurError(
-            f"init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
+            f"method.init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
             "another init"
         )
     if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
         raise SecateurError(
-            f"init=pretrained: model={config.model.name} has other heads or units than "
+            f"method.init=pretrained: model={config.model.name} has other heads or units than "
             f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
         )
 

@@ -14,6 +14,22 @@ from tests.architectures import random_model
 from tests.runs import composed
 
 MISTAKES = {
+    "layers compared with layers that are gone": (
+        ["method=truncate", "distillation=representation"],
+        r"^distillation=representation: compares layer by layer, and method=truncate takes layers away; ",
+    ),
+    "a loss that nothing is trained by": (
+        ["method=heads", "distillation=patient"],
+        r"^distillation=patient: has no effect on method=heads, which trains nothing by it; set distillation=none$",
+    ),
+    "modules without their lists": (
+        ["method=theseus", "sparsity=0.5", "method.mixes=[0,1]"],
+        r"^method\.mixes=\[0, 1\]: must be lists of modules, such as \[\[0\],\[1\],\[0,1\]\]$",
+    ),
+    "a layer without its list": (
+        ["method=truncate", "sparsity=null", "method.keep=2"],
+        r"^method\.keep=2: must be a list of layers, such as \[2\]; layers=2 keeps so many$",
+    ),
     "a fraction above 1": (["sparsity=1.5"], r"^sparsity=1\.5: must lie in \[0, 1\)"),
     "a negative fraction": (["sparsity=-0.1"], r"^sparsity=-0\.1: must lie in \[0, 1\)"),
     "no threads": (["threads=0"], r"^threads=0: must be at least 1"),
@@ -130,7 +146,7 @@ def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path
     random_model("bert", num_hidden_layers=2).save_pretrained(tmp_path / "start")
     shapes = (f"model.checkpoint={tmp_path / 'whole'}", f"predecessor.checkpoint={tmp_path / 'start'}")
     with pytest.raises(
-        SecateurError, match=r"^init=pretrained: model=minilm has other heads or units than predecessor"
+        SecateurError, match=r"^method\.init=pretrained: model=minilm has other heads or units than predecessor"
     ):
         overrides = ["model=minilm", "method=deformer", "method.init=pretrained", "sparsity=0.5", *shapes]
         check_buildable(checked(composed(*overrides, output=tmp_path)))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 import secateur
 from secateur.record import Record
@@ -80,6 +81,17 @@ def test_reloads_with_the_names_of_its_labels(classified: tuple[Record, Path]) -
     assert model.config.id2label == {0: "False", 1: "True"}
     with torch.inference_mode():
         assert model(**inputs_for(model)).logits.shape == (1, 2)
+
+
+def test_what_transformers_builds_by_itself_needs_no_code_of_ours(row: Row, classified: tuple[Record, Path]) -> None:
+    """Fewer layers, or zeros: a stock model, alone in its folder."""
+    folder = classified[1] / "model"
+    if list(folder.glob("*.py")):
+        pytest.skip("the method leaves heads or widths that differ from layer to layer")
+    stock = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
+    assert type(stock).__module__.startswith("transformers.")
+    with torch.inference_mode():
+        assert stock(**INPUTS).logits.equal(secateur.load(folder)(**INPUTS).logits)
 
 
 def test_every_phase_resumes_to_the_bit(

@@ -152,6 +152,14 @@ def test_question_answering_compares_all_real_tokens_and_classification_the_firs
     assert patient_distance(*pair, layers="skip", mask_BL=torch.ones(2, 4, dtype=torch.bool)) > 0
 
 
+def test_the_teacher_teaches_without_dropout():
+    """Whatever mode it came in: else what is imitated is another each time."""
+    task, (student, teacher) = TASKS["QuestionAnswering"], both("QuestionAnswering")
+    imitation = PatientDistillation(temperature=1.0, alpha=0.0, beta=1.0)
+    imitation.objective(task, teacher=teacher.train, teacher_outputs=lambda: None)(student, batch_for(task))
+    assert not any(module.training for module in teacher.modules())
+
+
 @pytest.mark.parametrize("name", ["representation", "patient"])
 def test_options_that_are_none_teach_nothing(name):
     """A question with fewer options than another of its batch: what fills them up has special tokens."""
@@ -181,6 +189,8 @@ def test_options_that_are_none_teach_nothing(name):
 @pytest.mark.parametrize(
     "asked",
     [
+        ("method=gain",),
+        ("method=nip", "method.steps.prune.epochs=1"),
         ("method=theseus", "method.steps.replace.epochs=1"),
         ("method=layerdrop", "method.steps.drop.epochs=1"),
         ("method=layerdrop", "method.steps.drop.epochs=1", "method.unit=ffn"),

@@ -6,6 +6,7 @@ from torch import nn
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.layerdrop import LayerDrop, LayerDropTraining
+from secateur.methods.shared_draws import SharedDraws
 from secateur.structure.anatomy import layers_of
 from tests.methods.test_finetune import SETTINGS
 
@@ -51,6 +52,29 @@ def test_nothing_drops_out_at_0_and_all_at_1(make_model, make_context):
         LayerDrop(**SETTINGS, p=p).run(State(model=model), make_context(name=str(p)))
         same = [weight.equal(old) for weight, old in zip(layers_of(model).parameters(), before, strict=True)]
         assert all(same) if p == 1 else not any(same)
+
+
+def test_a_layer_that_dropped_out_takes_no_step(make_model, make_context, monkeypatch):
+    """Not by the momentum of the batch that ran it, nor by weight decay."""
+    model, after_first = make_model(), []
+
+    def draws(_, count):
+        after_first.append(nn.utils.parameters_to_vector(layers_of(model)[1].parameters()).detach().clone())
+        return [0.9, 0.9 if len(after_first) == 1 else 0.1, 0.9]
+
+    monkeypatch.setattr(SharedDraws, "next", draws)
+    settings = {**SETTINGS, "weight_decay": 0.5, "warmup_ratio": 0.0, "batch_size": 8}
+    LayerDrop(**settings, p=0.5).run(State(model=model), make_context())
+    assert len(after_first) > 3
+    assert not after_first[1].equal(after_first[0])
+    assert nn.utils.parameters_to_vector(layers_of(model)[1].parameters()).detach().equal(after_first[1])
+
+
+def test_the_pretrained_model_can_be_trained_instead(make_model, make_context):
+    pretrained = make_model(seed=5)
+    step = LayerDrop(**SETTINGS, p=0.5, init="pretrained")
+    assert step.needs_pretrained
+    assert step.run(State(model=make_model(seed=1)), make_context(pretrained=lambda: pretrained)).model is pretrained
 
 
 def test_validation_runs_all_layers(make_model, make_context, monkeypatch):

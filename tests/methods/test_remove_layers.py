@@ -72,6 +72,14 @@ def test_a_search_leaves_out_what_costs_least_on_val(make_model, make_context, u
     ]
 
 
+def test_layers_that_cost_the_same_go_from_the_end(make_model, make_context):
+    """Such as those of a model that answers all alike."""
+    context = make_context()
+    alike = dataclasses.replace(context, scores=lambda *_, **__: {context.task.metric: 50.0})
+    step = RemoveLayers(amount=LayerAmount(layers=1), remove="search")
+    assert step.run(State(model=make_model()), alike).details["kept"] == [0]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

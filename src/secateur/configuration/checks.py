@@ -42,7 +42,7 @@ def checked(composed: DictConfig) -> Config:
     config = typed(composed, Config)
     _check_method(composed)
     _check_amount(composed)
-    _check_loss(config.distillation)
+    _check_loss(config.distillation, composed)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     if config.retry not in (None, "failed"):
@@ -188,12 +188,17 @@ def _check_amount(composed: DictConfig) -> None:
         raise SecateurError(f"sparsity={sparsity}: has no effect on method={composed.method.name}; set sparsity=null")
 
 
-def _check_loss(distillation: DistillationConfig) -> None:
-    """An experiment's settings of one loss are merged onto whatever distillation is chosen."""
+def _check_loss(distillation: DistillationConfig, composed: DictConfig) -> None:
+    """Some step reads it; and an experiment's settings of one loss are merged onto whatever distillation is chosen."""
     loss = distillation.loss
     if isinstance(loss, dict) and "_target_" not in loss:
         name = next(iter(loss), "")
         raise SecateurError(
             f"distillation.loss.{name}={loss.get(name)}: has no effect on distillation={distillation.name}; take an "
             "experiment without it"
+        )
+    if loss is not None and "${distillation.loss}" not in str(OmegaConf.to_container(composed.method, resolve=False)):
+        raise SecateurError(
+            f"distillation={distillation.name}: has no effect on method={composed.method.name}, which trains nothing "
+            "by it; set distillation=none"
         )

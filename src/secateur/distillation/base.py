@@ -22,9 +22,11 @@ class Distillation(ABC):
 
     Class attributes:
         reads_stored: what the teacher says was stored before training, which needs inputs that stay the same.
+        needs_same_depth: each layer is compared with the teacher's of the same number.
     """
 
     reads_stored: ClassVar[bool] = False
+    needs_same_depth: ClassVar[bool] = False
 
     @abstractmethod
     def objective(

@@ -47,7 +47,7 @@ class PatientDistillation(Distillation):
         self, task: Task, *, teacher: Callable[[], PreTrainedModel], teacher_outputs: Callable[[], TeacherOutputs]
     ) -> Objective:
         """The loss on the task, on the teacher's outputs and on its layers."""
-        model_of_teacher = teacher()
+        model_of_teacher = teacher().eval()
 
         def mean_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
             with layer_outputs(model) as mine_BLD:

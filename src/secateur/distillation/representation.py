@@ -39,6 +39,8 @@ class RepresentationDistillation(Distillation):
         beta: weight of the imitation of its states, 0 or more.
     """
 
+    needs_same_depth = True
+
     def __init__(self, *, temperature: float, gamma: float, alpha: float, beta: float) -> None:
         check_above_zero(temperature=temperature)
         for name, weight in (("gamma", gamma), ("alpha", alpha), ("beta", beta)):

@@ -98,6 +98,7 @@ class Step(ABC):
         any_architecture: whether it leaves layers as they are, and so takes those that can't be gated or cut (XLNet's).
         takes_decomposed: whether it takes models that read question and document apart in some layers.
         skips_layers: whether it leaves layers out of a batch, whose weights then get no gradient.
+        changes_depth: whether the model has fewer layers afterwards.
         zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
     """
 
@@ -108,6 +109,7 @@ class Step(ABC):
     any_architecture: bool = False
     takes_decomposed: bool = True
     skips_layers: bool = False
+    changes_depth: bool = False
     zeros: float | None = None
 
     def __init__(self, *, evaluate: bool = False) -> None:

@@ -9,7 +9,7 @@ from secateur.data.examples import Batch
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.phase import Phase
-from secateur.methods.remove_layers import check_unit
+from secateur.methods.remove_layers import check_init, check_unit
 from secateur.methods.shared_draws import SharedDraws
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import skippable
@@ -22,24 +22,29 @@ class LayerDrop(Phase):
     Args:
         p: probability that a layer drops out of a batch, in [0, 1]; nothing is rescaled for it (section 3.1).
         unit: what drops out of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
+        init: what is trained: the "predecessor", or the "pretrained" model that it was made of, under a fresh head.
         training: as in :class:`secateur.methods.phase.Phase`.
     """
 
     skips_layers = True
 
-    def __init__(self, *, p: float, unit: str = "layer", **training: Any) -> None:
+    def __init__(self, *, p: float, unit: str = "layer", init: str = "predecessor", **training: Any) -> None:
         super().__init__(**training)
         if not 0 <= p <= 1:
             raise SecateurError(f"p={p}: must lie in [0, 1]: it is the probability that a layer drops out")
         check_unit(unit)
+        check_init(init)
+        self.needs_pretrained = init == "pretrained"
+        self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
         self.p = p
         self.unit = unit
 
     def run(self, state: State, context: Context) -> State:
-        """Train, and leave the same model with other weights."""
+        """Train, and leave all layers with other weights."""
+        model = context.origins.pretrained() if self.needs_pretrained else state.model
         draws = SharedDraws(context.seed)
-        module = LayerDropTraining(state.model, context.task, draws=draws, p=self.p, **self.training(context))
-        with skippable(state.model, module.skips, unit=self.unit):
+        module = LayerDropTraining(model, context.task, draws=draws, p=self.p, **self.training(context))
+        with skippable(model, module.skips, unit=self.unit):
             return self.trained(module, context)
 
 

@@ -53,6 +53,7 @@ class RemoveLayers(Step):
         self.amount = amount
         self.remove = remove
         self.unit = unit
+        self.changes_depth = unit == "layer"
         self.needs_pretrained = init == "pretrained"
         self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
 
@@ -82,9 +83,10 @@ class RemoveLayers(Step):
 
 
 def search(model: PreTrainedModel, left: int, *, unit: str, context: Context) -> tuple[list[int], list[dict[str, Any]]]:
-    """Leave out one layer after the other, each time the one without which ``val`` is scored best.
+    """Leave out one layer after the other, each time the one without which ``val`` is scored best, of equals the last.
 
-    It takes about n² / 2 passes over ``val`` for n layers ("Search on Valid", Fan et al., section 3.2).
+    Equals are common: what gives one class to everything scores the same without any layer. It takes about n² / 2
+    passes over ``val`` for n layers ("Search on Valid", Fan et al., section 3.2).
 
     Returns:
         the layers that stay, and of each that goes its number and the scores without it.
@@ -93,7 +95,7 @@ def search(model: PreTrainedModel, left: int, *, unit: str, context: Context) ->
     trail: list[dict[str, Any]] = []
     while len(keep) > left:
         scores = {number: _scores_without(model, number, keep, unit=unit, context=context) for number in keep}
-        goes = max(keep, key=lambda number: scores[number][metric])
+        goes = max(reversed(keep), key=lambda number: scores[number][metric])
         keep.remove(goes)
         trail.append({"layer": goes, "scores": scores[goes]})
         log.info("search: without layer %d val/%s is %.1f", goes, metric, scores[goes][metric])

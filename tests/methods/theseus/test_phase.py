@@ -78,6 +78,38 @@ def test_a_batch_without_any_successor_changes_nothing_and_does_not_crash(make_m
     assert torch.equal(vector(layers_of(model).parameters()), first_two)
 
 
+def test_a_successor_that_a_batch_does_not_run_takes_no_step_in_it(make_model, make_context, monkeypatch):
+    """Not by the momentum of the batch that ran it, nor by weight decay."""
+    model, after_first = make_model(), []
+
+    def draws(_, count):
+        ran = [layer.successor for layer in layers_of(model)][1]
+        after_first.append(vector(ran.parameters()))
+        return [0.0, 0.0 if len(after_first) == 1 else 1.0]
+
+    monkeypatch.setattr(SharedDraws, "next", draws)
+    settings = {"weight_decay": 0.5, "warmup_ratio": 0.0, "batch_size": 8}
+    replacement(kind="constant", rate=0.5, **settings).run(State(model=model), make_context())
+    assert len(after_first) > 3
+    assert not torch.equal(after_first[1], after_first[0])
+    assert torch.equal(vector(layers_of(model)[1].parameters()), after_first[1])
+
+
+def test_the_predecessors_dropout_is_on_in_training(make_model, make_context, monkeypatch):
+    """As in the released code."""
+    modes = []
+    plain = ReplacementTraining.on_train_batch_start
+
+    def watched(module, batch, batch_idx):
+        plain(module, batch, batch_idx)
+        modes.extend(each.training for module in module.modules_to_replace for each in module.predecessor.modules())
+
+    monkeypatch.setattr(ReplacementTraining, "on_train_batch_start", watched)
+    replacement().run(State(model=make_model()), make_context())
+    assert modes
+    assert all(modes)
+
+
 def test_each_module_is_drawn_on_its_own_at_the_rate_of_the_step(make_model, make_context, drawn):
     settings = {"epochs": 12, "batch_size": 8}
     replacement(kind="constant", rate=0.5, steps=None, **settings).run(State(model=make_model()), make_context())

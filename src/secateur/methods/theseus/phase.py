@@ -43,6 +43,7 @@ class Replacement(Phase):
     """
 
     skips_layers = True
+    changes_depth = True
 
     def __init__(
         self,
@@ -62,6 +63,8 @@ class Replacement(Phase):
         check_init(init)
         check_removal(remove)
         check_whole(modules=modules, mixes=mixes)
+        if any(isinstance(mix, int) for mix in mixes or ()):
+            raise SecateurError(f"mixes={mixes}: must be lists of modules, such as [[0],[1],[0,1]]")
         loss = training.get("distillation")
         if isinstance(loss, PatientDistillation) and loss.layers == "last":
             raise SecateurError(
