@@ -99,7 +99,9 @@ def _ways(profile: Profile) -> Iterator[Job]:
     for dataset in DATASETS:
         claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
         yield _job(profile, dataset, *THESEUS, claims=claims)
-        yield _job(profile, dataset, "method=truncate", "distillation=none,logits,patient", claims=("E1",))
+        for init in ("predecessor", *(("pretrained",) if dataset in SMALL else ())):
+            baselines = ("method=truncate", f"method.init={init}", "distillation=none,logits,patient")
+            yield _job(profile, dataset, *baselines, claims=("E1",))
         yield _ablation(profile, dataset, "method=layerdrop", claims=())  # a row of the table
         if dataset in SMALL:
             for method in (THESEUS, ("method=truncate",)):

@@ -115,10 +115,11 @@ def _rows(records: Sequence[Record]) -> dict[Row, dict[str, list[Scored]]]:
 
 
 def _called(record: Record) -> str:
-    """The method, with its schedule and what it imitates."""
+    """The method, with its schedule, what it imitates, and where its layers are from if not from the predecessor."""
     method = record.config["method"]
+    origin = ", of the pretrained model" if method.get("init") == "pretrained" else ""
     schedule = f", {method['schedule']} from {method['rate']:g}" if "schedule" in method else ""
-    return record.method + schedule + ("" if record.distillation == "none" else f" + {record.distillation}")
+    return record.method + schedule + ("" if record.distillation == "none" else f" + {record.distillation}") + origin
 
 
 def _dense(records: Sequence[Record], tasks: Sequence[str]) -> dict[Row, dict[str, list[Scored]]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from transformers import BertConfig
 
 from secateur.building import check_buildable
 from secateur.configuration import naming
@@ -41,9 +42,11 @@ def all_jobs(profile: str, *more: str) -> list[tuple[Any, list[str]]]:
 @pytest.mark.parametrize("profile", ["cpu", "full"])
 def test_every_command_composes_and_can_be_built(profile: str, tmp_path: Path) -> None:
     """A mistake in the last of twenty would show after hours. Seeds and amounts in between change nothing in that."""
+    BertConfig(num_hidden_layers=12).save_pretrained(tmp_path / "model")
+    given = f"model.checkpoint={tmp_path / 'model'}"
     tiny = (
-        "model=tiny",
-        "model.architecture.num_hidden_layers=12",
+        "model=minilm",
+        given,
         f"paths.output={tmp_path}",
         f"dataset.train_files=[{tmp_path / 'x.json'}]",
     )
@@ -59,8 +62,19 @@ def test_every_command_composes_and_can_be_built(profile: str, tmp_path: Path) -
         ]
         firsts.setdefault((job.experiment, *kind), overrides)
     for overrides in firsts.values():  # a parent has not run, and left no model to begin with
-        check_buildable(checked(compose_one(*(each for each in overrides if not each.startswith(PARENT)))))
+        stand_in = (given if each.startswith(PARENT) else each for each in overrides)
+        check_buildable(checked(compose_one(*stand_in)))
     assert len(firsts) >= 12
+
+
+@pytest.mark.parametrize("profile", ["cpu", "full"])
+def test_layers_are_counted_by_the_models_depth(profile: str) -> None:
+    """Half of them are left where half is said: what fits six layers does not fit twelve."""
+    from claiming.depth_runs import PROFILES
+
+    left = [each for _, overrides in all_jobs(profile) for each in overrides if each.startswith("method.layers=")]
+    half, third, most = (PROFILES[profile].layers * share // 6 for share in (3, 2, 5))
+    assert set(left) == {f"method.layers={count}" for count in (half, third, most)}
 
 
 @pytest.mark.parametrize("profile", ["cpu", "full"])

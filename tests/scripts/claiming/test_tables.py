@@ -14,7 +14,8 @@ from tests.test_record import make, pair
 
 
 def finished(method: str, dataset: str, score: float, **changes: Any) -> Record:
-    config = {"method": {"name": method, "order": changes.pop("order", ["remove", "recover"])}}
+    own = {name: changes.pop(name) for name in ("init",) if name in changes}
+    config = {"method": {"name": method, "order": changes.pop("order", ["remove", "recover"]), **own}}
     reference = ModelFigures(folder="dense", scores={"accuracy": 80.0}, structure=Structure(heads=[4] * 6))
     compressed = ModelFigures(folder="model", scores={"accuracy": score}, structure=Structure(heads=[4] * 3))
     known = {"method": method, "dataset": dataset, "metric": "accuracy", "config": config, "distillation": "none"}
@@ -29,6 +30,7 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
         finished("theseus", "rte", 74.0, seed=2),
         finished("theseus", "mrpc", 60.0, seed=1),
         finished("truncate", "rte", 64.0, distillation="patient"),
+        finished("truncate", "rte", 60.0, init="pretrained"),
         finished("truncate", "rte", 1.0, order=["remove"]),
     ]
     lines = tasks_table(records).splitlines()
@@ -36,7 +38,8 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
     assert lines[4] == "| dense | 6 | 80.0 | 80.0 | 80.0 | 100.0 |  |"
     assert lines[5] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 | 66.0 | 82.5 |  |"
     assert lines[6] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
-    assert len(lines) == 7
+    assert lines[7] == "| truncate, of the pretrained model | 3 |  | 60.0 |  |  |  |"
+    assert len(lines) == 8
 
 
 def test_models_of_as_many_layers_have_one_speed() -> None:
