@@ -74,7 +74,7 @@ def _e1(profile: Profile) -> Claim:
             less=plain(name, _truncated(dataset, kind, init=init)),
         )
         for dataset in DATASETS
-        for init in ("predecessor", *(("pretrained",) if dataset in SMALL else ()))
+        for init in profile.starts(dataset)
         for name, kind in baselines.items()
     ]
     tests += [

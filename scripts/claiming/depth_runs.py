@@ -31,14 +31,20 @@ class Profile:
         layers: of the dense model.
         seeds: of each data set, where methods are compared at half of the layers.
         ablation_seeds: where one is varied, or fewer layers are left.
+        pretrained: data sets on which baselines are also cut from the pretrained model, as in the paper.
         overrides: what differs from the experiment; ``of_dataset`` on one data set.
     """
 
     layers: int
     seeds: Mapping[str, tuple[int, ...]]
     ablation_seeds: Mapping[str, tuple[int, ...]]
+    pretrained: tuple[str, ...]
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def starts(self, dataset: str) -> tuple[str, ...]:
+        """What the baselines are cut from."""
+        return ("predecessor", "pretrained") if dataset in self.pretrained else ("predecessor",)
 
     @property
     def half(self) -> int:
@@ -69,6 +75,7 @@ PROFILES = {
         layers=6,
         seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1,)),
         ablation_seeds=dict.fromkeys(SMALL, (1, 2, 3)) | dict.fromkeys(LARGE, (1,)),
+        pretrained=("mrpc",),
         of_dataset={
             "cola": ACCURACY_TOO,
             "sst2": ("dataset.limit_train=10000",),
@@ -79,6 +86,7 @@ PROFILES = {
         layers=12,
         seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
         ablation_seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
+        pretrained=DATASETS,
         overrides=("model=bert_base",),
         of_dataset={"cola": ACCURACY_TOO},
     ),
@@ -99,7 +107,7 @@ def _ways(profile: Profile) -> Iterator[Job]:
     for dataset in DATASETS:
         claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
         yield _job(profile, dataset, *THESEUS, claims=claims)
-        for init in ("predecessor", *(("pretrained",) if dataset in SMALL else ())):
+        for init in profile.starts(dataset):
             baselines = ("method=truncate", f"method.init={init}", "distillation=none,logits,patient")
             yield _job(profile, dataset, *baselines, claims=("E1",))
         yield _ablation(profile, dataset, "method=layerdrop", claims=())  # a row of the table
