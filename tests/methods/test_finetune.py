@@ -187,6 +187,6 @@ def _batches(context: Context) -> list[Batch]:
 def test_settings_of_a_phase_are_spelt_out_for_the_config_check():
     """A key that nobody reads is refused by signatures; ``**training`` alone would let all of them pass."""
     shared = set(signature(Phase).parameters)
-    own = {LayerDrop: {"p", "unit"}, FineTuning: {"train_embeddings", "train_head", "clip"}}
+    own = {LayerDrop: {"p", "unit", "init"}, FineTuning: {"train_embeddings", "train_head", "clip"}}
     for phase, names in own.items():
         assert set(signature(phase).parameters) == shared | names
