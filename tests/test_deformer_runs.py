@@ -59,6 +59,16 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     assert "outputs = model(question_ids, mask, document_states=states)" in card
 
 
+def movement_in(folder: Path) -> dict[str, Any]:
+    """What secateur-analyze wrote of a run's documents."""
+    return json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
+
+
+def means_of(movement: dict[str, Any]) -> dict[str, list[float]]:
+    """How far states move after each layer, on average, by model."""
+    return {name: [row["mean"] for row in rows] for name, rows in movement["models"].items()}
+
+
 def test_states_of_documents_stand_still_where_they_are_read_apart(
     finished: tuple[Record, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,9 +77,9 @@ def test_states_of_documents_stand_still_where_they_are_read_apart(
     analyze([str(folder), "--documents", "4"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "toy_qa: 3 documents, 15 questions"  # a fourth is asked about once
-    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
+    found = movement_in(folder)
     assert (found["dataset"], found["documents"], found["questions"]) == ("toy_qa", 3, 15)
-    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    means = means_of(found)
     assert {name: len(each) for name, each in means.items()} == {"reference": 4, "deformer": 4}
     assert [len(each) for each in found["distances"]["deformer"]] == [4] * 3
     last = sum(each[-1] for each in found["distances"]["deformer"]) / 3
@@ -198,8 +208,7 @@ def test_an_xlnet_is_decomposed_and_answers_questions(tmp_path: Path) -> None:
     assert record.compressed.cost.cached_flops[16] < record.compressed.cost.flops[16]
     assert evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path) == record.compressed.scores
     analyze([str(folder), "--documents", "2"])
-    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
-    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    means = means_of(movement_in(folder))
     assert max(means["deformer"][:2]) < 1e-9
     assert min(*means["deformer"][2:], *means["reference"][1:]) > 1e-6
 
@@ -295,8 +304,7 @@ def test_every_architecture_is_trained_apart_and_its_states_looked_at(
     assert load(folder / "model").config.model_type == model_type
     analyze([str(folder), "--documents", "2"])
     capsys.readouterr()
-    found = json.loads((folder / "figures" / "document_states.json").read_text(encoding="utf-8"))
-    means = {name: [row["mean"] for row in rows] for name, rows in found["models"].items()}
+    means = means_of(movement_in(folder))
     assert max(means["deformer"][:2]) < 1e-9
     assert min(means["deformer"][2:]) > 1e-6
     assert min(means["reference"][1:]) > 1e-6

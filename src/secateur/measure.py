@@ -15,7 +15,7 @@ from secateur.configuration.checks import check_measure
 from secateur.configuration.extras import check_extra
 from secateur.configuration.schema import MeasureConfig
 from secateur.errors import SecateurError
-from secateur.record import find_records, read_record
+from secateur.record import Record, find_records, read_record
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,7 +34,7 @@ def measure_folders(folders: Sequence[Path], **asked: Any) -> None:
         SecateurError: if a setting is out of range, there is no run, a record cannot be read, or a run was exported and
             ONNX Runtime is missing.
     """
-    records = {run: read_record(run) for run in finished_runs(folders)}
+    records = finished_runs(folders)
     settings = {run: MeasureConfig(**{**record.config["measure"], **asked}) for run, record in records.items()}
     for each in settings.values():
         check_measure(each)
@@ -48,14 +48,14 @@ def measure_folders(folders: Sequence[Path], **asked: Any) -> None:
         measure_again(settings[run], record, run)
 
 
-def finished_runs(folders: Sequence[Path]) -> list[Path]:
-    """The folder of every finished run at or below the given ones.
+def finished_runs(folders: Sequence[Path]) -> dict[Path, Record]:
+    """The record of every finished run at or below the given folders, by the run's.
 
     Raises:
         SecateurError: if there is none, or a record cannot be read.
     """
-    runs = [path.parent for folder in folders for path in find_records(folder)]
-    finished = [run for run in runs if read_record(run).status == "finished"]
+    records = {path.parent: read_record(path) for folder in folders for path in find_records(folder)}
+    finished = {run: record for run, record in records.items() if record.status == "finished"}
     if not finished:
         raise SecateurError(f"{', '.join(map(str, folders))}: no finished run there; give a run's or a sweep's folder")
     return finished

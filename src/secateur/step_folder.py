@@ -45,5 +45,10 @@ def per_gate_of(folder: Path) -> dict[str, PerGate]:
     return {kind: PerGate.load(_file(folder, kind)) for kind in PER_GATE if _file(folder, kind).is_file()}
 
 
+def last_gates(run: Path) -> Path | None:
+    """The folder of the last step of a run that closed gates; None where none did."""
+    return next((step for step in reversed(finished_steps(run)) if _file(step, "gates").is_file()), None)
+
+
 def _file(folder: Path, kind: str) -> Path:
     return folder / f"{kind}.safetensors"

@@ -11,7 +11,7 @@ from secateur.analysis.structure import draw_structure, layers_from
 from secateur.analysis.zero_pictures import pictures_of_zeros
 from secateur.drawing import save
 from secateur.record import Record, method_label
-from secateur.step_folder import finished_steps, per_gate_of
+from secateur.step_folder import last_gates, per_gate_of
 from secateur.structure.checkpoint import load
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
     assert record.compressed is not None
     title = title_of(record)
     # Surgery acts on the last gates before it; earlier ones are of a model with more heads.
-    if gates := [found["gates"] for step in finished_steps(folder) if "gates" in (found := per_gate_of(step))]:
-        layers = layers_from(gates[-1], units=record.compressed.structure.units)
+    if (step := last_gates(folder)) is not None:
+        layers = layers_from(per_gate_of(step)["gates"], units=record.compressed.structure.units)
         yield "structure", draw_structure(layers, title=title)
     if record.compressed.structure.is_sparse:
         yield from pictures_of_zeros(load(folder / record.compressed.folder), title=title)

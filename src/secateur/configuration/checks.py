@@ -184,8 +184,13 @@ def _check_amount(composed: DictConfig) -> None:
         return
     if not 0 <= sparsity < 1:
         raise SecateurError(f"sparsity={sparsity}: must lie in [0, 1): it is the fraction of the encoder that goes")
-    if "${sparsity}" not in str(OmegaConf.to_container(composed.method, resolve=False)):
+    if not _is_read(composed, "sparsity"):
         raise SecateurError(f"sparsity={sparsity}: has no effect on method={composed.method.name}; set sparsity=null")
+
+
+def _is_read(composed: DictConfig, key: str) -> bool:
+    """Whether some step of the method refers to a key outside of it."""
+    return f"${{{key}}}" in str(OmegaConf.to_container(composed.method, resolve=False))
 
 
 def _check_loss(distillation: DistillationConfig, composed: DictConfig) -> None:
@@ -197,7 +202,7 @@ def _check_loss(distillation: DistillationConfig, composed: DictConfig) -> None:
             f"distillation.loss.{name}={loss.get(name)}: has no effect on distillation={distillation.name}; take an "
             "experiment without it"
         )
-    if loss is not None and "${distillation.loss}" not in str(OmegaConf.to_container(composed.method, resolve=False)):
+    if loss is not None and not _is_read(composed, "distillation.loss"):
         raise SecateurError(
             f"distillation={distillation.name}: has no effect on method={composed.method.name}, which trains nothing "
             "by it; set distillation=none"

@@ -38,12 +38,3 @@ class Distillation(ABC):
             teacher: loads the model to imitate, in evaluation mode on the CPU.
             teacher_outputs: what it says of every training example, computed by the first run that asks.
         """
-
-
-def real_tokens(batch: Batch) -> Tensor:
-    """The tokens (B, L) that a loss on states may count: no padding, and none of options that are none.
-
-    Options that fill up an example to as many as another has are special tokens alone; choices are sequences here.
-    """
-    mask_BL = batch["attention_mask"].flatten(0, -2).bool()
-    return mask_BL & batch["option_mask"].reshape(-1, 1) if "option_mask" in batch else mask_BL

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from secateur.data.examples import Batch
-from secateur.distillation.base import Distillation, Objective, real_tokens
+from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import LogitsDistillation
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError
@@ -56,7 +56,7 @@ class PatientDistillation(Distillation):
             with torch.no_grad(), layer_outputs(model_of_teacher) as theirs_BLD:
                 said = task.forward(model_of_teacher, batch)
             imitation = self.logits.loss(outputs["loss"], task.distilled(outputs, batch), task.distilled(said, batch))
-            mask_BL = real_tokens(batch)
+            mask_BL = task.real_tokens(batch)
             if not task.answers_by_token:  # one that does says nothing with [CLS] alone
                 mask_BL = cls_alone(mask_BL, position=batch["cls_position"])
             distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL)

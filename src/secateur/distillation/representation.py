@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from secateur.data.examples import Batch
-from secateur.distillation.base import Distillation, Objective, real_tokens
+from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import imitation_of
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.errors import SecateurError, check_above_zero
@@ -69,7 +69,7 @@ class RepresentationDistillation(Distillation):
                 task.distilled(outputs, batch), task.distilled(said, batch), temperature=self.temperature
             )
             lower = lower_layers_of(model.config)
-            distance = representation_distance(mine.above(lower), theirs.above(lower), mask_BL=real_tokens(batch))
+            distance = representation_distance(mine.above(lower), theirs.above(lower), mask_BL=task.real_tokens(batch))
             return self.gamma * outputs["loss"] + self.alpha * logits + self.beta * distance
 
         return mean_loss

@@ -13,7 +13,6 @@ from secateur.configuration.extras import check_extra
 from secateur.configuration.schema import MeasureConfig
 from secateur.errors import SecateurError
 from secateur.measure import finished_runs
-from secateur.record import read_record
 
 _DESCRIPTION = """\
 Write the model of every finished run at or below the folders to <run>/onnx, check it against PyTorch, and time
@@ -49,6 +48,5 @@ def export_folders(folders: Sequence[Path]) -> None:
     for run in runs:
         config = AutoConfig.from_pretrained(run / "model")
         check_linear_attention(config, key=f"secateur-export {run}")
-    for run in track(runs, description="exporting"):
-        record = read_record(run)
+    for run, record in track(runs.items(), description="exporting"):
         export_finished(MeasureConfig(**record.config["measure"]), record, run)

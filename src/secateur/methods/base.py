@@ -119,6 +119,10 @@ class Step(ABC):
     def run(self, state: State, context: Context) -> State:
         """Take the step: what it leaves of the model is where the next one begins."""
 
+    def begins_with(self, state: State, context: Context) -> PreTrainedModel:
+        """The model that the step works on: what the one before left, or with ``needs_pretrained`` a model afresh."""
+        return context.origins.pretrained() if self.needs_pretrained else state.model
+
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:  # noqa: B027 - most steps take any model
         """Refuse a model to start from with so many heads and FFN units in its layers, before anything is trained.
 

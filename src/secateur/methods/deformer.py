@@ -127,7 +127,7 @@ class Decomposition(Phase):
     def run(self, state: State, context: Context) -> State:
         """Decompose and train."""
         slot = question_slot_of(state.model)
-        model = context.origins.pretrained() if self.needs_pretrained else state.model
+        model = self.begins_with(state, context)
         lower_layers = self.amount.of(len(layers_of(model)))
         decompose(model, lower_layers=lower_layers, question_slot=slot)
         # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.

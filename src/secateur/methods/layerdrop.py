@@ -41,7 +41,7 @@ class LayerDrop(Phase):
 
     def run(self, state: State, context: Context) -> State:
         """Train, and leave all layers with other weights."""
-        model = context.origins.pretrained() if self.needs_pretrained else state.model
+        model = self.begins_with(state, context)
         draws = SharedDraws(context.seed)
         module = LayerDropTraining(model, context.task, draws=draws, p=self.p, **self.training(context))
         with skippable(model, module.skips, unit=self.unit):

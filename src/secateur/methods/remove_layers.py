@@ -67,7 +67,7 @@ class RemoveLayers(Step):
 
     def run(self, state: State, context: Context) -> State:
         """Choose and cut; what is kept, and what a search found, goes into the record."""
-        model = context.origins.pretrained() if self.needs_pretrained else state.model
+        model = self.begins_with(state, context)
         details: dict[str, Any] = {"unit": self.unit}
         count = len(layers_of(model))
         if self.amount.keep is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
 from secateur.record import read_record
-from secateur.step_folder import finished_steps, per_gate_of
+from secateur.step_folder import last_gates, per_gate_of
 from secateur.structure.gates import check_sizes
 
 
@@ -26,11 +26,11 @@ class SavedGates(Step):
         super().__init__(evaluate=evaluate)
         if run is None:
             raise SecateurError("run=null: say which run's gates, by method.gates=<its folder>")
-        found = [per_gate for each in finished_steps(Path(run)) if "gates" in (per_gate := per_gate_of(each))]
-        if not found:
+        step = last_gates(Path(run))
+        if step is None:
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
-        self.gates = found[-1]["gates"]
-        self.importance = found[-1].get("importance")
+        found = per_gate_of(step)
+        self.gates, self.importance = found["gates"], found.get("importance")
         self.run_folder = run
         self.parents = (read_record(Path(run)).name,)
 

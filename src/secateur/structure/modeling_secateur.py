@@ -214,14 +214,15 @@ class SegmentedMixin(SecateurMixin):
     @contextmanager
     def _summarising(self, place: int) -> Iterator[None]:
         """Within the context a head that sums up a sequence by its last token reads ``place``, where [CLS] is."""
-        sums_up = self.config.secateur["segments"].get("ends_in_cls")  # others' heads read the first token, [CLS] too
-        heads = [module for name, module in self.named_children() if sums_up and name == "sequence_summary"]  # type: ignore[attr-defined]
-        hooks = [head.register_forward_pre_hook(lambda _, given: (given[0][:, place : place + 1],)) for head in heads]
+        head: Any = getattr(self, "sequence_summary", None)
+        if head is None or not self.config.secateur["segments"].get("ends_in_cls"):
+            yield  # others' heads read the first token, which is [CLS] here too
+            return
+        hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, place : place + 1],))
         try:
             yield
         finally:
-            for hook in hooks:
-                hook.remove()
+            hook.remove()
 
 
 class _Apart(nn.Module):

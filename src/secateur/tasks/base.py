@@ -167,6 +167,10 @@ class Task(ABC):
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Run the model; the outputs carry the batch's mean ``loss``."""
 
+    def real_tokens(self, batch: Batch) -> Tensor:
+        """The tokens (B, L) that a loss on states may count; choices are sequences here."""
+        return batch["attention_mask"].flatten(0, -2).bool()
+
     @abstractmethod
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """The distributions, or values, that logits distillation compares; as many of each example in every batch."""

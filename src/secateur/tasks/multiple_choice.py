@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from datasets import Dataset, DatasetDict
+from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
@@ -53,6 +54,10 @@ class MultipleChoice(Task):
         outputs["logits"] = logits_BC.masked_fill(~batch["option_mask"], torch.finfo(torch.float32).min)
         outputs["loss"] = functional.cross_entropy(outputs["logits"], batch["labels"])
         return outputs
+
+    def real_tokens(self, batch: Batch) -> Tensor:
+        """None of options that are none: what fills up an example has special tokens."""
+        return super().real_tokens(batch) & batch["option_mask"].reshape(-1, 1)
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
         """The distribution over a question's own options."""

@@ -108,7 +108,7 @@ class Replacement(Phase):
         model = state.model
         predecessor = list(layers_of(model))
         left = self.amount.left_of(len(predecessor))
-        source = layers_of(context.origins.pretrained()) if self.needs_pretrained else predecessor
+        source = layers_of(self.begins_with(state, context))
         successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
         modules = pair_up(predecessor, successor, modules=self.modules or left)
         with swapped_layers(model, successor):
