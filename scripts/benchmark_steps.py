@@ -13,7 +13,7 @@ from benchmarking import CHECKPOINT, Stopwatch
 from transformers import PreTrainedModel
 
 from secateur.speed import accelerate_training
-from secateur.training import decay_groups
+from secateur.training.module import decay_groups
 
 Step = Callable[[dict[str, torch.Tensor]], None]
 

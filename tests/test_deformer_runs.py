@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from secateur.analysis.command import main as analyze
+from secateur.commands.analyze import main as analyze
 from secateur.errors import SecateurError
 from secateur.record import Record
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of, lower_layers_of
 from secateur.structure.shape import structure_sizes
-from tests.runs import run
-from tests.test_evaluate_and_measure import evaluated
+from tests.commands.test_evaluate_and_measure import evaluated
+from tests.small_runs import run
 
 ONE_EPOCH = ("model.epochs=1", "dataset.generator.train=40")
 

@@ -13,7 +13,7 @@ import pytest
 from secateur.disk import DiskFullError, full_disk_is_told, write_whole
 from secateur.record import read_record
 from tests.contract.test_resume import EVERY_STEP, assert_same
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from secateur.data.batching import BucketSampler
 from secateur.distributed import RANKS, is_leader
-from secateur.pipeline import _restored
 from secateur.record import find_records, read_record
+from secateur.runs.pipeline import _restored
 from secateur.structure.gates import PerGate
 from tests.architectures import random_model
-from tests.runs import small
+from tests.small_runs import small
 
 LENGTHS = np.arange(47) % 13
 
@@ -87,7 +87,7 @@ def test_a_process_goes_on_from_what_came_before_its_step_though_the_leader_is_a
 
 def witness(folder: Path) -> tuple[str, ...]:
     """Overrides that make each process write down what it has in the end of each phase."""
-    return "+callbacks.witness._target_=tests.runs.Witness", f"+callbacks.witness.folder={folder}"
+    return "+callbacks.witness._target_=tests.small_runs.Witness", f"+callbacks.witness.folder={folder}"
 
 
 def assert_same_in_both(folder: Path, phase: str) -> None:

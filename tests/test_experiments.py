@@ -13,13 +13,12 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 from transformers import BertConfig
 
-from secateur.building import check_buildable
-from secateur.compress import new_record
+from secateur.commands.compress import new_record
+from secateur.commands.launch import config_path
 from secateur.configuration.checks import checked
 from secateur.configuration.schema import Config
 from secateur.distillation import RepresentationDistillation
 from secateur.errors import SecateurError
-from secateur.launch import config_path
 from secateur.methods.base import Step
 from secateur.methods.deformer import Decomposition
 from secateur.methods.finetune import FineTuning
@@ -27,6 +26,7 @@ from secateur.methods.l0 import GatePhase
 from secateur.methods.layerdrop import LayerDrop
 from secateur.methods.theseus import Replacement
 from secateur.record import write_record
+from secateur.runs.building import check_buildable
 from secateur.structure.gates import PerGate
 
 EXPERIMENTS = sorted(path.stem for path in Path(config_path(), "experiment").glob("[!_]*.yaml"))

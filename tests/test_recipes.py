@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from secateur.compress import compress
+from secateur.commands.compress import compress
+from secateur.commands.launch import config_path
 from secateur.configuration import naming
 from secateur.configuration.checks import checked
-from secateur.launch import config_path
 from secateur.record import Record
 from secateur.structure.anatomy import ANATOMIES
-from tests.runs import run, small
+from tests.small_runs import run, small
 
 METHOD = '''
 import dataclasses

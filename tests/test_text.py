@@ -9,16 +9,16 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from secateur.commands.evaluate import evaluate_checkpoint
+from secateur.commands.launch import config_path
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig
 from secateur.errors import SecateurError
-from secateur.evaluate import evaluate_checkpoint
-from secateur.launch import config_path
 from secateur.record import Record
 from secateur.report.stages import stage_rows
 from secateur.structure.checkpoint import load
 from tests.contract.test_resume import EVERY_STEP, assert_same
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 SCORES = ["mlm_accuracy", "mlm_loss", "perplexity", "nsp_accuracy"]
 COLOURS = ("blue", "green", "red")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from secateur.commands.evaluate import evaluate_checkpoint
+from secateur.commands.launch import config_path
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig
 from secateur.errors import SecateurError
-from secateur.evaluate import evaluate_checkpoint
-from secateur.launch import config_path
 from secateur.record import Record, read_record
 from secateur.structure.checkpoint import load
-from tests.runs import run
+from tests.small_runs import run
 
 COLOURS = ("blue", "green", "red")
 SIZE = ("model.epochs=1", "model.vocabulary_size=120", "dataset.max_seq_length=24")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.runs import small
+from tests.small_runs import small
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ def jobs_of(arguments: Sequence[str]) -> list[list[str]]:
 def _names(arguments: tuple[str, ...]) -> list[str]:
     from hydra import compose, initialize_config_dir
 
+    from secateur.commands.launch import config_path
     from secateur.configuration import naming
-    from secateur.launch import config_path
 
     with initialize_config_dir(config_path(), version_base="1.3"):
         return [naming.run_name(_root_=compose("compress", overrides)) for overrides in jobs_of(arguments)]

@@ -149,7 +149,7 @@ def _key(questions: Sequence[str]) -> str:
 @cache
 def _golds(dataset: str) -> dict[str, list[str]]:
     """Question id to gold answers, or label, of the test split that this ``dataset`` config, as JSON, describes."""
-    from secateur.prepared_data import read_rows
+    from secateur.runs.prepared_data import read_rows
 
     config = DatasetConfig(**json.loads(dataset))
     rows = read_rows(config, build(config.task, key="dataset.task"))["test"]

@@ -1,5 +1,5 @@
 """``python -m secateur`` is ``secateur``."""
 
-from secateur.compress import main
+from secateur.commands.compress import main
 
 main()

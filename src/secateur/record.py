@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,3 +223,16 @@ def read_record(path: Path) -> Record:
 def find_records(folder: Path) -> list[Path]:
     """Every record file at or below ``folder``, in name order; half-written ones have another name."""
     return sorted(folder.rglob(FILE_NAME)) if folder.is_dir() else []
+
+
+def finished_runs(folders: Sequence[Path]) -> dict[Path, Record]:
+    """The record of every finished run at or below the given folders, by the run's.
+
+    Raises:
+        SecateurError: if there is none, or a record cannot be read.
+    """
+    records = {path.parent: read_record(path) for folder in folders for path in find_records(folder)}
+    finished = {run: record for run, record in records.items() if record.status == "finished"}
+    if not finished:
+        raise SecateurError(f"{', '.join(map(str, folders))}: no finished run there; give a run's or a sweep's folder")
+    return finished

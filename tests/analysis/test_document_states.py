@@ -8,7 +8,6 @@ import pytest
 import torch
 from datasets import Dataset
 
-from secateur.analysis.command import main
 from secateur.analysis.document_states import (
     MOST_QUESTIONS,
     Movement,
@@ -16,8 +15,9 @@ from secateur.analysis.document_states import (
     distance_to_centroid,
     draw_movement,
 )
+from secateur.commands.analyze import main
 from secateur.errors import SecateurError
-from tests.runs import run
+from tests.small_runs import run
 
 ROWS = Dataset.from_dict({"context": [*"aabcccb", *"d" * 7]})
 

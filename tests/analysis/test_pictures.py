@@ -11,7 +11,7 @@ import torch
 from secateur.analysis import pictures
 from secateur.record import ModelFigures, Record, StepRecord, Structure
 from secateur.structure.gates import PerGate
-from tests.runs import run
+from tests.small_runs import run
 from tests.test_record import make
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secateur.configuration.naming import run_name
-from tests.runs import composed
+from tests.small_runs import composed
 
 
 def name(*overrides: str, output: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from secateur.launch import config_path
+from secateur.commands.launch import config_path
 
 GROUPS = ("dataset", "distillation", "export", "logger", "method", "model")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted(Path(config_path(), group).glob("[!_]*.yaml"))]

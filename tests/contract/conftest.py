@@ -8,7 +8,7 @@ import pytest
 
 from secateur.record import Record
 from tests.contract.methods import METHODS, Row
-from tests.runs import run
+from tests.small_runs import run
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.architectures import ARCHITECTURES
-from tests.runs import run
+from tests.small_runs import run
 
 ONE_OF_EACH_ANATOMY = ("bert", "distilbert", "roberta")
 

@@ -21,7 +21,7 @@ from secateur.structure.gating import gated
 from tests.contract.methods import Row
 from tests.contract.test_methods import INPUTS, inputs_for
 from tests.contract.test_resume import EVERY_STEP, assert_same
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 
 @pytest.fixture(scope="session")

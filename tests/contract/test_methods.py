@@ -13,16 +13,16 @@ import torch
 from transformers import PreTrainedModel
 
 import secateur
-from secateur.building import check_buildable
 from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
+from secateur.runs.building import check_buildable
 from secateur.structure.checkpoint import load
 from secateur.structure.decomposition import layout_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from tests.contract.methods import Row
-from tests.runs import composed
+from tests.small_runs import composed
 
 # Of how many tokens the question is; asked of a model that reads question and document apart.
 QUESTION_LENGTH = 8
@@ -83,7 +83,7 @@ def test_record_is_whole_and_reads_back(row: Row, finished: tuple[Record, Path])
 
 
 def test_is_done_when_asked_again(row: Row, finished: tuple[Record, Path], output: Path) -> None:
-    from tests.runs import run
+    from tests.small_runs import run
 
     record, folder = finished
     before = (folder / "record.json").stat().st_mtime_ns

@@ -23,7 +23,7 @@ from tests import pages
 from tests.contract.methods import METHODS, Row
 from tests.contract.test_methods import INPUTS, QUESTION_LENGTH, inputs_for
 from tests.contract.test_resume import EVERY_STEP, assert_same
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 QUICK = ("gain", "deformer")
 LOGITS = ("start_logits", "end_logits", "answer_type_logits")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import run
+from tests.small_runs import run
 
 METHODS = {
     "control": ("method.steps.recover.epochs=2",),
@@ -20,7 +20,7 @@ METHODS = {
 
 
 def test_phases_of_all_methods_read_the_data_in_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from secateur.training import TrainingModule
+    from secateur.training.module import TrainingModule
 
     seen: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
     plain = TrainingModule.training_step

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from secateur.record import Record
 from tests.contract.methods import Row
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 # 80 training rows, batches of 16: 5 batches an epoch, 10 in the predecessor's two epochs, 5 in recovery's one.
 EVERY_STEP = "callbacks.checkpoint.every_n_train_steps=1"
@@ -102,7 +102,7 @@ def test_every_phase_of_every_method_resumes_to_the_bit(row: Row, output: Path, 
 
 def test_no_validation_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed on an epoch's last batch, the resumed run still validates that epoch."""
-    from secateur.training import TaskModule
+    from secateur.training.module import TaskModule
 
     seen: list[float] = []
     plain = TaskModule.on_validation_epoch_end

@@ -13,7 +13,7 @@ from secateur.configuration.schema import Config
 from secateur.data.documents import all_paragraphs, load_documents, paragraphs
 from secateur.data.sources import Source, fingerprint
 from secateur.errors import SecateurError
-from tests.runs import composed
+from tests.small_runs import composed
 
 ONE = "\ufeffThe fox.\nIt runs, \u2028fast.\n\n \nThe café.\r\n\r\nThe dog.\n"
 FILE_NAMES = {"train": ["train.txt", "*.txt"], "test": ["test.txt"]}

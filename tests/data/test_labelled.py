@@ -16,7 +16,7 @@ from secateur.data.labelled import load_classes, load_values
 from secateur.data.sources import Source, fingerprint
 from secateur.errors import SecateurError
 from tests.glue import EXPECTED, OFFICIAL, found_rows, write_official
-from tests.runs import composed
+from tests.small_runs import composed
 
 
 def _dataset(*overrides: str) -> DatasetConfig:

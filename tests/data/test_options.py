@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from secateur.commands.launch import config_path
 from secateur.configuration.checks import checked
 from secateur.configuration.instantiation import build
-from secateur.launch import config_path
 from secateur.tasks.base import Task
-from tests.runs import composed
+from tests.small_runs import composed
 
 OPTIONS = sorted(path.stem for path in Path(config_path(), "dataset").glob("[!_]*.yaml"))
 

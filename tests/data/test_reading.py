@@ -16,7 +16,7 @@ from secateur.data.sources import Source
 from secateur.data.squad import load_rows
 from secateur.errors import SecateurError
 from tests.glue import EXPECTED, HUB, found_rows, hub_dataset
-from tests.runs import composed
+from tests.small_runs import composed
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from secateur.tasks.masked_lm import MaskedLM
 from secateur.tasks.multiple_choice import MultipleChoice
 from secateur.tasks.question_answering import QuestionAnswering
 from tests.architectures import random_model
-from tests.runs import run
+from tests.small_runs import run
 
 CLS = cls_alone(torch.ones(2, 4, dtype=torch.bool), position=0)
 SETTINGS = {"temperature": 5.0, "alpha": 0.5, "beta": 10.0}

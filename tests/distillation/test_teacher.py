@@ -17,7 +17,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from secateur import workshop as workshop_module
 from secateur.configuration.checks import checked
 from secateur.configuration.schema import Config
 from secateur.data.examples import Batch, Examples
@@ -26,11 +25,12 @@ from secateur.distillation import LogitsDistillation
 from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
 from secateur.errors import SecateurError
 from secateur.models import fresh_model
+from secateur.runs import workshop as workshop_module
+from secateur.runs.workshop import Workshop, open_workshop
 from secateur.structure.checkpoint import load, save_model
 from secateur.tasks.base import Distilled, Task
-from secateur.workshop import Workshop, open_workshop
 from tests.contract.test_resume import assert_same
-from tests.runs import Killed, composed, run
+from tests.small_runs import Killed, composed, run
 
 # --- A task whose outputs are made up, so that they can be anything ---
 
@@ -228,7 +228,7 @@ def test_is_the_same_as_a_live_teacher_within_half_precision(config, shop, own, 
 
 def test_is_computed_once(own, teacher, forwards, caplog):
     """Every example once, in evaluation mode; the next one to ask computes nothing."""
-    with caplog.at_level(logging.INFO, logger="secateur.workshop"):
+    with caplog.at_level(logging.INFO, logger="secateur.runs.workshop"):
         own.teacher_outputs(teacher)
         assert not any(training for training, _ in forwards)
         assert sorted(item for _, items in forwards for item in items) == [*range(len(own.data.examples["train"]))]
@@ -236,7 +236,7 @@ def test_is_computed_once(own, teacher, forwards, caplog):
         dataclasses.replace(own).teacher_outputs(teacher)
     assert not forwards
     (folder,) = (path for path in (own.store / "teachers").iterdir() if path.is_dir())
-    said = [record.getMessage() for record in caplog.records if record.name == "secateur.workshop"]
+    said = [record.getMessage() for record in caplog.records if record.name == "secateur.runs.workshop"]
     made, read = f"computing the outputs of the teacher {teacher} over", f"the teacher's outputs are read from {folder}"
     assert said[0].startswith(made)
     assert said[1:] == [read, read]

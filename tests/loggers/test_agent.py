@@ -12,7 +12,7 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tests.loggers.server import serving
-from tests.runs import small
+from tests.small_runs import small
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from secateur.errors import SecateurError
 from secateur.loggers import Wandb
 from tests.conftest import REPOSITORY
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 OFFLINE = ("logger=wandb", "logger.offline=true", "trainer.log_every_n_steps=2")
 SETTINGS: dict[str, Any] = {"project": "p", "entity": None, "group": "g", "job_type": "gain", "tags": []}

@@ -10,7 +10,7 @@ import pytest
 from secateur.configuration import naming
 from secateur.errors import SecateurError
 from secateur.loggers import TensorBoard
-from tests.runs import Killed, composed, kill_at, run
+from tests.small_runs import Killed, composed, kill_at, run
 
 
 def test_curves_of_each_phase_are_a_table(tmp_path: Path) -> None:

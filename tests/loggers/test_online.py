@@ -10,7 +10,7 @@ import wandb
 
 from secateur.errors import SecateurError
 from tests.loggers.server import Told, serving
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 ONLINE = ("logger=wandb", "logger.log.tags=[first,try]", "trainer.log_every_n_steps=1", "sweep=s")
 

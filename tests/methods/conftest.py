@@ -16,11 +16,11 @@ from secateur.configuration.schema import Config
 from secateur.data.examples import Batch
 from secateur.methods.base import Context
 from secateur.models import fresh_model
-from secateur.predecessor import NO_ORIGINS
+from secateur.runs.predecessor import NO_ORIGINS
+from secateur.runs.workshop import Workshop, open_workshop
 from secateur.structure.gates import PerGate
 from secateur.structure.surgery import shrink
-from secateur.workshop import Workshop, open_workshop
-from tests.runs import composed
+from tests.small_runs import composed
 
 MakeModel = Callable[..., PreTrainedModel]
 MakeContext = Callable[..., Context]

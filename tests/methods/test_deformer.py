@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.building import check_buildable
 from secateur.configuration.checks import checked
 from secateur.distillation import LogitsDistillation, RepresentationDistillation
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.deformer import Decomposition, LowerLayers, Segment, Separation
 from secateur.methods.gain import batch_gain
+from secateur.runs.building import check_buildable
 from secateur.structure.decomposition import decompose, layout_of, lower_layers_of
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from secateur.structure.shape import structure_sizes
 from tests.methods.test_finetune import SETTINGS
-from tests.runs import composed
+from tests.small_runs import composed
 
 
 @pytest.fixture

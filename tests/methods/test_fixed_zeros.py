@@ -20,10 +20,10 @@ from secateur.methods.layerdrop import LayerDrop
 from secateur.methods.theseus import Replacement, Schedule
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from secateur.structure.fixed_zeros import declare_fixed_zeros, declared_patterns, layer_patterns, masks_of, matching
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 from tests.methods.l0.test_phase import phase as gate_phase
 from tests.methods.test_finetune import SETTINGS
-from tests.runs import Killed, kill_at, run
+from tests.small_runs import Killed, kill_at, run
 
 EVERY_STEP = "callbacks.checkpoint.every_n_train_steps=1"
 

@@ -18,7 +18,7 @@ from secateur.methods.threshold import Threshold
 from secateur.structure.gates import PerGate
 from secateur.structure.shape import structure_sizes
 from secateur.structure.surgery import shrink
-from tests.runs import Killed, run
+from tests.small_runs import Killed, run
 
 # Layer 0 matters a hundred times as much as layer 1; normalised, they are (.6, .8), (.447, .894) and (0, 0).
 SCORES = ((30.0, 40.0), (0.1, 0.2), (0.0, 0.0))

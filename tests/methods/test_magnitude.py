@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from secateur.building import check_buildable
 from secateur.configuration.checks import checked
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.magnitude import Magnitude
 from secateur.methods.ranking import Amount
+from secateur.runs.building import check_buildable
 from secateur.structure.checkpoint import save_model
 from secateur.structure.fixed_zeros import masks_of
-from tests.runs import composed
+from tests.small_runs import composed
 
 
 def test_zeroes_the_smallest_of_every_matrix(make_model, make_context):

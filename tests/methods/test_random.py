@@ -9,7 +9,7 @@ from secateur.methods.base import State
 from secateur.methods.random import Random
 from secateur.structure.gates import PerGate
 from secateur.structure.shape import structure_sizes
-from tests.runs import run
+from tests.small_runs import run
 
 
 def test_draws_uniformly_one_number_for_each_gate(make_model, make_context):

@@ -8,7 +8,7 @@ import torch
 from secateur.errors import SecateurError
 from secateur.methods.base import State
 from secateur.methods.saved_gates import SavedGates
-from tests.runs import run
+from tests.small_runs import run
 
 
 @pytest.fixture(scope="module")

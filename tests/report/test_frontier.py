@@ -56,7 +56,7 @@ def test_nothing_is_drawn_without_a_speed(tmp_path):
 def test_reporting_imports_no_torch_and_no_matplotlib_before_it_draws():
     """The report must run where no model can, and at once."""
     code = (
-        "import sys, secateur.report.command;"
+        "import sys, secateur.commands.report;"
         "print(*{'torch', 'transformers', 'pytorch_lightning', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from secateur.commands.report import main
 from secateur.record import write_record
-from secateur.report.command import main
 from secateur.report.rows import Stat
 from secateur.report.stages import StageRow, stage_rows
 from secateur.report.stages_table import render_stages, stage_lines

@@ -13,7 +13,7 @@ import pytest
 from secateur.cost import count_flops
 from secateur.methods.ranking import Matrices
 from tests.architectures import random_model
-from tests.runs import run
+from tests.small_runs import run
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

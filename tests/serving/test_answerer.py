@@ -13,9 +13,10 @@ import torch
 from tokenizers import pre_tokenizers
 from transformers import RobertaTokenizer
 
+from secateur.commands import answer as answer_command
+from secateur.commands import encode as encode_command
 from secateur.data.vocabulary import train_unigram
 from secateur.errors import SecateurError
-from secateur.serving import answer_command, encode_command
 from secateur.serving.answerer import Answerer
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
@@ -247,7 +248,7 @@ def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, f
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
     def command(name: str, *arguments: str) -> subprocess.CompletedProcess:
-        call = f"import sys; from secateur.serving.{name}_command import main; main(sys.argv[1:])"
+        call = f"import sys; from secateur.commands.{name} import main; main(sys.argv[1:])"
         return subprocess.run(
             [sys.executable, "-c", call, str(tmp_path / "model"), *arguments],
             capture_output=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.record import Record, read_record
-from tests.runs import run, small
+from tests.small_runs import run, small
 
 # 80 training rows in batches of 16: 20 steps, a checkpoint after each.
 TRAINED = ("method=control", "method.steps.recover.epochs=4", "model.epochs=1")

@@ -15,11 +15,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobStatus
 from hydra.types import HydraContext
 
+from secateur.commands.launch import config_path
 from secateur.errors import SecateurError
-from secateur.launch import config_path
-from secateur.run_folder import Alone
+from secateur.runs.run_folder import Alone
 from secateur.sweeps.jobs import Job, clear, planned
-from tests.runs import run, small
+from tests.small_runs import run, small
 
 ASKED = ("method=finetune", "model.epochs=1")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from secateur.record import find_records, read_record
-from tests.runs import small
-from tests.test_compress import ENVIRONMENT, secateur
+from tests.commands.test_compress import ENVIRONMENT, secateur
+from tests.small_runs import small
 
 pytest.importorskip("submitit", reason="the extra slurm is not installed")
 
@@ -68,7 +68,7 @@ def test_predecessors_that_were_made_first_serve_every_method_of_a_later_sweep(t
 
 LEFT_OUT = """
 import sys
-from secateur.compress import main
+from secateur.commands.compress import main
 main()
 print("imported:", sorted({"wandb", "submitit", "optuna", "onnx"} & sys.modules.keys()))
 """

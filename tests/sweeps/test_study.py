@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from hydra_plugins.secateur_search import Search
+from secateur.commands.launch import config_path
 from secateur.errors import SecateurError
-from secateur.launch import config_path
-from secateur.run_folder import Alone
+from secateur.runs.run_folder import Alone
 from secateur.sweeps.study import remaining
-from tests.runs import small
+from tests.small_runs import small
 
 optuna = pytest.importorskip("optuna", reason="the extra search is not installed")
 

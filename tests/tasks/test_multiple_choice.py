@@ -28,7 +28,7 @@ from secateur.structure.gating import gated
 from secateur.structure.shape import structure_sizes
 from secateur.structure.surgery import shrink
 from secateur.tasks.multiple_choice import MultipleChoice
-from tests.runs import run
+from tests.small_runs import run
 
 LENGTHS = Lengths(max_seq_length=24, max_question_length=10)
 COLOURS = ["red", "green", "blue", "grey", "black"]

@@ -32,7 +32,7 @@ class Search(Sweeper):
             SecateurError: if the packages are missing, the study is of another kind, or another command searches in the
                 same folder; or if no trial ever finished.
         """
-        from secateur.run_folder import Alone
+        from secateur.runs.run_folder import Alone
         from secateur.sweeps.study import remaining, searched
 
         self.folder.mkdir(parents=True, exist_ok=True)

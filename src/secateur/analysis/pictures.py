@@ -10,8 +10,8 @@ from secateur.analysis.curve import draw_best_head, draw_curve
 from secateur.analysis.structure import draw_structure, layers_from
 from secateur.analysis.zero_pictures import pictures_of_zeros
 from secateur.drawing import save
+from secateur.methods.step_folder import last_gates, per_gate_of
 from secateur.record import Record, method_label
-from secateur.step_folder import last_gates, per_gate_of
 from secateur.structure.checkpoint import load
 
 if TYPE_CHECKING:

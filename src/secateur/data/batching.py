@@ -71,7 +71,7 @@ class ResumableLoader(DataLoader):
     """A loader whose place in the epoch can be saved and found again.
 
     ``position`` is the number of batches of this epoch that were trained on. It is set from outside (by
-    :class:`secateur.resume.ResumeCheckpoint`), because the iterator itself runs ahead of the training.
+    :class:`secateur.training.resume.ResumeCheckpoint`), because the iterator itself runs ahead of the training.
     """
 
     position = 0

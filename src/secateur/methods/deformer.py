@@ -14,7 +14,7 @@ from secateur.methods.phase import Phase
 from secateur.methods.rounding import rounded_up
 from secateur.structure.anatomy import layers_of
 from secateur.structure.decomposition import check_lower_layers, decompose, question_slot_of
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 
 log = logging.getLogger(__name__)
 

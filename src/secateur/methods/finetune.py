@@ -7,7 +7,7 @@ from typing import Any
 from secateur.methods.base import Context, State
 from secateur.methods.phase import Phase
 from secateur.methods.trained_parts import TrainedParts
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 
 
 class FineTuning(Phase):

@@ -27,7 +27,7 @@ from secateur.methods.base import Context, State, Step
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
 from secateur.structure.gates import PerGate
 from secateur.tasks.base import Task
-from secateur.training import frozen
+from secateur.training.module import frozen
 
 
 class Gain(Step):

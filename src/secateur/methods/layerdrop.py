@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from secateur.methods.remove_layers import check_init, check_unit
 from secateur.methods.shared_draws import SharedDraws
 from secateur.structure.anatomy import layers_of
 from secateur.structure.depth import skippable
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
+
+log = logging.getLogger(__name__)
 
 
 class LayerDrop(Phase):
@@ -34,6 +37,8 @@ class LayerDrop(Phase):
             raise SecateurError(f"p={p}: must lie in [0, 1]: it is the probability that a layer drops out")
         check_unit(unit)
         check_init(init)
+        if p == 1:
+            log.warning("p=1: every layer drops out of every batch, so only the embeddings and the head are trained")
         self.needs_pretrained = init == "pretrained"
         self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
         self.p = p

@@ -18,7 +18,7 @@ from secateur.methods.phase import Phase
 from secateur.methods.ranking import Amount, Matrices
 from secateur.structure.fixed_zeros import apply_masks, declare_fixed_zeros
 from secateur.tasks.base import Task
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 

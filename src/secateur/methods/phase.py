@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 from secateur.distillation import Distillation, Objective
 from secateur.errors import SecateurError, check_above_zero, check_at_least_one
 from secateur.methods.base import Context, State, Step
-from secateur.resume import CHECKPOINT
 from secateur.speed import accelerate_training
-from secateur.training import Optimization, TrainingModule
+from secateur.training.module import Optimization, TrainingModule
+from secateur.training.resume import CHECKPOINT
 
 
 class Phase(Step):
@@ -24,7 +24,7 @@ class Phase(Step):
         epochs: passes over the training split; may be a fraction.
         batch_size: examples (for QA: windows) of one forward pass.
         accumulate_grad_batches: forward passes of one optimizer step.
-        learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.Optimization`.
+        learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.module.Optimization`.
         distillation: imitate the teacher as well; None trains on the task's loss alone.
     """
 
@@ -61,7 +61,7 @@ class Phase(Step):
             cls.__signature__ = Signature([*named, *inherited])  # type: ignore[attr-defined]
 
     def training(self, context: Context) -> dict[str, Any]:
-        """What the phase's :class:`secateur.training.TrainingModule` takes beside the model and its task."""
+        """What the phase's :class:`secateur.training.module.TrainingModule` takes beside the model and its task."""
         objective = objective_of(context, self.distillation)
         return {"name": context.name, "objective": objective, "optimization": self.optimization}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from secateur.errors import SecateurError
 from secateur.methods.base import Context, State, Step
+from secateur.methods.step_folder import last_gates, per_gate_of
 from secateur.record import read_record
-from secateur.step_folder import last_gates, per_gate_of
 from secateur.structure.gates import check_sizes
 
 

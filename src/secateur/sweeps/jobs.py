@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from secateur.configuration.checks import checked, checked_log
 from secateur.errors import SecateurError
-from secateur.objectives import objective_value
-from secateur.run_folder import Alone, discard
+from secateur.runs.run_folder import Alone, discard
+from secateur.sweeps.objectives import objective_value
 from secateur.sweeps.outcomes import earlier_failure, is_done, record_in
 
 

@@ -13,12 +13,12 @@ from secateur.methods.base import State
 from secateur.methods.l0 import Amount, GatePhase, HardConcrete
 from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.training import GatedObjective, GateTraining
-from secateur.predecessor import NO_ORIGINS
+from secateur.runs.predecessor import NO_ORIGINS
+from secateur.runs.workshop import open_workshop
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import gated
 from secateur.structure.shape import structure_sizes
-from secateur.workshop import open_workshop
-from tests.runs import composed
+from tests.small_runs import composed
 
 SETTINGS: dict[str, Any] = {
     "distribution": HardConcrete(beta=2 / 3, lower=-0.1, upper=1.1),

@@ -9,7 +9,7 @@ import torch
 
 from secateur.record import Record, StepRecord
 from secateur.structure.gates import PerGate
-from tests.runs import run
+from tests.small_runs import run
 
 QUICK = ("model.epochs=1", "sparsity=0.5")
 

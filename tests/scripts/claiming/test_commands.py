@@ -11,10 +11,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from transformers import BertConfig
 
-from secateur.building import check_buildable
+from secateur.commands.launch import config_path
 from secateur.configuration import naming
 from secateur.configuration.checks import checked
-from secateur.launch import config_path
+from secateur.runs.building import check_buildable
 from tests.scripts.claiming.conftest import SCRIPTS
 from tests.test_record import make
 

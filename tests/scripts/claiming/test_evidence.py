@@ -147,7 +147,7 @@ def test_each_question_is_scored_at_every_stage_and_must_add_up_to_the_record(tm
 
 def toy_rows(config: Any) -> Any:
     from secateur.configuration.instantiation import build
-    from secateur.prepared_data import read_rows
+    from secateur.runs.prepared_data import read_rows
 
     dataset = checked(config).dataset
     return read_rows(dataset, build(dataset.task, key="dataset.task"))["test"]

@@ -24,7 +24,7 @@ from secateur.methods.threshold import weights_per_gate
 from secateur.structure.gates import PerGate
 from secateur.structure.gating import fold
 from secateur.structure.shape import structure_sizes
-from secateur.training import frozen
+from secateur.training.module import frozen
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from secateur.methods.l0.gates import HardConcreteGates
 from secateur.methods.l0.penalty import Price, Target
 from secateur.structure.gating import gated
 from secateur.tasks.base import Task
-from secateur.training import Optimization, TrainingModule, decay_groups
+from secateur.training.module import Optimization, TrainingModule, decay_groups
 
 
 class GatedObjective(nn.Module):

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from secateur.errors import SecateurError
 from secateur.methods.rpp.shrinkage import Penalty, Shrinkage
 from secateur.tasks.base import Task
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 
 
 class ProximalTraining(TrainingModule):

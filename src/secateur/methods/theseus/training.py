@@ -9,7 +9,7 @@ from secateur.data.examples import Batch
 from secateur.methods.shared_draws import SharedDraws
 from secateur.methods.theseus.modules import Replaceable
 from secateur.methods.theseus.schedule import Schedule
-from secateur.training import TrainingModule
+from secateur.training.module import TrainingModule
 
 
 class ReplacementTraining(TrainingModule):

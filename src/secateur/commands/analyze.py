@@ -1,0 +1,206 @@
+"""``secateur-analyze``: what the pattern of zeros of a sparse run looks like, or how its documents' states move."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from secateur.configuration.extras import check_extra
+from secateur.errors import SecateurError
+from secateur.record import Record, read_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from transformers import PreTrainedModel
+
+    from secateur.analysis.document_states import Movement
+    from secateur.analysis.zeros import Spread, Zeros
+
+_WORDS = 1000  # whose embeddings are mapped
+_DESCRIPTION = """\
+Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
+each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
+projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png.
+
+With --documents, instead, look at a run of any method on question answering: how far the states of a document's tokens
+move when another question is asked, layer by layer. Prints a table and writes document_states.png and .json."""
+_EPILOG = """\
+Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) stand beside those of a
+random mask with as many zeros; `times` is their ratio, and all are means over layers."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ``arguments`` are those of the process unless given."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in ("layer", "embeddings"):
+        if options.documents is not None and getattr(options, name) is not None:
+            parser.error(f"--{name}: has no effect on --documents")
+    try:
+        if options.documents is not None:
+            analyze_documents(options.run, count=options.documents, seed=options.seed)
+        else:
+            words = _WORDS if options.embeddings is None else options.embeddings
+            analyze(options.run, layer=options.layer, embeddings=words, seed=options.seed)
+    except SecateurError as error:
+        sys.exit(str(error))
+
+
+def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None:
+    """Print the table of a run, and draw its pictures.
+
+    Args:
+        run: its folder.
+        layer: the one whose matrices are shown, from 0; None: the middle one.
+        embeddings: how many of the most frequent words are mapped; 0: none.
+        seed: of their map.
+
+    Raises:
+        SecateurError: if the run is unfinished or its model has no fixed zeros, there is no such layer, or
+            scikit-learn is missing.
+    """
+    record = _finished(run)
+    from secateur.analysis.pictures import title_of
+    from secateur.analysis.zero_pictures import pictures_of_zeros
+    from secateur.analysis.zeros import check_sparse, zeros_by_projection
+    from secateur.commands.launch import quiet_libraries
+    from secateur.drawing import save
+    from secateur.structure.checkpoint import load
+
+    quiet_libraries()
+    model = load(run / "model")
+    check_sparse(model, name=str(run))
+    if embeddings:
+        check_extra("analysis", asked=f"embeddings={embeddings}", otherwise=", or give --embeddings 0")
+    console = Console(highlight=False)
+    pictures = dict(pictures_of_zeros(model, layer=layer, title=title_of(record)))
+    console.print(Text(title_of(record), "bold"), table_of(zeros_by_projection(model)))
+    if embeddings:
+        pictures |= _words(record, run, model, count=embeddings, seed=seed, console=console)
+    (run / "figures").mkdir(exist_ok=True)
+    for name, figure in pictures.items():
+        path = run / "figures" / f"{name}.png"
+        save(figure, path)
+        console.print(Text(f"{name}: {path}"), soft_wrap=True)
+
+
+def analyze_documents(run: Path, *, count: int, seed: int) -> None:
+    """Print how far the states of documents move with the question, and write figure and numbers.
+
+    Args:
+        run: its folder.
+        count: documents of the test split, drawn from those that are asked about twice or more.
+        seed: of the draw.
+
+    Raises:
+        SecateurError: if the run is unfinished, is no question answering, or has no such documents.
+    """
+    record = _finished(run)
+    from secateur.analysis.documents import NAME, document_states
+    from secateur.commands.launch import quiet_libraries
+    from secateur.drawing import save
+
+    quiet_libraries()
+    found = document_states(record, run, count=count, seed=seed)
+    console = Console(highlight=False)
+    console.print(Text(f"{found.dataset}: {found.documents} documents, {found.questions} questions", "bold"))
+    console.print(table_of_movement(found.models))
+    (run / "figures").mkdir(exist_ok=True)
+    picture = run / "figures" / f"{NAME}.png"
+    save(found.figure(record), picture)
+    for path in (picture, found.write(run / "figures")):
+        console.print(Text(f"{NAME}: {path}"), soft_wrap=True)
+
+
+def table_of_movement(models: Mapping[str, Movement]) -> Table:
+    """A line for each layer: mean cosine distance to the centroid, and its deviation over documents, of each model."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", justify="right")
+    for name in models:
+        table.add_column(name, justify="right", no_wrap=True)
+    per_layer = itertools.zip_longest(*(movement.rows() for movement in models.values()))  # one may have more layers
+    for layer, rows in enumerate(per_layer):
+        table.add_row(str(layer), *(f"{row['mean']:.4f} ± {row['std']:.4f}" if row else "" for row in rows))
+    return table
+
+
+def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
+    """A line for each projection: its zeros, and their spread over columns and rows beside a random mask's."""
+    from secateur.analysis.zeros import over_layers
+
+    table = Table(box=None, pad_edge=False)
+    for header in ("projection", "zeros", "over columns", "random", "times", "over rows", "random", "times"):
+        table.add_column(header, justify="left" if header == "projection" else "right", no_wrap=True)
+    for name, layers in zeros.items():
+        mean = over_layers(layers)
+        table.add_row(name, _number(mean.fraction, 3), *_cells(mean.columns), *_cells(mean.rows))
+    return table
+
+
+def _finished(run: Path) -> Record:
+    record = read_record(run)
+    if record.status != "finished":
+        raise SecateurError(f"{run}: the run is {record.status}; finish it first, by the same command")
+    return record
+
+
+def _cells(spread: Spread) -> Iterator[str]:
+    yield _number(spread.found, 4)
+    yield _number(spread.random, 4)
+    yield _number(spread.ratio, 1)
+
+
+def _number(value: float, decimals: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _words(
+    record: Record, run: Path, model: PreTrainedModel, *, count: int, seed: int, console: Console
+) -> dict[str, Figure]:
+    """The map of the words before and after, and a line on how many neighbours they keep."""
+    from secateur.analysis.embeddings import draw_embeddings, embeddings_of, frequent_words, maps_of, neighbours_kept
+    from secateur.analysis.pictures import title_of
+    from secateur.structure.checkpoint import load, load_tokenizer
+
+    assert record.reference is not None
+    words = frequent_words(load_tokenizer(run / "model"), count)
+    before, after = (embeddings_of(each, words) for each in (load(run / record.reference.folder), model))
+    kept = neighbours_kept(before, after)
+    console.print(Text(f"words: {len(words.ids)}; of the 10 nearest of each {100 * kept:.1f} % are the same"))
+    maps = maps_of(before, after, seed=seed)
+    return {"embeddings": draw_embeddings(*maps, words=words.texts, kept=kept, title=title_of(record))}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="secateur-analyze",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a finished run")
+    parser.add_argument("--layer", type=int, help="whose matrices masks.png shows, from 0; default: the middle one")
+    parser.add_argument(
+        "--embeddings",
+        metavar="N",
+        type=int,
+        help="map the N most frequent words by t-SNE, before and after; needs scikit-learn (the extra analysis); "
+        f"0: none; default: {_WORDS}",
+    )
+    parser.add_argument(
+        "--documents",
+        metavar="N",
+        type=int,
+        help="how far the states of N test documents move with the question, for five questions of each at most",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of that map, or of the draw of documents; default: 1")
+    return parser

@@ -1,0 +1,78 @@
+"""What the commands share: where the config lies, and how the terminal looks."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.tree import Tree
+
+from secateur.distributed import is_leader
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def config_path() -> str:
+    """The folder of the YAML files: inside an installed package, or at the top of a checkout."""
+    packaged = PACKAGE / "conf"
+    return str(packaged if packaged.is_dir() else PACKAGE.parents[1] / "conf")
+
+
+def print_tree(config: Mapping[str, Any], *, title: str) -> None:
+    """The composed config as a tree."""
+    tree = Tree(f"[bold]{title}", guide_style="dim")
+    _grow(tree, config)
+    Console().print(tree)
+
+
+@contextmanager
+def stopping_is_no_success() -> Iterator[None]:
+    """Within the context, a process that was told to stop (SIGTERM) ends with that signal's exit code.
+
+    Lightning ends it as if all were well, and whoever started it would take the run for finished.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from stop
+
+
+def quiet_libraries() -> None:
+    """Silence what our dependencies say about choices that are ours, not the user's."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Batches are cut from memory-mapped tokens in well under a millisecond: workers would cost more.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Every process of a distributed fit evaluates all of val, so there is nothing to bring together.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    if not is_leader():
+        logging.getLogger("secateur").setLevel(logging.WARNING)
+    # Whether jobs go through SLURM is the launcher's business.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    # A loader of ours can be resumed mid-epoch; Lightning cannot know.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Where gates are trained on a frozen model, its dropout is off on purpose.
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
+    # A rank correlation needs all values at once; a test set's are few.
+    warnings.filterwarnings("ignore", message=".*SpearmanCorrcoef. will save all targets.*")
+
+
+def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            _grow(tree.add(f"[cyan]{key}"), value)
+        else:
+            tree.add(f"[cyan]{key}[/]: {value}", highlight=True)

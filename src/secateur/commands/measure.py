@@ -1,0 +1,65 @@
+"""``secateur-measure``: time the models of finished runs again, one after the other, in one quiet process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from secateur.configuration.checks import check_measure
+from secateur.configuration.extras import check_extra
+from secateur.configuration.schema import MeasureConfig
+from secateur.errors import SecateurError
+from secateur.record import finished_runs
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure cost and latency of every finished run below the given folders, and write them into the records."""
+    options = _parser().parse_args(arguments)
+    try:
+        measure_folders(options.folders, **_asked(options))
+    except SecateurError as error:
+        sys.exit(str(error))
+
+
+def measure_folders(folders: Sequence[Path], **asked: Any) -> None:
+    """Measure every finished run again, at its own settings but those of ``measure`` that are ``asked`` for.
+
+    Raises:
+        SecateurError: if a setting is out of range, there is no run, a record cannot be read, or a run was exported and
+            ONNX Runtime is missing.
+    """
+    records = finished_runs(folders)
+    settings = {run: MeasureConfig(**{**record.config["measure"], **asked}) for run, record in records.items()}
+    for each in settings.values():
+        check_measure(each)
+    if any(record.onnx for record in records.values()):
+        check_extra("onnx", asked="timing an exported run")
+    from secateur.commands.launch import quiet_libraries
+    from secateur.runs.measuring import measure_again
+
+    quiet_libraries()
+    for run, record in track(records.items(), description="measuring"):
+        measure_again(settings[run], record, run)
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    names = (field.name for field in fields(MeasureConfig))
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="secateur-measure", description=f"{main.__doc__} Without options each is measured as the run itself did."
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
+    parser.add_argument("--batch-sizes", nargs="+", type=int, help="sequences of one forward pass")
+    parser.add_argument("--lengths", nargs="+", type=int, help="tokens of a sequence")
+    parser.add_argument("--dtypes", nargs="+", help="float32, bfloat16")
+    parser.add_argument("--seconds", type=float, help="spent on each setting")
+    return parser

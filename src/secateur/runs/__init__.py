@@ -1,0 +1,1 @@
+"""One run from its settings to its record: what it starts from, its steps, its figures and its folder."""

@@ -1,0 +1,98 @@
+"""A method's steps, built from their settings and checked against the model and the task before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from transformers import PretrainedConfig
+
+from secateur.configuration.instantiation import build, set_in
+from secateur.configuration.schema import Config, ModelConfig
+from secateur.distillation import Distillation
+from secateur.errors import SecateurError
+from secateur.methods.base import Step
+from secateur.methods.ranking import Matrices
+from secateur.models import check_model, config_of
+from secateur.runs.predecessor import check_predecessor
+from secateur.runs.prepared_data import check_segmented
+from secateur.structure.anatomy import check_linear_attention
+from secateur.structure.checkpoint import load
+from secateur.structure.fixed_zeros import declared_patterns
+from secateur.structure.shape import planned_sizes, segments_of
+from secateur.tasks.base import Task
+
+
+def check_buildable(config: Config) -> dict[str, Step]:
+    """The method's steps in order, built from their settings; whatever can be refused early is refused here.
+
+    Raises:
+        SecateurError: if a step, the task or the model cannot be as the config says.
+    """
+    task: Task = build(config.dataset.task, key="dataset.task")
+    loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
+    if loss is not None and loss.reads_stored:
+        task.check_distillation(key=f"distillation={config.distillation.name}")
+    steps = _built_steps(config)
+    if loss is not None and loss.needs_same_depth and any(step.changes_depth for step in steps.values()):
+        raise SecateurError(
+            f"distillation={config.distillation.name}: compares layer by layer, and method={config.method['name']} "
+            "takes layers away; use distillation=logits or patient"
+        )
+    check_predecessor(config.predecessor, reference=config.reference)
+    if config.predecessor.checkpoint is None:
+        check_model(config.model, max_seq_length=config.dataset.max_seq_length)
+    architecture = config_of(config.start)
+    task.check_architecture(architecture)
+    for name, step in steps.items():
+        _check_step(step, name, config, architecture)
+    _check_zeros(config.start, steps.values())
+    if any(step.segments for step in steps.values()):
+        check_segmented(config.dataset, task)
+    if config.export.name != "none":
+        check_linear_attention(architecture, key=f"export={config.export.name}")
+    return steps
+
+
+def _built_steps(config: Config) -> dict[str, Step]:
+    steps: dict[str, Step] = {}
+    for name in config.method["order"]:
+        with set_in(config.method, name):
+            steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
+    return steps
+
+
+def _check_step(step: Step, name: str, config: Config, architecture: PretrainedConfig) -> None:
+    """Refuse what a step cannot do with the model that the run starts from."""
+    if not step.any_architecture:
+        check_linear_attention(architecture, key=f"method={config.method['name']}")
+    if not step.takes_decomposed and segments_of(architecture) is not None:
+        raise SecateurError(
+            f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
+            "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
+        )
+    heads, units = planned_sizes(architecture)
+    with set_in(config.method, name):
+        step.check(heads=heads, units=units)
+    if step.needs_pretrained and config.model.checkpoint is None:
+        raise SecateurError(
+            f"method.init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
+            "another init"
+        )
+    if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
+        raise SecateurError(
+            f"method.init=pretrained: model={config.model.name} has other heads or units than "
+            f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
+        )
+
+
+def _check_zeros(model: ModelConfig, steps: Iterable[Step]) -> None:
+    """Refuse to ask for fewer zeros than a given model keeps, before a predecessor is trained.
+
+    Later steps start from what the first one leaves, which takes zeros out with heads, units and layers.
+    """
+    first, folder = next(iter(steps), None), Path(model.checkpoint or "")
+    if first is None or first.zeros is None or not (folder / "config.json").is_file():
+        return
+    if model.keep_zeros or declared_patterns(config_of(model)):
+        Matrices(load(folder)).check_target(first.zeros)

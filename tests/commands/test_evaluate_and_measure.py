@@ -1,0 +1,82 @@
+"""The commands beside the launcher, on a run that the launcher left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from secateur.commands.evaluate import evaluate_checkpoint
+from secateur.commands.launch import config_path
+from secateur.commands.measure import main as measure
+from secateur.configuration.instantiation import typed
+from secateur.configuration.schema import EvaluateConfig
+from secateur.errors import SecateurError
+from secateur.record import Record, read_record, write_record
+from tests.small_runs import DATASETS, run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
+    return run("method=random", "sparsity=0.4", "model.epochs=1", output=tmp_path_factory.mktemp("output"))
+
+
+def evaluated(*overrides: str, tmp_path: Path) -> dict[str, float]:
+    overrides = (*DATASETS["toy_qa"], "dataset=toy_qa", "trainer=cpu", "~callbacks.progress", *overrides)
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        composed = compose("evaluate", [*overrides, f"paths.output={tmp_path}", f"output={tmp_path}"])
+    return evaluate_checkpoint(typed(composed, EvaluateConfig))
+
+
+def test_evaluate_gives_the_scores_of_the_record(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    """Also in a place where nothing of the run is but its model folder."""
+    record, folder = finished
+    scores = evaluated(f"checkpoint={folder / 'model'}", tmp_path=tmp_path)
+    assert record.compressed is not None
+    assert scores == record.compressed.scores
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    assert predictions == json.loads((folder / "predictions.json").read_text())
+    assert len(predictions) == 16
+
+
+def test_evaluate_refuses_a_folder_that_holds_no_model(tmp_path: Path) -> None:
+    with pytest.raises(SecateurError, match=r"no such folder"):
+        evaluated("checkpoint=/nowhere", tmp_path=tmp_path)
+
+
+def test_measure_times_a_run_as_the_run_itself_did(finished: tuple[Record, Path]) -> None:
+    measure([str(finished[1]), "--seconds", "0.01"])
+    again = read_record(finished[1]).latency
+    assert again is not None
+    assert [(pair.batch_size, pair.length) for pair in again.pairs] == [(1, 16)]
+
+
+def test_measure_times_again_and_changes_nothing_else(finished: tuple[Record, Path]) -> None:
+    record, folder = finished
+    measure([str(folder), "--batch-sizes", "2", "--lengths", "16", "24", "--seconds", "0.01"])
+    again = read_record(folder)
+    assert again.latency is not None
+    assert [(pair.batch_size, pair.length) for pair in again.latency.pairs] == [(2, 16), (2, 24)]
+    untouched = {"latency", "reference", "compressed"}
+    assert again.model_dump(exclude=untouched) == record.model_dump(exclude=untouched)
+    assert again.compressed is not None
+    assert record.compressed is not None
+    assert again.compressed.scores == record.compressed.scores
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the accelerator is there")
+def test_measure_says_in_one_line_that_the_device_is_not_there(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    record, _ = finished
+    assert record.latency is not None
+    elsewhere = record.model_copy(update={"latency": record.latency.model_copy(update={"device": "cuda:0"})})
+    write_record(elsewhere, tmp_path)
+    with pytest.raises(SystemExit, match=r"was measured on cuda:0, which is not there; measure it on such a machine$"):
+        measure([str(tmp_path)])
+
+
+def test_measure_says_in_one_line_that_there_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no finished run there"):
+        measure([str(tmp_path)])
