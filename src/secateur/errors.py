@@ -1,8 +1,5 @@
 """The one class of errors that a user can mend, and the commonest checks."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from hydra.errors import CompactHydraException
 
 
@@ -12,23 +9,6 @@ class SecateurError(CompactHydraException, ValueError):
     Hydra prints a ``CompactHydraException`` as one line, goes on with the other jobs of a multirun and exits
     with code 1. It is a ``ValueError`` too, for those who call the library from Python.
     """
-
-
-def check_whole(**settings: Any) -> None:
-    """Refuse a setting that is no whole number, 2.0 included; lists are looked into, and None was not given.
-
-    Raises:
-        SecateurError: naming it.
-    """
-    for name, value in settings.items():
-        if value is not None and not _is_whole(value):
-            raise SecateurError(f"{name}={value}: must be made of whole numbers")
-
-
-def _is_whole(value: Any) -> bool:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return all(map(_is_whole, value))
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_above_zero(**settings: float | None) -> None:

@@ -54,6 +54,13 @@ def test_nothing_drops_out_at_0_and_all_at_1(make_model, make_context):
         assert all(same) if p == 1 else not any(same)
 
 
+def test_warns_that_no_layer_is_trained(caplog):
+    LayerDrop(**SETTINGS, p=0.9)
+    assert not caplog.messages
+    LayerDrop(**SETTINGS, p=1)
+    assert "only the embeddings and the head are trained" in caplog.text
+
+
 def test_a_layer_that_dropped_out_takes_no_step(make_model, make_context, monkeypatch):
     """Not by the momentum of the batch that ran it, nor by weight decay."""
     model, after_first = make_model(), []

@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 
 from secateur.commands.launch import config_path
 from secateur.configuration import naming
-from secateur.configuration.checks import check_dataset, check_targets
+from secateur.configuration.checks import check_dataset
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig, ModelConfig
-
+from secateur.configuration.targets import check_targets
 from secateur.store import check_writable
 
 naming.register()
@@ -25,7 +25,7 @@ def main(composed: DictConfig) -> None:
     check_dataset(config.dataset)
     check_writable(Path(config.output), key="output")
     check_writable(Path(config.paths.store), key="paths.store")
-    check_targets(config)
+    check_targets(config, composed=composed)
     scores = evaluate_checkpoint(config)
     for name, value in scores.items():
         print(f"{name:>24}  {value:.2f}")

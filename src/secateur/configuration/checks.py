@@ -6,13 +6,10 @@ merged into the typed schema, and the keys of every ``_target_`` are compared wi
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from secateur.configuration.extras import check_extra
@@ -25,6 +22,7 @@ from secateur.configuration.schema import (
     LoggerConfig,
     MeasureConfig,
 )
+from secateur.configuration.targets import check_targets
 from secateur.data.sources import resolve_files
 from secateur.errors import SecateurError
 from secateur.store import check_writable
@@ -43,6 +41,7 @@ def checked(composed: DictConfig) -> Config:
     _check_method(composed)
     _check_amount(composed)
     _check_loss(config.distillation, composed)
+    check_targets(config, composed=composed)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     if config.retry not in (None, "failed"):
@@ -54,7 +53,6 @@ def checked(composed: DictConfig) -> Config:
     build(config.objective, key="objective")
     check_export(config.export)
     check_writable_paths(config)
-    check_targets(config)
     return config
 
 
@@ -128,33 +126,6 @@ def check_writable_paths(config: Config) -> None:
     """Refuse output folders that cannot be written."""
     for key in ("runs", "sweeps", "store"):
         check_writable(Path(getattr(config.paths, key)), key=f"paths.{key}")
-
-
-def check_targets(config: Any) -> None:
-    """Compare the keys of every ``_target_`` in ``config`` with the signature of what it names.
-
-    Raises:
-        SecateurError: for a target that cannot be imported, or a key that it does not take.
-    """
-    plain = OmegaConf.to_container(OmegaConf.structured(config))
-    for key, node in _targets(plain, ""):
-        try:
-            parameters = inspect.signature(get_object(node["_target_"])).parameters
-        except Exception as error:
-            raise SecateurError(f"{key}._target_={node['_target_']}: cannot be imported ({error})") from error
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            continue
-        for name in node:
-            if not name.startswith("_") and name not in parameters:
-                raise unknown_key(name, parameters, where=key)
-
-
-def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    children = node.items() if isinstance(node, dict) else ()
-    if isinstance(node, dict) and "_target_" in node:
-        yield key, node
-    for name, child in children:
-        yield from _targets(child, f"{key}.{name}" if key else str(name))
 
 
 def _check_method(composed: DictConfig) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from secateur.errors import SecateurError, check_whole
+from secateur.errors import SecateurError
 from secateur.methods.rounding import rounded_up
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,6 @@ class LayerAmount:
             raise SecateurError("sparsity=null: say how many layers go, by sparsity or method.layers")
         if len(given) > 1:
             raise SecateurError(f"keep={keep}: goes without layers={layers}; give one or the other")
-        check_whole(**given)
-        if isinstance(keep, int):
-            raise SecateurError(f"keep={keep}: must be a list of layers, such as [{keep}]; layers={keep} keeps so many")
         if layers is not None and layers < 1:
             raise SecateurError(f"layers={layers}: must be at least 1: no layer would be left")
         if keep is not None and (not keep or sorted(set(keep)) != list(keep) or keep[0] < 0):

@@ -56,3 +56,11 @@ def test_refuses_a_phase_that_ends_before_the_rate_is_1():
     Schedule(kind="linear", rate=0.3, ratio=0.5, steps=10).check(10)
     with pytest.raises(SecateurError, match=r"^replacing_steps=11: the phase has 10 optimizer steps, [^\n]*$"):
         Schedule(kind="linear", rate=0.3, ratio=0.5, steps=11).check(10)
+
+
+def test_warns_of_an_anti_curriculum_that_ends_before_its_phase(caplog):
+    Schedule(kind="anti", rate=0.2, ratio=1).check(8)
+    Schedule(kind="linear", rate=0.2, ratio=0.5).check(8)
+    assert not caplog.messages
+    Schedule(kind="anti", rate=0.2, ratio=0.5).check(8)
+    assert "nothing is replaced after 4 of 8 optimizer steps" in caplog.text

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from secateur.data.task_data import TaskData
 from secateur.distillation import PatientDistillation
 from secateur.distributed import is_leader
-from secateur.errors import SecateurError, check_whole
+from secateur.errors import SecateurError
 from secateur.methods.base import Context, State
 from secateur.methods.layer_choice import LayerAmount, check_removal, kept_layers
 from secateur.methods.phase import Phase
@@ -56,15 +56,12 @@ class Replacement(Phase):
         mixes: Sequence[Sequence[int]] | None = None,
         train_embeddings: bool = False,
         train_head: bool = False,
-        clip: str = "trained",
+        clip: str = "all",
         **training: Any,
     ) -> None:
         super().__init__(**training)
         check_init(init)
         check_removal(remove)
-        check_whole(modules=modules, mixes=mixes)
-        if any(isinstance(mix, int) for mix in mixes or ()):
-            raise SecateurError(f"mixes={mixes}: must be lists of modules, such as [[0],[1],[0,1]]")
         loss = training.get("distillation")
         if isinstance(loss, PatientDistillation) and loss.layers == "last":
             raise SecateurError(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from secateur.errors import SecateurError
+
+log = logging.getLogger(__name__)
 
 KINDS = ("constant", "linear", "anti")
 
@@ -39,7 +43,7 @@ class Schedule:
         self.steps = steps
 
     def check(self, total: int) -> None:
-        """Refuse a phase that ends before the rate is 1.
+        """Refuse a phase that ends before the rate does, and warn of one that goes on when nothing is replaced.
 
         Args:
             total: optimizer steps of the phase.
@@ -52,11 +56,22 @@ class Schedule:
                 f"replacing_steps={self.steps}: the phase has {total} optimizer steps, so the rate never gets to its "
                 "end; lower it or raise epochs"
             )
+        duration = self._duration(total)
+        if self.kind == "anti" and duration < total:
+            log.warning(
+                "schedule=anti: nothing is replaced after %d of %d optimizer steps, so the rest of the phase trains "
+                "nothing; set replacing_ratio=1",
+                *(round(duration), total),
+            )
 
     def rate(self, step: int, *, total: int) -> float:
         """The probability that a module is replaced in optimizer step ``step``, of ``total``, counted from 0."""
-        duration = self.steps if self.steps is not None else self.ratio * total
+        duration = self._duration(total)
         if self.kind == "constant":
             return self.initial_rate if step < duration else 1.0
         curriculum = min(1.0, self.initial_rate + (1 - self.initial_rate) * step / duration)
         return curriculum if self.kind == "linear" else 1.0 - curriculum
+
+    def _duration(self, total: int) -> float:
+        """T: optimizer steps until the rate is at its end."""
+        return self.steps if self.steps is not None else self.ratio * total
