@@ -14,7 +14,7 @@ def circumstances(records: Sequence[Record]) -> str:
     lines = [f"* **machine** {text}" for text in distinct(records, machine)]
     lines += [f"* {text}" for text in distinct(records, versions)]
     seeds = sorted({record.seed for record in records})
-    return "\n".join([*lines, f"* **seeds** {', '.join(map(str, seeds))}; n is the number of runs of a row"])
+    return "\n".join([*lines, f"* **seeds** {', '.join(map(str, seeds))}"])
 
 
 def distinct(records: Sequence[Record], tell: Callable[[Record], str]) -> list[str]:
@@ -69,7 +69,15 @@ SETTINGS = {"model": model, "data": data, "predecessor": predecessor, "recovery"
 
 
 def setting(records: Sequence[Record], *, settings: Mapping[str, Callable[[Record], str]] = SETTINGS) -> str:
-    """What the runs on one data set share: model, data, training."""
-    return "\n".join(
-        f"* **{name}** {text}" for name, tell in settings.items() for text in distinct(records, tell) if text
-    )
+    """The settings of the runs on one data set: model, data, training; with the methods, where they differ."""
+    found = {name: _with_methods(tell, records) for name, tell in settings.items()}
+    return "\n".join(f"* **{name}** {text}" for name, text in found.items() if text)
+
+
+def _with_methods(tell: Callable[[Record], str], records: Sequence[Record]) -> str:
+    methods: dict[str, dict[str, None]] = {}
+    for record in records:
+        if text := tell(record):
+            methods.setdefault(text, {})[record.method] = None
+    several = len({tuple(of) for of in methods.values()}) > 1
+    return "; ".join(f"{text} ({', '.join(of)})" if several else text for text, of in methods.items())

@@ -20,9 +20,10 @@ from claiming.depth_runs import (
 )
 from claiming.figures import above, at_batch, first_module_costs
 from claiming.plan import Agreement, Claim, Contrast, Quantity, Runs, Section, Term, plain
-from claiming.tables import modules_table, tasks_table
+from claiming.tables import modules_table, tasks_table, transfer_table
 
 XU, FAN = "Xu et al.", "Fan et al."
+CUT_FROM = {"predecessor": "predecessor", "pretrained": "pretrained model"}
 DROPPED = ("rte", "sst2")  # where layers drop out in training
 
 
@@ -35,7 +36,7 @@ def section(profile: str) -> Section:
         jobs=tuple(jobs(chosen)),
         claims=(_e1(chosen), _e2(), _e3(), _e4(), _e6(chosen), _c1(chosen), _c2(chosen), _c3(chosen)),
         untested=UNTESTED,
-        details=(tasks_table, modules_table),
+        details=(tasks_table, modules_table, transfer_table),
     )
 
 
@@ -69,7 +70,7 @@ def _e1(profile: Profile) -> Claim:
     baselines = {"fine-tuned": "none", "distilled": "logits", "patiently distilled": "patient"}
     tests = [
         Contrast(
-            setting=f"{dataset}, {profile.layers} layers to {profile.half}, the baseline's of the {init} model",
+            setting=f"{dataset}, {profile.layers} layers to {profile.half}, baseline cut from the {CUT_FROM[init]}",
             more=plain("theseus", _theseus(dataset)),
             less=plain(name, _truncated(dataset, kind, init=init)),
         )
@@ -79,7 +80,7 @@ def _e1(profile: Profile) -> Claim:
     ]
     tests += [
         Contrast(
-            setting=f"{dataset}, {profile.layers} layers to {profile.third}, the baseline's of the predecessor model",
+            setting=f"{dataset}, {profile.layers} layers to {profile.third}, baseline cut from the predecessor",
             more=plain("theseus", _theseus(dataset, sparsity=THIRD)),
             less=plain("fine-tuned", _truncated(dataset, sparsity=THIRD)),
         )
@@ -197,7 +198,7 @@ def _c2(profile: Profile) -> Claim:
     ]
     return Claim(
         id="C2",
-        text="Trained with LayerDrop, a model loses far less when layers go",
+        text="A model trained with LayerDrop scores far more once layers are removed",
         published="a model trained without it breaks down",
         source=f"{FAN}, figure 1 and section 4.4; pretrained with it",
         tests=tuple(tests),
@@ -227,8 +228,8 @@ def _c3(profile: Profile) -> Claim:
 
 
 UNTESTED = (
-    "E5, a model compressed on MNLI that goes on to other tasks: MNLI is not at hand; "
-    "`secateur -m experiment=xu_transfer` does it where it is.",
+    "E5, a model compressed on MNLI that is fine-tuned on other tasks: MNLI is not at hand, and SST-2 stands in for it "
+    "above, which shows that it works, not how well; `secateur -m experiment=xu_transfer` does it with MNLI.",
     "LayerDrop in pretraining, as published: `secateur method=layerdrop dataset=custom_text` is the way to it.",
     "Tasks of GLUE whose training data is not at hand: MNLI, QNLI, QQP, STS-B.",
 )

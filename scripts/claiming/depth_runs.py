@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from claiming.plan import Job, listed
 
@@ -100,6 +100,7 @@ def jobs(profile: Profile) -> Iterator[Job]:
     yield from _modules(profile)
     yield from _blocks(profile)
     yield from _dropped(profile)
+    yield from _transferred(profile)
 
 
 def _ways(profile: Profile) -> Iterator[Job]:
@@ -148,6 +149,14 @@ def _dropped(profile: Profile) -> Iterator[Job]:
         for claim, (rates, left) in asked.items():
             own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}")
             yield _ablation(profile, dataset, "method=layerdrop", *DROP_ONLY, *own, claims=(claim,))
+
+
+def _transferred(profile: Profile) -> Iterator[Job]:
+    """A model that Theseus compressed on one task, fine-tuned on others; rows of a table alone."""
+    parent = _job(profile, "sst2", *THESEUS, claims=(), seeds=(1,))
+    for dataset in ("rte", "mrpc"):
+        tuned = ("method=finetune", "sparsity=null", "predecessor.seed=${seed}")
+        yield replace(_ablation(profile, dataset, *tuned, claims=()), parent=parent)
 
 
 def _ablation(profile: Profile, dataset: str, *overrides: str, claims: tuple[str, ...]) -> Job:

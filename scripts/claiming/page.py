@@ -17,7 +17,7 @@ RULES = """\
   the same dense model and with the same seeds; in brackets the 95 % bootstrap interval over seeds and questions, drawn
   anew 2,000 times. The claim *holds* where all of it lies above 0, is *contradicted* where all of it lies below, and
   *undecided* otherwise. With one seed it covers the questions alone: another may come out differently. ± is the
-  deviation over seeds.
+  deviation over seeds, in the tables with their number in brackets.
 * **Figures that a run has only once**, such as its shape or its speed, leave nothing to resample: the claim holds,
   or is contradicted, where at least three runs all lie on one side of 0."""
 
@@ -78,9 +78,30 @@ def trained(step: str) -> Callable[[Record], str]:
     return told
 
 
+def imitation(record: Record) -> str:
+    """How the teacher was imitated, where it was."""
+    loss = record.config["distillation"]["loss"] or {}
+    shown = [f"{name} {value}" for name, value in loss.items() if name != "_target_"]
+    return f"{record.distillation}: {', '.join(shown)}" if shown else ""
+
+
+def schedule(record: Record) -> str:
+    """How often modules were replaced, where they were."""
+    method = record.config["method"]
+    if "schedule" not in method:
+        return ""
+    end = method["replacing_steps"]
+    duration = f"{method['replacing_ratio']:g} of the phase" if end is None else f"{end} steps"
+    return f"{method['schedule']} from {method['rate']:g} over {duration}"
+
+
 OWN_SETTINGS = {
     "importance": scoring,
     "gate phase": gate_phase,
     "pruning": trained("prune"),
+    "module replacing": trained("replace"),
+    "replacing schedules": schedule,
+    "layers dropping out": trained("drop"),
+    "distillation": imitation,
     "layers apart": trained("decompose"),
 }

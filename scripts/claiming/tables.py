@@ -27,7 +27,8 @@ def tasks_table(records: Sequence[Record]) -> str:
     A method has a mean only if it has every task that the table has. Models of as many layers are of one shape, so that
     they have one speed: the mean of all.
     """
-    compressed = _rows([record for record in records if "recover" in record.config["method"]["order"]])
+    records = [record for record in records if "recover" in record.config["method"]["order"]]
+    compressed = _rows(records)
     tasks = sorted({task for found in compressed.values() for task in found})
     speeds = _speeds(compressed)
     rows = {**_dense(records, tasks), **compressed}
@@ -82,6 +83,21 @@ def modules_table(records: Sequence[Record]) -> str:
     return markdown("Modules replaced alone", head, lines)
 
 
+def transfer_table(records: Sequence[Record]) -> str:
+    """What models score that were compressed on one task and fine-tuned on another; empty without any."""
+    compressed_on = {record.name: record for record in records if record.method != "finetune"}
+    found: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for record in records:
+        if record.method == "finetune" and record.parents and record.compressed and record.reference:
+            parent = compressed_on[record.parents[-1]]
+            row = (_called(parent), parent.dataset, record.dataset)
+            scores = (record.compressed.scores[record.metric], record.reference.scores[record.metric])
+            found.setdefault(row, []).append(scores)
+    lines = [[*row, *(mean_and_spread(scores) for scores in zip(*found[row], strict=True))] for row in sorted(found)]
+    head = ["method", "compressed on", "fine-tuned on", "score", "dense"]
+    return markdown("Compressed on one task, fine-tuned on another", head, lines)
+
+
 def _replaced(modules: tuple[int, ...]) -> str:
     return f"module {', '.join(str(module + 1) for module in modules)}" if modules else "none"
 
@@ -95,10 +111,10 @@ def markdown(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) ->
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """The mean, and where there are several their deviation; empty without any."""
+    """The mean, and where there are several their deviation and number; empty without any."""
     if not values:
         return ""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    spread = f" ± {statistics.stdev(values):.1f} ({len(values)})" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
 
 

@@ -36,7 +36,7 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
     lines = tasks_table(records).splitlines()
     assert lines[2] == "| method | layers | mrpc | rte | mean | kept % | times as fast |"
     assert lines[4] == "| dense | 6 | 80.0 | 80.0 | 80.0 | 100.0 |  |"
-    assert lines[5] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 | 66.0 | 82.5 |  |"
+    assert lines[5] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 (2) | 66.0 | 82.5 |  |"
     assert lines[6] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
     assert lines[7] == "| truncate, of the pretrained model | 3 |  | 60.0 |  |  |  |"
     assert len(lines) == 8
@@ -58,6 +58,19 @@ def test_models_of_as_many_layers_have_one_speed() -> None:
     ]
     lines = tasks_table(records).splitlines()
     assert lines[5:] == ["| theseus | 3 | 70.0 | 70.0 | 87.5 | 2.25 |", "| truncate | 3 | 64.0 | 64.0 | 80.0 | 2.25 |"]
+
+
+def test_a_model_that_went_to_another_task_stands_beside_the_dense_one() -> None:
+    from claiming.tables import transfer_table
+
+    below = finished("theseus", "sst2", 85.0, name="below")
+    elsewhere = [
+        finished("finetune", "rte", score, name=str(score), parents=["below"], order=[]) for score in (52.0, 54.0)
+    ]
+    lines = transfer_table([below, *elsewhere]).splitlines()
+    assert lines[2] == "| method | compressed on | fine-tuned on | score | dense |"
+    assert lines[4:] == ["| theseus | sst2 | rte | 53.0 ± 1.4 (2) | 80.0 ± 0.0 (2) |"]
+    assert transfer_table([below]) == ""
 
 
 def replaced_alone(**scores: float) -> Record:
@@ -83,7 +96,7 @@ def test_modules_replaced_alone_stand_beside_each_other() -> None:
     assert lines.splitlines()[2:] == [
         "| data set | none | module 1 | module 2 |",
         "| --- | --- | --- | --- |",
-        "| rte | 80.0 ± 0.0 | 71.0 ± 1.4 | 76.0 ± 0.0 |",
+        "| rte | 80.0 ± 0.0 (2) | 71.0 ± 1.4 (2) | 76.0 ± 0.0 (2) |",
     ]
     assert modules_table([finished("theseus", "rte", 70.0)]) == ""
 
