@@ -27,6 +27,7 @@ class LastHeads(Step):
     """Keeps the first ``keep`` heads of every layer, and all units."""
 
     changes_model = False
+    gives = ("gates",)
 
     def __init__(self, *, keep: int, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)

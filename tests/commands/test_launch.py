@@ -19,3 +19,10 @@ def test_other_exit_codes_stay_as_they_are(code: int) -> None:
     with pytest.raises(SystemExit) as ended, stopping_is_no_success():
         raise SystemExit(code)
     assert ended.value.code == code
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SIGTERMException])
+def test_says_how_to_go_on(stopped: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises((KeyboardInterrupt, SystemExit)), stopping_is_no_success():
+        raise stopped
+    assert "repeat the command to continue" in caplog.text

@@ -32,6 +32,41 @@ MISTAKES = {
     ),
     "a fraction above 1": (["sparsity=1.5"], r"^sparsity=1\.5: must lie in \[0, 1\)"),
     "a negative fraction": (["sparsity=-0.1"], r"^sparsity=-0\.1: must lie in \[0, 1\)"),
+    "a negative seed": (["seed=-1"], r"^seed=-1: must lie in \[0, 2\^32\)$"),
+    "a predecessor's seed that no generator takes": (
+        ["predecessor.seed=4294967296"],
+        r"^predecessor\.seed=4294967296: must lie in \[0, 2\^32\)$",
+    ),
+    "a fraction in quotes": (['sparsity="1.5"'], r"^sparsity=1\.5: must lie in \[0, 1\)"),
+    "no examples to evaluate at a time": (
+        ["evaluation.batch_size=0"],
+        r"^evaluation\.batch_size=0: must be at least 1$",
+    ),
+    "a predecessor that is not trained": (["predecessor.epochs=0"], r"^predecessor\.epochs=0\.0: must be above 0$"),
+    "no order": (["method.order=null"], r"^method\.order=null: must be a list of steps; there are "),
+    "a step twice": (
+        ["method.order=[score,threshold,surgery,recover,score]"],
+        r"^method\.order: score comes twice; give the second step a name of its own$",
+    ),
+    "a step that is nothing": (["method.steps.recover=null"], r"^method\.steps\.recover=null: is not a step, "),
+    "an option that the phases set": (
+        ["+trainer.max_steps=1"],
+        r"^trainer\.max_steps=1: has no effect; set predecessor\.epochs and method\.steps\.\*\.epochs$",
+    ),
+    "a clip beside the phases'": (
+        ["+trainer.gradient_clip_val=0.5"],
+        r"^trainer\.gradient_clip_val=0\.5: has no effect; set predecessor\.max_grad_norm",
+    ),
+    "nothing to be measured": (["measure.dtypes=[]"], r"^measure\.dtypes=\[\]: give at least one$"),
+    "no time to measure": (["measure.seconds=0"], r"^measure\.seconds=0\.0: must be above 0$"),
+    "lengths beyond all positions": (
+        ["measure.lengths=[1024]"],
+        r"^measure\.lengths=\[1024\]: the model has positions for \d+ tokens; give fewer$",
+    ),
+    "a tag that is no list": (
+        ["logger=wandb", "logger.log.tags=mine"],
+        r"^logger\.log\.tags=mine: must be a list of strings",
+    ),
     "no threads": (["threads=0"], r"^threads=0: must be at least 1"),
     "not a number": (["sparsity=much"], r"^sparsity=much: "),
     "an unknown key at the top": (["+sparsty=0.5"], r"^sparsty: unknown key; did you mean sparsity\?"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from secateur.configuration.checks import checked
 from secateur.configuration.naming import run_name
+from secateur.errors import SecateurError
 from tests.small_runs import composed
 
 
@@ -30,6 +34,14 @@ def test_is_the_same_wherever_and_whenever_it_is_asked(tmp_path: Path) -> None:
         }.items()
     }
     assert len(same) == 1
+
+
+def test_a_reference_to_nothing_is_left_to_the_checks(tmp_path: Path) -> None:
+    """Hydra asks for the name before them, and would tell an error here as its own."""
+    config = composed("predecessor.seed=${sed}", output=tmp_path)
+    assert run_name(_root_=config) == run_name(_root_=config)
+    with pytest.raises(SecateurError, match=r"^predecessor\.seed=.*'sed' not found"):
+        checked(config)
 
 
 def test_differs_with_whatever_decides_the_outcome(tmp_path: Path) -> None:

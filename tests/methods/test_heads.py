@@ -209,12 +209,6 @@ def test_record_tells_the_curve_and_it_ends_in_the_model(tmp_path: Path):
     assert first == next_heads(ranked(importance, ranking="descending", seed=0), [], count=len(first))
 
 
-@pytest.mark.parametrize("step", [Rank(), Curve(batch_size=8), BestHead()], ids=["rank", "curve", "best_head"])
-def test_needs_a_score_before_it(make_model, make_context, step):
-    with pytest.raises(SecateurError, match=r"^method\.order: mine needs importance; [^\n]*$"):
-        step.run(State(model=make_model()), make_context(name="mine"))
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -12,15 +12,6 @@ from secateur.structure.gates import PerGate
 from secateur.structure.shape import structure_sizes
 
 
-def test_needs_gates(make_model, make_context):
-    """Importance alone says nothing about how much is to go."""
-    model = make_model()
-    state = State(model=model, importance=_ones())
-    with pytest.raises(SecateurError, match=r"^method\.order: surgery needs gates; [^\n]*$"):
-        Surgery().run(state, make_context())
-    assert structure_sizes(model) == ([4, 4, 4], [48, 48, 48])
-
-
 def test_removes_what_is_gated_off_and_uses_up_gates_and_importance(make_model, make_context):
     """Neither fits the smaller model any more."""
     gates = _ones()

@@ -167,11 +167,6 @@ def test_keeps_model_and_importance(make_model, make_context):
     assert not Threshold.changes_model
 
 
-def test_needs_a_score_before_it(make_model, make_context):
-    with pytest.raises(SecateurError, match=r"^method\.order: threshold needs importance; [^\n]*$"):
-        Threshold(sparsity=0.5).run(State(model=make_model()), make_context())
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -21,12 +21,14 @@ from secateur.runs.predecessor import (
     check_predecessor,
     parent_of,
     predecessor_folder,
+    pretrained_model,
     reference_folder,
     segmented_folder,
     start_folder,
 )
 from secateur.runs.workshop import Workshop, open_workshop
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
+from tests.architectures import random_model
 from tests.small_runs import composed
 
 SETTINGS = ("dataset.generator.train=40", "model.epochs=1")
@@ -225,13 +227,49 @@ def test_only_the_model_of_a_run_has_a_parent(tmp_path):
 def test_given_folders_that_hold_no_model_are_refused_early(config, tmp_path):
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     whole = dataclasses.replace(config.predecessor, checkpoint=str(tmp_path))
-    check_predecessor(whole, reference="auto")
-    check_predecessor(whole, reference=str(tmp_path))
+    check_predecessor(config.model, whole, reference="auto")
+    check_predecessor(config.model, whole, reference=str(tmp_path))
     missing = dataclasses.replace(config.predecessor, checkpoint="nowhere")
     with pytest.raises(SecateurError, match=r"^predecessor\.checkpoint=nowhere: no model's folder; [^\n]*$"):
-        check_predecessor(missing, reference="auto")
+        check_predecessor(config.model, missing, reference="auto")
     with pytest.raises(SecateurError, match=r"^reference=nowhere: no model's folder; [^\n]*$"):
-        check_predecessor(config.predecessor, reference="nowhere")
+        check_predecessor(config.model, config.predecessor, reference="nowhere")
+
+
+def test_a_parent_s_reference_that_is_not_there_is_told_before_anything_is_trained(config, tmp_path):
+    """The run was moved, or its store was deleted."""
+    _run(tmp_path / "parent", reference="../dense/model")
+    (tmp_path / "parent/model").mkdir()
+    (tmp_path / "parent/model/config.json").write_text("{}", encoding="utf-8")
+    model = dataclasses.replace(config.model, checkpoint=str(tmp_path / "parent/model"))
+    given = dataclasses.replace(config.predecessor, checkpoint=str(tmp_path / "parent/model"))
+    for settings in ((config.model, given), (model, config.predecessor)):
+        with pytest.raises(
+            SecateurError, match=r"^reference=auto: .*dense/model, the reference of the parent run parent"
+        ):
+            check_predecessor(*settings, reference="auto")
+        check_predecessor(*settings, reference=str(tmp_path / "parent/model"))
+
+
+def test_settings_of_the_predecessor_are_told_by_their_keys(config):
+    settings = dataclasses.replace(config.predecessor, epochs=0.0)
+    with pytest.raises(SecateurError, match=r"^predecessor\.epochs=0\.0: must be above 0$"):
+        check_predecessor(config.model, settings, reference="auto")
+
+
+def test_a_reference_of_another_vocabulary_or_task_is_refused(workshop, config, tmp_path):
+    """On tokens of another model it would score as if it knew nothing, and the run would look good beside it."""
+    dense = pretrained_model(workshop, config.model, seed=0)
+    save_model(dense, workshop.tokenizer, tmp_path / "dense")
+    workshop.check_reference(tmp_path / "dense")
+    words = [["door", "blue", "red", "is", "the"]] * 20
+    other = workshop.tokenizer.train_new_from_iterator(words, vocab_size=60)
+    save_model(dense, other, tmp_path / "other")
+    with pytest.raises(SecateurError, match=r"^reference=.*other: has another vocabulary than the compressed model"):
+        workshop.check_reference(tmp_path / "other")
+    save_model(random_model("bert", task="SequenceClassification"), workshop.tokenizer, tmp_path / "classifier")
+    with pytest.raises(SecateurError, match=r"^reference=.*classifier"):
+        workshop.check_reference(tmp_path / "classifier")
 
 
 def _changed(config: Config, key: str, value: Any) -> Config:

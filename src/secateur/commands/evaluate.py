@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from secateur.commands.launch import config_path
 from secateur.configuration import naming
-from secateur.configuration.checks import check_dataset
+from secateur.configuration.checks import check_dataset, check_evaluation, check_trainer
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig, ModelConfig
 from secateur.configuration.targets import check_targets
@@ -23,6 +23,8 @@ def main(composed: DictConfig) -> None:
     """Print the scores, and write them and the predictions to ``output``."""
     config = typed(composed, EvaluateConfig)
     check_dataset(config.dataset)
+    check_evaluation(config.evaluation)
+    check_trainer(config.trainer)
     check_writable(Path(config.output), key="output")
     check_writable(Path(config.paths.store), key="paths.store")
     check_targets(config, composed=composed)

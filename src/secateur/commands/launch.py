@@ -15,6 +15,8 @@ from rich.tree import Tree
 
 from secateur.distributed import is_leader
 
+log = logging.getLogger(__name__)
+_STOPPED = "stopped; repeat the command to continue from the last checkpoint"
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -39,9 +41,13 @@ def stopping_is_no_success() -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        log.warning(_STOPPED)
+        raise
     except SystemExit as stop:
         if stop.code:
             raise
+        log.warning(_STOPPED)
         raise SystemExit(128 + signal.SIGTERM) from stop
 
 

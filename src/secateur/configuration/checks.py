@@ -7,8 +7,9 @@ merged into the typed schema, and the keys of every ``_target_`` are compared wi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,6 +19,7 @@ from secateur.configuration.schema import (
     Config,
     DatasetConfig,
     DistillationConfig,
+    EvaluationConfig,
     ExportConfig,
     LoggerConfig,
     MeasureConfig,
@@ -30,6 +32,19 @@ from secateur.store import check_writable
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
 
+# Options of Lightning's trainer that are not the user's, and what is.
+_TRAINER_INSTEAD = {
+    "max_epochs": "predecessor.epochs and method.steps.*.epochs",
+    "max_steps": "predecessor.epochs and method.steps.*.epochs",
+    "accumulate_grad_batches": "predecessor.accumulate_grad_batches and method.steps.*.accumulate_grad_batches",
+    "gradient_clip_val": "predecessor.max_grad_norm and method.steps.*.max_grad_norm",
+    "gradient_clip_algorithm": "predecessor.max_grad_norm and method.steps.*.max_grad_norm",
+    "callbacks": "callbacks",
+    "logger": "logger",
+    "enable_checkpointing": "callbacks.checkpoint.every_n_train_steps",
+    **dict.fromkeys(("default_root_dir", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler")),
+}
+
 
 def checked(composed: DictConfig) -> Config:
     """The typed config of a run, every key known and every value in range.
@@ -39,9 +54,14 @@ def checked(composed: DictConfig) -> Config:
     """
     config = typed(composed, Config)
     _check_method(composed)
-    _check_amount(composed)
+    _check_amount(config.sparsity, composed)
     _check_loss(config.distillation, composed)
     check_targets(config, composed=composed)
+    for key, seed in {"seed": config.seed, "predecessor.seed": config.predecessor.seed}.items():
+        if not 0 <= seed < 2**32:
+            raise SecateurError(f"{key}={seed}: must lie in [0, 2^32)")
+    check_evaluation(config.evaluation)
+    check_trainer(config.trainer)
     if config.threads is not None and config.threads < 1:
         raise SecateurError(f"threads={config.threads}: must be at least 1, or null for all cores")
     if config.retry not in (None, "failed"):
@@ -83,16 +103,43 @@ def check_dataset(dataset: DatasetConfig) -> None:
     resolve_files(dataset.source())
 
 
+def check_evaluation(evaluation: EvaluationConfig) -> None:
+    """A batch size of at least 1.
+
+    Raises:
+        SecateurError: if it is not.
+    """
+    if evaluation.batch_size < 1:
+        raise SecateurError(f"evaluation.batch_size={evaluation.batch_size}: must be at least 1")
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse options of Lightning's trainer that the phases set themselves.
+
+    Raises:
+        SecateurError: naming the setting that takes its place, where there is one.
+    """
+    for name, instead in _TRAINER_INSTEAD.items():
+        if name in trainer:
+            remedy = f"set {instead}" if instead else "leave it out"
+            raise SecateurError(f"trainer.{name}={trainer[name]}: has no effect; {remedy}")
+
+
 def check_measure(measure: MeasureConfig) -> None:
     """Sizes above 0, and dtypes that models are timed in.
 
     Raises:
         SecateurError: for the first that is not.
     """
+    for name in ("batch_sizes", "lengths", "dtypes"):
+        if not getattr(measure, name):
+            raise SecateurError(f"measure.{name}=[]: give at least one")
     for name in ("batch_sizes", "lengths"):
         for value in getattr(measure, name):
             if value < 1:
                 raise SecateurError(f"measure.{name}={value}: must be at least 1")
+    if measure.seconds <= 0:
+        raise SecateurError(f"measure.seconds={measure.seconds}: must be above 0")
     for dtype in measure.dtypes:
         if dtype not in ("float32", "bfloat16"):
             raise SecateurError(f"measure.dtypes={dtype}: must be float32 or bfloat16")
@@ -136,21 +183,42 @@ def _check_method(composed: DictConfig) -> None:
         if key not in method:
             raise SecateurError(f"method.{key}: is missing; a method has a name, an order and steps")
     order, steps = method["order"], method["steps"] or {}
-    for name in order:
-        if name not in steps:
-            raise SecateurError(f"method.order: no step is called {name}; there are {', '.join(steps) or 'none'}")
-    for name in steps:
-        if name not in order:
-            raise unknown_key(name, order, where="method.steps")
+    _check_steps(order, steps)
     read = set(re.findall(r"\$\{method\.(\w+)", str(steps)))
     for key in map(str, method):
         if key not in {"name", "order", "steps"} | read:
             raise unknown_key(key, read, where="method")
 
 
-def _check_amount(composed: DictConfig) -> None:
+def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
+    """The order names every step once, and each is one."""
+    if not isinstance(order, list):
+        raise SecateurError(
+            f"method.order={_shown(order)}: must be a list of steps; there are {', '.join(steps) or 'none'}"
+        )
+    for name, step in steps.items():
+        if not isinstance(step, dict) or "_target_" not in step:
+            raise SecateurError(
+                f"method.steps.{name}={_shown(step)}: is not a step, which has a _target_; to leave the step out, "
+                f"give method.order without it and '~method.steps.{name}'"
+            )
+    for name in order:
+        if order.count(name) > 1:
+            raise SecateurError(f"method.order: {name} comes twice; give the second step a name of its own")
+    for name in order:
+        if name not in steps:
+            raise SecateurError(f"method.order: no step is called {name}; there are {', '.join(steps) or 'none'}")
+    for name in steps:
+        if name not in order:
+            raise unknown_key(name, order, where="method.steps")
+
+
+def _shown(value: Any) -> Any:
+    return "null" if value is None else value
+
+
+def _check_amount(sparsity: float | None, composed: DictConfig) -> None:
     """``sparsity`` is a fraction, and some step reads it."""
-    sparsity = composed.sparsity
     if sparsity is None:
         return
     if not 0 <= sparsity < 1:

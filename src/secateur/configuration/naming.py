@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from secateur.configuration.schema import DatasetConfig
 from secateur.data.sources import fingerprint
@@ -20,10 +21,15 @@ from secateur.store import key_of
 # What may differ between two runs that are the same run: the compressed model is the same, whatever it is exported to.
 OUTSIDE = ("hydra", "paths", "callbacks", "logger", "sweep", "force", "retry", "threads", "export", "objective")
 
+_STAND_IN = "secateur-unwritable"  # where a run's folder has no name, or cannot be made
+
 
 def run_name(*, _root_: DictConfig) -> str:
     """``<method>-<model>-<dataset>-s<sparsity>-seed<n>-<hash>``, the hash over all that decides the outcome."""
-    asked = resolved(_root_)
+    try:
+        asked = resolved(_root_)
+    except OmegaConfBaseException:  # a reference to what is not there
+        return _STAND_IN
     parts = [_name(asked, "method"), _name(asked, "model"), _name(asked, "dataset")]
     if asked.get("sparsity") is not None:
         parts.append(f"s{asked['sparsity']}")
@@ -36,12 +42,12 @@ def run_folder(*, _root_: DictConfig) -> str:
     """The folder of a single run, or of this job of a multirun."""
     if OmegaConf.select(_root_, "hydra.mode") is not None and "MULTIRUN" in str(_root_.hydra.mode):
         return str(Path(sweep_folder(_root_=_root_)) / run_name(_root_=_root_))
-    return _creatable(Path(_root_.paths.runs) / run_name(_root_=_root_))
+    return _creatable(_path(_root_, "runs") / run_name(_root_=_root_))
 
 
 def sweep_folder(*, _root_: DictConfig) -> str:
     """The folder of a multirun."""
-    return _creatable(Path(_root_.paths.sweeps) / str(_root_.sweep))
+    return _creatable(_path(_root_, "sweeps") / str(_root_.sweep))
 
 
 def evaluation_folder(*, _root_: DictConfig) -> str:
@@ -65,6 +71,14 @@ def register() -> None:
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 
 
+def _path(root: DictConfig, key: str) -> Path:
+    """A folder of ``paths``, or where that is not one, a stand-in."""
+    try:
+        return Path(root.paths[key])
+    except (OmegaConfBaseException, TypeError):
+        return Path(tempfile.gettempdir())
+
+
 def _name(asked: dict[str, Any], group: str) -> str:
     return str((asked.get(group) or {}).get("name", "none"))
 
@@ -81,5 +95,5 @@ def _creatable(folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return str(Path(tempfile.gettempdir()) / "secateur-unwritable")
+        return str(Path(tempfile.gettempdir()) / _STAND_IN)
     return str(folder)

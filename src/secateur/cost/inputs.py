@@ -5,11 +5,12 @@ Shapes: B sequences in a batch, L tokens in each; multiple choice takes C choice
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, max_positions_of
@@ -18,6 +19,16 @@ from secateur.structure.modes import evaluating
 from secateur.structure.shape import segments_of
 
 SEED = 0
+
+
+def check_lengths(lengths: Sequence[int], config: PretrainedConfig) -> None:
+    """Refuse lengths none of which the model has positions for; others are left out.
+
+    Raises:
+        SecateurError: if there is none left.
+    """
+    if min(lengths) > (most := max_positions_of(config)):
+        raise SecateurError(f"measure.lengths={list(lengths)}: the model has positions for {most} tokens; give fewer")
 
 
 def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cached: bool = False) -> dict[str, Any]:

@@ -99,6 +99,8 @@ class Step(ABC):
         takes_decomposed: whether it takes models that read question and document apart in some layers.
         skips_layers: whether it leaves layers out of a batch, whose weights then get no gradient.
         changes_depth: whether the model has fewer layers afterwards.
+        needs, gives: which of ``PER_GATE`` (importance, gates) it takes from the steps before it, and leaves for those
+            behind it. Nothing else is handed on.
         zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
     """
 
@@ -110,6 +112,8 @@ class Step(ABC):
     takes_decomposed: bool = True
     skips_layers: bool = False
     changes_depth: bool = False
+    needs: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
     zeros: float | None = None
 
     def __init__(self, *, evaluate: bool = False) -> None:

@@ -40,6 +40,7 @@ class Gain(Step):
     """
 
     changes_model = False
+    gives = ("importance",)
 
     def __init__(self, *, batch_size: int, examples: int | None = None, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)

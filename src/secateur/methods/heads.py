@@ -46,6 +46,7 @@ class Rank(Step):
     """
 
     changes_model = False
+    needs = gives = ("importance",)
 
     def __init__(self, *, ranking: str = "ascending", evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
@@ -53,12 +54,8 @@ class Rank(Step):
         self.ranking = ranking
 
     def run(self, state: State, context: Context) -> State:
-        """Rank the heads; the units' importance stays.
-
-        Raises:
-            SecateurError: if no earlier step has scored anything.
-        """
-        importance = ranked(_importance(state, context), ranking=self.ranking, seed=context.seed)
+        """Rank the heads; the units' importance stays."""
+        importance = ranked(_importance(state), ranking=self.ranking, seed=context.seed)
         return dataclasses.replace(state, importance=importance)
 
 
@@ -76,6 +73,7 @@ class Curve(Step):
     """
 
     changes_model = False
+    needs = gives = ("importance",)
 
     def __init__(
         self,
@@ -107,12 +105,8 @@ class Curve(Step):
         self.gain = Gain(batch_size=batch_size, examples=examples)
 
     def run(self, state: State, context: Context) -> State:
-        """Score on ``test`` at every point, going on after those that an earlier process left.
-
-        Raises:
-            SecateurError: if no earlier step has scored the heads.
-        """
-        importance = _importance(state, context)
+        """Score on ``test`` at every point, going on after those that an earlier process left."""
+        importance = _importance(state)
         if not is_leader():  # who would only score the same once more
             return state
         points = _read(context.folder / CURVE)
@@ -128,7 +122,7 @@ class Curve(Step):
             write_whole(context.folder / CURVE, json.dumps(points))
             log.info("%d of %d heads gone: %.1f", count, sum(sizes), scores[context.task.metric])
         if self.rescore:
-            state = dataclasses.replace(state, importance=gone_first(_importance(state, context), gone))
+            state = dataclasses.replace(state, importance=gone_first(_importance(state), gone))
         return dataclasses.replace(state, details={"curve": points})
 
     def examples_seen(self, context: Context) -> int:
@@ -137,9 +131,9 @@ class Curve(Step):
         return passes * self.gain.examples_seen(context)
 
     def _scored_again(self, state: State, context: Context, gone: Sequence[Head]) -> PerGate:
-        with gated(state.model, gates_without(gone, _importance(state, context))):
+        with gated(state.model, gates_without(gone, _importance(state))):
             scored = self.gain.run(state, context)
-        return ranked(_importance(scored, context), ranking=self.ranking, seed=context.seed)
+        return ranked(_importance(scored), ranking=self.ranking, seed=context.seed)
 
 
 class BestHead(Step):
@@ -149,14 +143,11 @@ class BestHead(Step):
     """
 
     changes_model = False
+    needs = gives = ("importance",)
 
     def run(self, state: State, context: Context) -> State:
-        """Score on ``test`` for every layer that has heads, going on after those that an earlier process left.
-
-        Raises:
-            SecateurError: if no earlier step has scored the heads.
-        """
-        importance = _importance(state, context)
+        """Score on ``test`` for every layer that has heads, going on after those that an earlier process left."""
+        importance = _importance(state)
         if not is_leader():
             return state
         rows = _read(context.folder / BEST_HEAD)  # the first is of the whole model
@@ -228,13 +219,12 @@ def gates_without(gone: Sequence[Head], importance: PerGate) -> PerGate:
 
 def scores_without(gone: Sequence[Head], state: State, context: Context) -> dict[str, float]:
     """What the model scores on ``test`` without these heads."""
-    with gated(state.model, gates_without(gone, _importance(state, context))):
+    with gated(state.model, gates_without(gone, _importance(state))):
         return context.scores(state.model)
 
 
-def _importance(state: State, context: Context) -> PerGate:
-    if state.importance is None:
-        raise SecateurError(f"method.order: {context.name} needs importance; put a step that scores before it")
+def _importance(state: State) -> PerGate:
+    assert state.importance is not None
     return state.importance
 
 

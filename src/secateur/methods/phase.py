@@ -14,7 +14,7 @@ from secateur.errors import SecateurError, check_above_zero, check_at_least_one
 from secateur.methods.base import Context, State, Step
 from secateur.speed import accelerate_training
 from secateur.training.module import Optimization, TrainingModule
-from secateur.training.resume import CHECKPOINT
+from secateur.training.resume import usable_checkpoint
 
 
 class Phase(Step):
@@ -127,13 +127,12 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         max_steps=passes.optimizer_steps(len(loader)),
         accumulate_grad_batches=passes.accumulate_grad_batches,
     )
-    checkpoint = context.folder / CHECKPOINT
     module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are
     trainer.fit(
         module,
         loader,
         context.data.eval_loader("val"),
-        ckpt_path=checkpoint if checkpoint.is_file() else None,
+        ckpt_path=usable_checkpoint(context.folder),
         weights_only=True,  # a checkpoint is unpickled: tensors and plain values alone
     )
     if trainer.received_sigterm or trainer.state.status != "finished":

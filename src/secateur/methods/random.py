@@ -19,6 +19,7 @@ class Random(Step):
     """
 
     changes_model = False
+    gives = ("importance",)
 
     def run(self, state: State, context: Context) -> State:
         """Draw from the step's own generator."""

@@ -21,6 +21,7 @@ class SavedGates(Step):
     """
 
     changes_model = False
+    gives = ("gates", "importance")
 
     def __init__(self, *, run: str | None, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.errors import SecateurError, check_at_least_one
+from secateur.errors import check_at_least_one
 from secateur.methods.base import Context, State, Step
 from secateur.structure.surgery import shrink
 
@@ -14,18 +14,15 @@ class Surgery(Step):
         round_to: FFN widths are rounded up to a multiple of this, by keeping the most important of what would go.
     """
 
+    needs = ("gates",)
+
     def __init__(self, *, round_to: int = 1, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
         check_at_least_one(round_to=round_to)
         self.round_to = round_to
 
     def run(self, state: State, context: Context) -> State:
-        """Shrink the model; gates and importance are used up.
-
-        Raises:
-            SecateurError: if no earlier step has set gates.
-        """
-        if state.gates is None:
-            raise SecateurError("method.order: surgery needs gates; put a step that sets them before it")
+        """Shrink the model; gates and importance are used up."""
+        assert state.gates is not None
         shrink(state.model, state.gates, round_to=self.round_to, importance=state.importance)
         return State(model=state.model)

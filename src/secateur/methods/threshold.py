@@ -36,6 +36,8 @@ class Threshold(Step):
     """
 
     changes_model = False
+    needs = ("importance",)
+    gives = ("importance", "gates")
 
     def __init__(
         self,
@@ -67,13 +69,8 @@ class Threshold(Step):
             )
 
     def run(self, state: State, context: Context) -> State:
-        """Rank and close.
-
-        Raises:
-            SecateurError: if no earlier step has scored anything.
-        """
-        if state.importance is None:
-            raise SecateurError("method.order: threshold needs importance; put a step that scores before it")
+        """Rank and close."""
+        assert state.importance is not None
         if self.threshold is not None:
             gates = close_below(state.importance, self.threshold, min_heads_per_layer=self.min_heads_per_layer)
         elif self.joint is None:

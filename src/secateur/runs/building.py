@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from transformers import PretrainedConfig
 
 from secateur.configuration.instantiation import build, set_in
 from secateur.configuration.schema import Config, ModelConfig
+from secateur.cost.inputs import check_lengths
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Step
@@ -22,6 +24,8 @@ from secateur.structure.fixed_zeros import declared_patterns
 from secateur.structure.shape import planned_sizes, segments_of
 from secateur.tasks.base import Task
 
+log = logging.getLogger(__name__)
+
 
 def check_buildable(config: Config) -> dict[str, Step]:
     """The method's steps in order, built from their settings; whatever can be refused early is refused here.
@@ -34,16 +38,18 @@ def check_buildable(config: Config) -> dict[str, Step]:
     if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = _built_steps(config)
+    check_order(steps)
     if loss is not None and loss.needs_same_depth and any(step.changes_depth for step in steps.values()):
         raise SecateurError(
             f"distillation={config.distillation.name}: compares layer by layer, and method={config.method['name']} "
             "takes layers away; use distillation=logits or patient"
         )
-    check_predecessor(config.predecessor, reference=config.reference)
+    check_predecessor(config.model, config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
     architecture = config_of(config.start)
     task.check_architecture(architecture)
+    check_lengths(config.measure.lengths, architecture)
     for name, step in steps.items():
         _check_step(step, name, config, architecture)
     _check_zeros(config.start, steps.values())
@@ -60,6 +66,24 @@ def _built_steps(config: Config) -> dict[str, Step]:
         with set_in(config.method, name):
             steps[name] = build(config.method["steps"][name], key=f"method.steps.{name}")
     return steps
+
+
+def check_order(steps: Mapping[str, Step]) -> None:
+    """Refuse steps in an order in which one lacks what it needs, or gates are lost on the way.
+
+    Raises:
+        SecateurError: naming the step.
+    """
+    at_hand: tuple[str, ...] = ()
+    for name, step in steps.items():
+        for kind in step.needs:
+            if kind not in at_hand:
+                raise SecateurError(f"method.order: {name} needs {kind}; put a step that gives {kind} before it")
+        if "gates" in at_hand and "gates" not in (*step.needs, *step.gives):
+            raise SecateurError(f"method.order: {name} would lose the gates set before it; put surgery between them")
+        at_hand = step.gives
+    if "gates" in at_hand:
+        log.warning("method.order: no surgery follows the gates, so that nothing is removed from the model")
 
 
 def _check_step(step: Step, name: str, config: Config, architecture: PretrainedConfig) -> None:

@@ -22,7 +22,13 @@ from secateur.methods.step_folder import MODEL, PER_GATE, finished_steps, per_ga
 from secateur.models import config_of, with_kept_zeros
 from secateur.record import Record, StepRecord, write_record
 from secateur.runs.measuring import export, measure, score
-from secateur.runs.predecessor import pretrained_model, reference_folder, segmented_folder, start_folder
+from secateur.runs.predecessor import (
+    pretrained_model,
+    ready_reference,
+    reference_folder,
+    segmented_folder,
+    start_folder,
+)
 from secateur.runs.workshop import SCRATCH, Workshop, open_workshop
 from secateur.store import key_of
 from secateur.structure.checkpoint import load, save_model
@@ -49,6 +55,9 @@ def run(
         workshop.data.laid_out(SEGMENTED)  # refuses documents that are empty, before a predecessor is trained
     else:
         workshop.check_slot(config_of(config.start))
+    reference = ready_reference(config.predecessor, reference=config.reference)
+    if reference is not None:
+        workshop.check_reference(reference)
     start = start_folder(workshop, config.model, config.predecessor)
     if config.predecessor.checkpoint is not None:
         workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")

@@ -42,18 +42,25 @@ def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: Predec
     A stacked run inherits it from its parent's record. Where the parent was compressed elsewhere and comes in
     through ``model.checkpoint``, it is the parent's reference, fine-tuned here with the same settings.
     """
-    if reference != "auto":
-        return Path(reference)
-    if predecessor.checkpoint is not None:
-        parent = parent_of(predecessor.checkpoint)
-        return Path(_reference_of(predecessor.checkpoint, parent)) if parent else Path(predecessor.checkpoint)
+    if (ready := ready_reference(predecessor, reference=reference)) is not None:
+        return ready
     parent = parent_of(model.checkpoint)
     if parent is None:
         return predecessor_folder(workshop, model, predecessor)
     assert model.checkpoint is not None
     # Zeros that a dense model holds by chance are not to be kept, whatever is asked of the parent's model.
-    dense = dataclasses.replace(model, checkpoint=_reference_of(model.checkpoint, parent), keep_zeros=False)
+    dense = dataclasses.replace(model, checkpoint=str(_reference_of(model.checkpoint, parent)), keep_zeros=False)
     return predecessor_folder(workshop, dense, predecessor)
+
+
+def ready_reference(predecessor: PredecessorConfig, *, reference: str) -> Path | None:
+    """The folder of the reference where it is given or inherited as it is; None where it is fine-tuned here."""
+    if reference != "auto":
+        return Path(reference)
+    if predecessor.checkpoint is None:
+        return None
+    parent = parent_of(predecessor.checkpoint)
+    return _reference_of(predecessor.checkpoint, parent) if parent else Path(predecessor.checkpoint)
 
 
 def parent_of(checkpoint: str | None) -> Record | None:
@@ -63,11 +70,11 @@ def parent_of(checkpoint: str | None) -> Record | None:
     return read_record(Path(checkpoint).parent)
 
 
-def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None:
-    """Refuse a given model that is none, before anything is loaded.
+def check_predecessor(model: ModelConfig, predecessor: PredecessorConfig, *, reference: str) -> None:
+    """Refuse settings of the predecessor, or given models, that cannot be used, before anything is loaded.
 
     Raises:
-        SecateurError: if a folder holds no config.json.
+        SecateurError: if a setting is out of range, a folder holds no config.json, or a parent's reference is missing.
     """
     given = {"predecessor.checkpoint": predecessor.checkpoint}
     if reference != "auto":
@@ -75,6 +82,19 @@ def check_predecessor(predecessor: PredecessorConfig, *, reference: str) -> None
     for key, folder in given.items():
         if folder is not None and not (Path(folder) / "config.json").is_file():
             raise SecateurError(f"{key}={folder}: no model's folder; give one that holds config.json")
+    try:
+        _phase(predecessor)
+    except SecateurError as error:
+        raise SecateurError(f"predecessor.{error}") from error
+    stacked_on = predecessor.checkpoint or model.checkpoint
+    if reference == "auto" and (parent := parent_of(stacked_on)) is not None:
+        assert stacked_on is not None
+        dense = _reference_of(stacked_on, parent)
+        if not (dense / "config.json").is_file():
+            raise SecateurError(
+                f"reference=auto: {dense}, the reference of the parent run {parent.name}, is missing; give the folder "
+                "of the dense model by reference=FOLDER"
+            )
 
 
 def segmented_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
@@ -90,7 +110,7 @@ def predecessor_folder(
     workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, layout: str = PACKED
 ) -> Path:
     """The dense model's folder in the store, where it is trained on first use."""
-    settings = {key: value for key, value in dataclasses.asdict(predecessor).items() if key != "checkpoint"}
+    settings = _settings(predecessor)
     shape: dict[str, Any] = {"architecture": model.architecture, "vocabulary_size": model.vocabulary_size}
     if model.checkpoint is not None:
         shape = {"checkpoint": checkpoint_fingerprint(model.checkpoint, revision=model.revision)}
@@ -111,7 +131,7 @@ def predecessor_folder(
         }
     )
     name = f"{model.name}-{workshop.dataset.name}-seed{predecessor.seed}-{key}"
-    phase = FineTuning(**{name: value for name, value in settings.items() if name != "seed"})
+    phase = _phase(predecessor)
     folder = made_once(
         workshop.store / "predecessors" / name,
         lambda partial: _train(
@@ -121,6 +141,14 @@ def predecessor_folder(
         by_all=True,
     )
     return folder / "model"
+
+
+def _settings(predecessor: PredecessorConfig) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(predecessor).items() if key != "checkpoint"}
+
+
+def _phase(predecessor: PredecessorConfig) -> FineTuning:
+    return FineTuning(**{name: value for name, value in _settings(predecessor).items() if name != "seed"})
 
 
 def _untrained(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, layout: str) -> PreTrainedModel:
@@ -174,8 +202,12 @@ def _no_origin() -> Any:
 NO_ORIGINS = Origins(**dict.fromkeys((field.name for field in dataclasses.fields(Origins)), _no_origin))
 
 
-def _reference_of(checkpoint: str, parent: Record) -> str:
-    """The folder of the parent's reference, which its record gives relative to itself."""
+def _reference_of(checkpoint: str, parent: Record) -> Path:
+    """The folder of the parent's reference, which its record gives relative to itself.
+
+    Raises:
+        SecateurError: if there is none.
+    """
     if parent.reference is None:
         raise SecateurError(f"reference=auto: the parent run {parent.name} has no reference; finish that run first")
-    return os.path.normpath(Path(checkpoint).parent / parent.reference.folder)
+    return Path(os.path.normpath(Path(checkpoint).parent / parent.reference.folder))

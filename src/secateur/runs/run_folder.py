@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from secateur.errors import SecateurError
 from secateur.store import me
+
+WRITTEN = (
+    *("record.json*", "error.txt", "scores.json*", "predictions.json*", "multirun.yaml", "report.*", "*.log"),
+    *("model", "model.*", "onnx", "onnx.*", "steps", "figures", "logs", "wandb", "validation", "scoring"),
+)
+"""What a run, its loggers and Hydra leave in its folder."""
 
 
 class Alone(FileLock):
@@ -35,9 +42,25 @@ class Alone(FileLock):
 
 
 def discard(folder: Path) -> None:
-    """Forget an earlier run of the same name."""
-    for path in folder.glob("[!.]*"):  # not the lock that this process holds
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Delete what an earlier run of the same name left in ``folder``.
+
+    Raises:
+        SecateurError: if something else is there: nothing is deleted then.
+    """
+    found = list(folder.glob("[!.]*"))  # not the lock that this process holds
+    if foreign := sorted(path.name for path in found if not _is_of_a_run(path.name)):
+        raise SecateurError(
+            f"force=true: {folder} holds {foreign[0]}, which no run wrote; move it elsewhere, or choose another folder"
+        )
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_of_a_run(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in WRITTEN)
 
 
 def discards_itself() -> bool:

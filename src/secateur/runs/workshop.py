@@ -18,13 +18,14 @@ from secateur.data.slots import SlotTemplate
 from secateur.data.sources import fingerprint
 from secateur.data.task_data import TaskData
 from secateur.distillation.teacher import TeacherOutputs, write_teacher_outputs
+from secateur.errors import SecateurError
 from secateur.loggers import RunLog
 from secateur.methods.base import Context, Origins
 from secateur.models import checkpoint_fingerprint
 from secateur.runs.evaluation import evaluate
 from secateur.runs.prepared_data import prepare
 from secateur.store import key_of, made_once
-from secateur.structure.checkpoint import load
+from secateur.structure.checkpoint import load, load_tokenizer
 from secateur.structure.decomposition import PACKED, layout_of
 from secateur.structure.shape import segments_of
 from secateur.tasks.base import Task
@@ -85,6 +86,19 @@ class Workshop:
             SecateurError: naming ``key``, where the model comes from.
         """
         self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
+
+    def check_reference(self, folder: Path) -> None:
+        """Refuse a dense model that cannot be scored on this run's tokens.
+
+        Raises:
+            SecateurError: if its head or its vocabulary is another.
+        """
+        self.check_head(load(folder), key=f"reference={folder}")
+        if load_tokenizer(folder).get_vocab() != self.tokenizer.get_vocab():
+            raise SecateurError(
+                f"reference={folder}: has another vocabulary than the compressed model, so it cannot be scored on "
+                "the same tokens; give the dense model that the compressed one was made from"
+            )
 
     def check_slot(self, config: PretrainedConfig) -> None:
         """Warn of a model to start from that reads questions apart, in a slot of another size than this run's."""

@@ -87,8 +87,8 @@ def check_local(params: dict[str, Any]) -> None:
         SecateurError: for the first of them.
     """
     check_known(params, _LOCAL)
-    if params["parallelism"] < 1:
-        raise SecateurError(f"hydra.launcher.parallelism={params['parallelism']}: must be at least 1")
+    if not isinstance(params["parallelism"], int) or params["parallelism"] < 1:
+        raise SecateurError(f"hydra.launcher.parallelism={params['parallelism']}: must be a whole number, at least 1")
     check_processes(params)
 
 

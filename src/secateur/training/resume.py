@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,22 @@ import torch
 from secateur.data.batching import ResumableLoader
 from secateur.errors import check_at_least_one
 
+log = logging.getLogger(__name__)
+
 CHECKPOINT = "last.ckpt"
+
+
+def usable_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint that an earlier process left in ``folder``; None where there is none, or it cannot be read."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    try:
+        torch.load(path, map_location="meta", weights_only=True, mmap=True)
+    except Exception as error:  # damaged files raise whatever the unpickler stumbles over
+        log.warning("%s: cannot be read (%s: %s); training starts over", path, type(error).__name__, error)
+        return None
+    return path
 
 
 class ResumeCheckpoint(pl.Callback):

@@ -87,6 +87,7 @@ class GatePhase(Phase):
             evaluate=evaluate,
         )
         self.changes_model = train_weights
+        self.gives = ("importance", "gates")
         self.kinds = _kinds(gates, amount)
         self.amount = amount
         self.distribution = distribution
