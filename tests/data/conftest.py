@@ -1,4 +1,4 @@
-"""Tokenizers of the three families, made on the spot."""
+"""Tokenizers of the three families, built for the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: little padding, an order that follows from seed and epoch, and a place in it that can be found again."""
+"""Batches: little padding, an order determined by seed and epoch, and a position in it that can be restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is shown of a question, and what it must not see: options that are none."""
+"""What the model sees of a question, and what it must not see: options that only fill up the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading multiple choice: RACE, the hub and one's own tables give one schema; what is wrong is named with its row."""
+"""Reading multiple choice: RACE, the hub and custom tables give one schema; errors name the row."""
 
 from __future__ import annotations
 
@@ -124,15 +124,15 @@ def test_letters_stay_letters_whatever_the_options_read(tmp_path, options, label
 
 
 BAD = {
-    "no article": ({"article": None}, "row 2: the article is None, where a text is needed"),
-    "a blank question": ({"question": " "}, "row 2: the question is ' ', where a text is needed"),
-    "options as one text": ({"options": "red, green"}, r"row 2: the options are 'red, green', where a list.*=A\+B\+C"),
+    "no article": ({"article": None}, "row 2: the article is None, but a text is needed"),
+    "a blank question": ({"question": " "}, "row 2: the question is ' ', but a text is needed"),
+    "options as one text": ({"options": "red, green"}, r"row 2: the options are 'red, green', but a list.*=A\+B\+C"),
     "one option": ({"options": ["red"], "answer": "A"}, "row 2: the number of options is 1, it must be 2 to 26"),
-    "an empty option": ({"options": ["red", "", "blue"]}, "row 2: the option B is '', where a text is needed"),
-    "an option that is no text": ({"options": ["red", 2]}, "row 2: the option B is 2, where a text is needed"),
+    "an empty option": ({"options": ["red", "", "blue"]}, "row 2: the option B is '', but a text is needed"),
+    "an option that is no text": ({"options": ["red", 2]}, "row 2: the option B is 2, but a text is needed"),
     "no answer": ({"answer": ""}, "row 2: no answer; fill it in"),
-    "a letter beyond": ({"answer": "D"}, "row 2: the answer D lies beyond its 3 options, up to C"),
-    "a list of answers": ({"question": ["a", "b"]}, r"row 2: its questions need one list of options .*\(question: 2, "),
+    "a letter beyond": ({"answer": "D"}, "row 2: the answer D is beyond its 3 options, up to C"),
+    "a list of answers": ({"question": ["a", "b"]}, r"row 2: each of its questions needs one list .*\(question: 2, "),
     "too few answers": (
         {"question": ["a", "b"], "options": [OPTIONS, OPTIONS], "answer": ["A"]},
         r"row 2: .* \(question: 2, options: 2, answer: 1\)",
@@ -156,9 +156,9 @@ def test_a_bad_row_is_named_in_one_line(tmp_path, mistake):
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        (["0", "3"], "row 2: the answer 3 lies beyond its 3 options, up to 2"),
-        (["green", "grey"], "row 2: the answer 'grey' is none of its options; the answers of a file are all letters"),
-        (["A", "grey"], "row 1: the answer 'A' is none of its options; the answers of a file are all letters"),
+        (["0", "3"], "row 2: the answer 3 is beyond its 3 options, up to 2"),
+        (["green", "grey"], "row 2: the answer 'grey' is not one of its options; the answers of a file must"),
+        (["A", "grey"], "row 1: the answer 'A' is not one of its options; the answers of a file must"),
     ],
 )
 def test_answers_that_are_no_option_are_refused(tmp_path, answers, message):
@@ -185,7 +185,7 @@ def test_an_empty_file_and_a_column_of_another_task_are_refused(tmp_path):
     path = _jsonl(tmp_path / "my.jsonl")
     with pytest.raises(SecateurError, match=r"my\.jsonl: no rows in it; a split needs at least one"):
         _load(path)
-    with pytest.raises(SecateurError, match=r"^dataset\.columns\.context: no column of this task"):
+    with pytest.raises(SecateurError, match=r"^dataset\.columns\.context: not a column of this task"):
         _load(path, columns={"context": "passage"})
 
 

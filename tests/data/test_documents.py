@@ -1,4 +1,4 @@
-"""Documents are found where they lie: blank lines and files part them, their text is read when it is asked for."""
+"""Documents are indexed in their files: blank lines and files separate them, and their text is read on demand."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_without_a_share_a_test_split_is_needed(tmp_path):
 
 
 def test_one_document_cannot_be_parted(tmp_path):
-    with pytest.raises(SecateurError, match=r"^the training data's 1 rows share one id, .* held out for test; "):
+    with pytest.raises(SecateurError, match=r"^the 1 rows of the training data share one id, .* held out for test; "):
         load_documents(_folder(tmp_path, wiki="A.\nB.\n"))
 
 

@@ -1,4 +1,4 @@
-"""Labelled rows: every format gives one schema, and whatever is wrong is named with its file and row."""
+"""Labelled rows: every format gives one schema, and errors name file and row."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_an_index_is_none_where_names_are_numbers(tmp_path):
     train = _write(tmp_path / "a.csv", "text,label\nt,1\nt,2\n")
     test = _write(tmp_path / "b.csv", "text,label\nt,1\nt,0\n")
     source = Source(name="stars", train_files=[str(train)], test_files=[str(test)])
-    with pytest.raises(SecateurError, match=r"b\.csv: row 2: the label '0' is none of 1, 2; "):
+    with pytest.raises(SecateurError, match=r"b\.csv: row 2: the label '0' is not one of 1, 2; "):
         load_classes(source, labels=None)
 
 
@@ -186,10 +186,10 @@ def test_values_are_numbers_however_they_are_written(tmp_path):
         ("a.jsonl", "", "no rows in it"),
         ("a.csv", "sentence,label\nt,a\n", r"no column 'text' .*set it to one of sentence, label"),
         ("a.csv", "text,class\nt,a\n", r"no column 'label' for dataset\.columns\.label; set it to one of text, class"),
-        ("a.csv", "text,label\nt,a\n ,b\n", "row 2: the text is ' ', where a text is needed"),
-        ("a.jsonl", '{"text": "t", "label": 0}\n{"text": 5, "label": 1}', "row 2: the text is 5, where a text"),
-        ("a.jsonl", '{"text": "t", "text_pair": null, "label": 0}', "row 1: the text_pair is None, where a text"),
-        ("a.csv", "text,label\nt,a\nt,\n", r"row 2: no label; .*\(test sets often come without\)"),
+        ("a.csv", "text,label\nt,a\n ,b\n", "row 2: the text is ' ', but a text is needed"),
+        ("a.jsonl", '{"text": "t", "label": 0}\n{"text": 5, "label": 1}', "row 2: the text is 5, but a text"),
+        ("a.jsonl", '{"text": "t", "text_pair": null, "label": 0}', "row 1: the text_pair is None, but a text"),
+        ("a.csv", "text,label\nt,a\nt,\n", r"row 2: no label; .*\(test sets often have none\)"),
         ("a.csv", "text,label\nt,a\nt\n", "row 2: no label; "),
         ("a.csv", "text,label\nt,a\nu,a\n", r"dataset mine: a single label \(a\); at least two are needed"),
         ("a.csv", "id,text,label\n1,t,a\n1,u,b\n", "row 2: the id '1' occurs twice in this split"),
@@ -204,14 +204,14 @@ def test_broken_table_is_named_by_file_and_row(tmp_path, name, content, message)
 
 def test_unknown_label_is_named_by_file_and_row(tmp_path):
     path = _write(tmp_path / "a.csv", "text,label\nt,yes\nt,maybe\n")
-    remedy = r"dataset\.task\.labels names them all"
-    _fails(path, labels=["no", "yes"], match=rf"a\.csv: row 2: the label 'maybe' is none of no, yes; {remedy}")
+    remedy = r"list all labels in dataset\.task\.labels"
+    _fails(path, labels=["no", "yes"], match=rf"a\.csv: row 2: the label 'maybe' is not one of no, yes; {remedy}")
 
 
 @pytest.mark.parametrize("label", ["high", "nan", "inf", "1,5"])
 def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path, label):
     path = _write(tmp_path / "a.tsv", f"text\tlabel\nt\t1\nt\t{label}\n")
-    _fails(path, values=True, match=rf"a\.tsv: row 2: the label '{label}' is no finite number, as regression needs")
+    _fails(path, values=True, match=rf"a\.tsv: row 2: the label '{label}' is not a finite number; regression needs one")
 
 
 def test_a_missing_number_is_a_missing_label(tmp_path):
@@ -235,8 +235,8 @@ def test_an_empty_file_without_a_header(tmp_path):
 
 def test_wrong_column_settings_name_the_key(tmp_path):
     path = _write(tmp_path / "a.csv", "text,label\nt,a\n")
-    known = "which are id, title, text, text_pair, label"
-    _fails(path, columns={"txt": "text"}, match=rf"^dataset\.columns\.txt: no column of this task, {known}$")
+    known = "its columns: id, title, text, text_pair, label"
+    _fails(path, columns={"txt": "text"}, match=rf"^dataset\.columns\.txt: not a column of this task; {known}$")
     _fails(path, columns={"text_pair": "b"}, match=r"no column 'b' for dataset\.columns\.text_pair")
     _fails(path, columns={"label": ["x", "y"]}, match=r"no column 'x' or 'y' for dataset\.columns\.label")
 

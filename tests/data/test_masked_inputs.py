@@ -1,4 +1,4 @@
-"""Inputs for language models: filled, drawn from seed, epoch and item alone, honest about what follows what."""
+"""Inputs for masked language models: full, drawn from seed, epoch and item only, with correct next-sentence labels."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_of_paragraphs_longer_than_an_input_nearly_everything_is_read(bert):
 
 @pytest.mark.parametrize(("kind", "length"), [(MaskedPairs, 4), (MaskedTexts, 2)])
 def test_inputs_without_room_for_text_are_refused(segments, bert, kind, length):
-    with pytest.raises(SecateurError, match=rf"^dataset\.max_seq_length={length}: leaves no room for text beside its"):
+    with pytest.raises(SecateurError, match=rf"^dataset\.max_seq_length={length}: leaves no room for text next to the"):
         kind(segments, bert, Lengths(max_seq_length=length), MASKING)
 
 
@@ -202,7 +202,7 @@ def test_text_in_which_nothing_follows_is_refused(bert):
     with pytest.raises(SecateurError, match=r"^dataset\.task\.next_sentence=true: a split has a single document, "):
         MaskedPairs(alone, bert, LENGTHS, MASKING)
     empty = Segments(tokenize_documents(_rows([[""]]), bert))
-    with pytest.raises(SecateurError, match=r"^dataset: none of the 1 documents of a split holds any text; "):
+    with pytest.raises(SecateurError, match=r"^dataset: none of the 1 documents of a split contains any text; "):
         MaskedTexts(empty, bert, LENGTHS, MASKING)
 
 

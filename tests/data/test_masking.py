@@ -1,4 +1,4 @@
-"""What is hidden: as much as asked for, whole words where they are asked for, replaced in the shares that are set."""
+"""Masking: as many tokens as requested, whole words on request, replaced in the configured shares."""
 
 from __future__ import annotations
 

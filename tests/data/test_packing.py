@@ -1,4 +1,4 @@
-"""Packing token ids of question and document gives what the tokenizer gives for the pair."""
+"""Packing the token ids of question and document gives what the tokenizer gives for the pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages as pieces with markers, cut into windows, with what is to be found in each."""
+"""Pages as pieces with markers, cut into windows, each with its target."""
 
 from __future__ import annotations
 

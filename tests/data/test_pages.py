@@ -1,4 +1,4 @@
-"""Pages in all their forms come out as the same rows, and what is wrong in a file is told with its line."""
+"""Pages in all formats give the same rows, and errors in a file name the line."""
 
 from __future__ import annotations
 
@@ -110,20 +110,20 @@ LONG = page(0)["long_answer_candidates"][3]
 MISTAKES = {
     "a candidate beyond the page": (
         broken(long_answer_candidates=[span(4, 99)]),
-        "candidate 0: tokens 4 to 99 are not of the page of 29",
+        "candidate 0: tokens 4 to 99 are not a span of the page of 29",
     ),
     "a short answer beyond the page": (
         broken(annotations=[annotation(LONG, candidate=3, short=[(28, 31)])]),
-        "annotation 0, short answer 0: tokens 28 to 31 are not of the page of 29",
+        "annotation 0, short answer 0: tokens 28 to 31 are not a span of the page of 29",
     ),
     "a span the wrong way round": (broken(long_answer_candidates=[span(9, 4)]), "candidate 0: tokens 9 to 4 are not"),
     "an annotation that points at no candidate": (
         broken(annotations=[annotation(), annotation(LONG, candidate=7)]),
-        "annotation 1: points at candidate 7, but the page's 4 candidates are numbered from 0",
+        "annotation 1: points to candidate 7, but the page has 4 candidates, numbered from 0",
     ),
     "an annotation that points at another candidate": (
         broken(annotations=[annotation(LONG, candidate=1)]),
-        "annotation 0: the long answer is tokens 19 to 29, but the candidate 1 that it points at is 12 to 19",
+        "annotation 0: the long answer is tokens 19 to 29, but its candidate 1 is tokens 12 to 19",
     ),
     "a short answer alone": (
         broken(annotations=[annotation(short=[(4, 5)])]),
@@ -157,7 +157,7 @@ LINE = json.dumps(page(1)).encode() + b"\n"
 FILES = {
     "bytes that are not UTF-8": ("p.jsonl", LINE + b'{"a": "\xff"}\n', "line 2: byte 0xff is not UTF-8"),
     "no JSON": ("p.jsonl", LINE + b'{"a": \n', "line 2, column 1"),
-    "a truncated gzip": ("p.jsonl.gz", gzip.compress(LINE * 3)[:-30], "line 1: the gzip ends in the middle"),
+    "a truncated gzip": ("p.jsonl.gz", gzip.compress(LINE * 3)[:-30], "line 1: the gzip data is cut short"),
     "no gzip": ("p.jsonl.gz", LINE, "line 1: damaged gzip"),
     "no pages": ("p.jsonl", b"\n", "no pages in it"),
     "an id that occurs twice": ("p.jsonl", LINE + LINE, "pages 1 and 2 of this split both have the example_id '1001'"),

@@ -1,4 +1,4 @@
-"""Questions beside windows: the answer's characters become the right tokens, in every window that holds them whole."""
+"""Questions with windows: the answer's characters map to the right tokens in every window that fully contains them."""
 
 from __future__ import annotations
 

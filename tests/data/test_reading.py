@@ -1,4 +1,4 @@
-"""The hub's tables: what each data set is called there, its columns, class names and splits, on made-up rows."""
+"""Tables from the hub: each data set's name, columns, class names and splits there, on synthetic rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protects what rows of all tasks have in common: ids that differ, names that are made up, parts of files."""
+"""What rows of all tasks share: unique ids, default names, parts of file names."""
 
 from __future__ import annotations
 

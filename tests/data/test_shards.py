@@ -1,4 +1,4 @@
-"""Shards are made once, in order, by as many processes as asked, and a mistake in one of them is told here."""
+"""Shards are computed once, in order, by the requested number of processes, and a worker's error is raised here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Question and document in slots of their own: every token where it belongs, the same rows, questions and answers."""
+"""Question and document in separate slots: every token where it belongs, the same rows, questions and answers."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ def test_a_choice_keeps_the_end_of_its_statement_and_the_article_its_own_slot(be
 
 
 def test_refuses_an_empty_document_and_single_texts(bert):
-    with pytest.raises(SecateurError, match=r"^row 1: its document is empty, [a-z, ]+; take the row out$"):
+    with pytest.raises(SecateurError, match=r"^row 1: its document is empty, [a-z, ]+; remove the row$"):
         windows_of(bert, ("Who?", "Ada.", None), ("Who?", "\u200b", None))
-    with pytest.raises(SecateurError, match=r"^row 0: its document is empty, [a-z, ]+; take the row out$"):
+    with pytest.raises(SecateurError, match=r"^row 0: its document is empty, [a-z, ]+; remove the row$"):
         pairs_of(bert, ("Ada.", ""), ("Ada.", "The dog."))
-    with pytest.raises(SecateurError, match=r"^dataset: its rows are single texts; only pairs can be read apart$"):
+    with pytest.raises(SecateurError, match=r"^dataset: its rows are single texts; only pairs can be read separately$"):
         pairs_of(bert, ("Ada.", ""), ("The dog.", ""))
 
 

@@ -1,4 +1,4 @@
-"""Places of data: which files are taken, what is said of missing ones, what a fingerprint depends on."""
+"""Data sources: which files are taken, errors about missing ones, what a fingerprint depends on."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The validation tenth: fixed, in whole groups, as near to a tenth as these allow."""
+"""The validation split: fixed, in complete groups, as close to a tenth as they allow."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Reading QA rows: every format gives one schema, and whatever is wrong is named with its file and row."""
+"""Reading QA rows: every format gives one schema, and errors name file and row."""
 
 import json
 import subprocess
@@ -138,7 +138,7 @@ def test_byte_order_mark_and_line_ends_inside_json_do_no_harm(tmp_path):
         (_squad({"question": "Q?", "id": "q1"}), "question q1: .*'answers' is missing"),
         (
             _squad(_qa(start=1)),
-            "question q1: at offset 1 the answer should read 'Ada', the context has 'da '",
+            "question q1: at offset 1 the answer should read 'Ada', but the context has 'da '",
         ),
         (_squad(_qa(start=-47)), "question q1: at offset -47"),
         (_squad(_qa(question=" ")), "question q1: the question is empty"),
@@ -163,7 +163,7 @@ def test_broken_squad_json_is_named_by_file_and_question(tmp_path, content, mess
             "row 1: answer_start='x' is not a whole",
         ),
         ("a.csv", "context,question,answer,answer_start\nc,q,c,1\n", "row 1: at offset 1"),
-        ("a.csv", "context,question,answers\nc,q,[]\n", "row 1: 'answers' should hold"),
+        ("a.csv", "context,question,answers\nc,q,[]\n", "row 1: 'answers' should contain"),
         ("a.csv", "id,context,question,answer\n1,c,q,\n1,c,q,\n", "row 2: the id '1' occurs twice"),
         ("a.csv", "context,question,answer\n", "no questions"),
         ("a.csv", "", "No columns"),

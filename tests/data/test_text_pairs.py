@@ -1,4 +1,4 @@
-"""Texts and pairs as model inputs equal what the tokenizers library makes of them, cut or whole."""
+"""Texts and pairs as model inputs equal the output of the tokenizers library, truncated or not."""
 
 from __future__ import annotations
 

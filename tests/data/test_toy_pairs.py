@@ -1,3 +1,5 @@
+"""The synthetic sentence pairs: reproducible, balanced, and learnable only by comparing the two texts."""
+
 import time
 from collections import Counter, defaultdict
 

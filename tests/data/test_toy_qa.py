@@ -1,3 +1,5 @@
+"""The synthetic questions: reproducible, with correct offsets, and as many unanswerable ones as requested."""
+
 from collections import Counter, defaultdict
 
 import pytest

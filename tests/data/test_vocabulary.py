@@ -1,3 +1,5 @@
+"""Learnt vocabularies: determined by their texts, and working tokenizers of their family."""
+
 import json
 import math
 import os

@@ -1,4 +1,4 @@
-"""Windows over long documents as the tokenizer itself would cut them, and token columns read as flat arrays."""
+"""Windows over long documents match those of the tokenizer itself, and token columns are read as flat arrays."""
 
 from __future__ import annotations
 

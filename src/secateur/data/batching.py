@@ -1,4 +1,4 @@
-"""Which examples share a batch, and how a loader goes on where a killed run stopped."""
+"""Which examples share a batch, and how a loader resumes where an interrupted run stopped."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-# A pool of this many batches is shuffled, then sorted by length: little padding, batches of random company.
+# A pool of this many batches is drawn at random, then sorted by length: little padding, yet batches vary by epoch.
 POOL_BATCHES = 50
 
 
 class BucketSampler(Sampler[int]):
-    """Indices ordered so that each run of ``batch_size`` has items of similar length, in random order.
+    """Yields indices in random order such that each batch of ``batch_size`` holds items of similar length.
 
-    The order follows from ``seed`` and the epoch alone, which Lightning hands over through :meth:`set_epoch`. In a
-    distributed fit the processes take turns in the batches, and what does not go round is left out of the epoch.
+    The order depends only on ``seed`` and the epoch, which Lightning passes through :meth:`set_epoch`. In a distributed
+    fit, the batches are dealt out to the processes in turn; batches that do not make a full round are left out of the
+    epoch.
 
     Args:
-        lengths: of the items, in tokens.
-        processes: that share an epoch.
+        lengths: length of each item in tokens, (E,).
+        batch_size: items per batch.
+        seed: seed of the order.
+        processes: number of processes that share an epoch.
     """
 
     def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int, processes: int = 1) -> None:
@@ -30,7 +33,7 @@ class BucketSampler(Sampler[int]):
         self.seed = seed
         self.processes = processes
         self.epoch = 0
-        # Batches to leave out of an epoch, (epoch, batches). Not used up by one iteration: Lightning begins several.
+        # Batches to skip in an epoch, (epoch, batches). Kept after an iteration, because Lightning starts several.
         self.done = (0, 0)
 
     def __len__(self) -> int:
@@ -39,7 +42,7 @@ class BucketSampler(Sampler[int]):
         return len(self.lengths) // (self.batch_size * self.processes) * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, also after a resume."""
+        """Set the epoch; Lightning calls this before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -49,13 +52,13 @@ class BucketSampler(Sampler[int]):
             order = rounds[:, torch.distributed.get_rank()].reshape(-1)
         epoch, batches = self.done
         begin = batches * self.batch_size if epoch == self.epoch else 0
-        return map(int, order[begin:])  # not a list, which takes 40 bytes an item
+        return map(int, order[begin:])  # not a list, which takes 40 bytes per item
 
 
 def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
-    """A permutation of ``range(len(lengths))`` whose batches hold items of similar length.
+    """A permutation of ``range(len(lengths))`` whose batches hold items of similar length, (E,).
 
-    A short last batch stays last, so that every batch but that one is full.
+    A short last batch stays last, so that every other batch is full.
     """
     order = rng.permutation(len(lengths))
     pool = POOL_BATCHES * batch_size
@@ -68,21 +71,21 @@ def bucketed(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> 
 
 
 class ResumableLoader(DataLoader):
-    """A loader whose place in the epoch can be saved and found again.
+    """A loader whose position in the epoch can be saved and restored.
 
-    ``position`` is the number of batches of this epoch that were trained on. It is set from outside (by
-    :class:`secateur.training.resume.ResumeCheckpoint`), because the iterator itself runs ahead of the training.
+    ``position`` is the number of batches of this epoch that have been trained on. It is set from outside (by
+    :class:`secateur.training.resume.ResumeCheckpoint`), because the iterator itself runs ahead of training.
     """
 
     position = 0
 
     def state_dict(self) -> dict[str, int]:
-        """What Lightning puts into a checkpoint."""
+        """The epoch and position that Lightning stores in a checkpoint."""
         assert isinstance(self.sampler, BucketSampler)
         return {"epoch": self.sampler.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next iteration where the checkpoint was taken."""
+        """Start the next iteration where the checkpoint was taken."""
         assert isinstance(self.sampler, BucketSampler)
         self.sampler.done = (state["epoch"], state["position"])
 
@@ -97,12 +100,15 @@ def train_loader(
     draws: int,
     processes: int = 1,
 ) -> ResumableLoader:
-    """Batches in an order of their own for each epoch; the loader never draws from the global generator.
+    """A loader with a new order in each epoch; it never draws from the global random generator.
 
     Args:
-        collate: a batch of items, given ``draws`` as its seed and ``epoch`` beside them.
-        seed: of the order.
-        draws: of what is random in the items themselves, such as which tokens are hidden.
+        collate: builds a batch from items; receives ``draws`` as ``seed``, and ``epoch``.
+        lengths: length of each item in tokens, (E,).
+        batch_size: items per batch.
+        seed: seed of the order.
+        draws: seed of what is random in the items themselves, such as which tokens are hidden.
+        processes: number of processes that share an epoch.
     """
     sampler = BucketSampler(lengths, batch_size=batch_size, seed=seed, processes=processes)
     return ResumableLoader(
@@ -117,7 +123,7 @@ def train_loader(
 def eval_loader(
     dataset: Dataset[Any], *, collate: Callable[[list[Any]], Any], lengths: np.ndarray, batch_size: int
 ) -> DataLoader:
-    """Every item once, longest first, so that padding is small and memory peaks at once."""
+    """A loader over every item once, longest first, so that padding is small and memory peaks in the first batch."""
     order: Sequence[int] = np.argsort(-lengths, kind="stable").tolist()
     return DataLoader(
         dataset,

@@ -1,7 +1,7 @@
-"""Questions with their options beside articles: tokenised apart, cut and laid out batch by batch.
+"""Multiple-choice inputs: articles and statements are tokenised separately, then truncated and laid out per batch.
 
-An option's statement is the question with the option in its blank, or after it. Shapes: B questions of a batch,
-C options of the one that has most, L tokens of the longest input.
+An option's statement is the question with the option filled into its blank, or appended. Shapes: B questions in a
+batch, C options of the question that has most, L tokens of the longest input.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ def tokenize_choices(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Datas
     """Add token columns to rows of :mod:`secateur.data.choices`.
 
     Returns:
-        The rows with article_ids, statement_ids (of all options, one after the other) and statement_sizes (tokens
-        of each).
+        The rows with article_ids, statement_ids (of all options, concatenated) and statement_sizes (tokens of each).
     """
     return tokenized(rows, _tokenize, tokenizer=tokenizer)
 
 
 class ChoiceInputs(Examples):
-    """One input for each option of a question; an item is a row's number, the collator cuts and lays out.
+    """One input for each option of a question; an item is a row index, the collator truncates and lays out.
 
-    Of a statement beyond ``max_question_length`` the last tokens are kept: there options differ.
+    A statement longer than ``max_question_length`` keeps its last tokens, because that is where options differ.
     """
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
@@ -55,10 +54,10 @@ class ChoiceInputs(Examples):
         return len(self.lengths)
 
     def collate(self, items: list[int]) -> Batch:
-        """Inputs (B, C, L), labels (B,) and the rows' numbers, as items (B,).
+        """Inputs (B, C, L), labels (B,) and the row indices, as items (B,).
 
-        ``option_mask``, bool (B, C), is false where a question has fewer options than another of the batch: there
-        the input holds special tokens alone.
+        ``option_mask``, bool (B, C), is false where a question has fewer options than another in the batch: there the
+        input consists of special tokens only.
         """
         counts = torch.tensor([len(self.statement_sizes[item]) for item in items])
         most = int(counts.max())
@@ -75,7 +74,7 @@ class ChoiceInputs(Examples):
         }
 
     def _pairs(self, item: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Statement and article of each option of a row, and empty ones up to ``count``."""
+        """Statement and article of each option of a row, padded with empty pairs up to ``count``."""
         article, sizes = self.articles[item], self.statement_sizes[item]
         whole = np.split(self.statements[item], sizes.cumsum()[:-1])
         statements = [statement[-self.max_lengths.max_question_length :] for statement in whole]
@@ -85,13 +84,13 @@ class ChoiceInputs(Examples):
 
 
 def statement_of(question: str, option: str) -> str:
-    """The question with the option in its blank (``_``), or after it where it has none."""
+    """The question with the option filled into its blank (``_``), or appended if it has no blank."""
     filled, blanks = re.subn("_+", lambda _: option, question)
     return filled if blanks else f"{question} {option}"
 
 
 def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[Any]]:
-    # Several questions are asked of one article: each distinct article is tokenised once.
+    # An article usually has several questions: each distinct article is tokenised once.
     articles = list(dict.fromkeys(rows["article"]))
     encoded = tokenizer(articles, add_special_tokens=False, verbose=False)["input_ids"]
     ids_of = {article: np.asarray(ids, dtype=np.int32) for article, ids in zip(articles, encoded, strict=True)}

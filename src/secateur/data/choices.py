@@ -1,6 +1,6 @@
-"""Rows of multiple choice: an article, a question and a list of options, one of which is right.
+"""Multiple-choice rows: an article, a question and a list of options, one of which is correct.
 
-One schema for RACE (Lai et al., arXiv 1704.04683), the hub and one's own tables.
+One schema serves RACE (Lai et al., arXiv 1704.04683), the hub and the user's own tables.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ LETTERS = ascii_uppercase
 
 
 def load_choices(source: Source) -> DatasetDict:
-    """Read and check the splits ``train`` and ``test``, both with :data:`FEATURES`; labels count options from 0.
+    """Read and check the splits ``train`` and ``test``, both with :data:`FEATURES`; labels are option indices from 0.
 
     Tables have the columns ``article``, ``question``, ``options`` and ``answer``. A row may hold several questions
-    about its article, as lists of equal length. Options are a list of texts, or several columns: looked for as
-    ``a+b+c``, in which cells that are empty at the end stand for no option. The answers of a file are all letters
-    (A, B ...), all numbers that count from 0, or all texts of options.
+    about its article, as lists of equal length. Options are a list of texts, or several columns given as ``a+b+c``,
+    where trailing empty cells mean that there is no such option. The answers of a file are all letters (A, B ...), all
+    numbers counting from 0, or all option texts.
 
-    Questions that share an ``id``, such as their article's, are called ID:1, ID:2 ...; those without one FILE:ROW.
-    Rows without a ``title`` are grouped by the beginning of their article.
+    Questions that share an ``id``, such as that of their article, are named ID:1, ID:2 ...; those without an id are
+    named FILE:ROW. Rows without a ``title`` are grouped by the beginning of their article.
 
     Raises:
-        SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
+        SecateurError: if the data cannot be read or a row is invalid; the message names file and row.
     """
     check_columns(source.columns, known=COLUMNS)
     tables = read_tables(source)
@@ -57,7 +57,7 @@ def load_choices(source: Source) -> DatasetDict:
 
 
 class _Row(NamedTuple):
-    """A question that was checked; ``part`` says which of several tables it is from."""
+    """A validated question; ``part`` says which of several tables it comes from."""
 
     id: str
     title: str
@@ -69,7 +69,7 @@ class _Row(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """A question as it was found; ``where`` names it in messages."""
+    """A question as read; ``where`` identifies it in messages."""
 
     where: str
     id: str
@@ -97,11 +97,11 @@ def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
         )
 
 
-# --- What a table holds ---
+# --- Reading a table ---
 
 
 def _with_joined_options(table: Table, columns: Columns) -> Table:
-    """The table with a column of lists for each ``a+b`` that options are looked for as, where it has both."""
+    """The table with a list column added for each ``a+b`` that ``options`` may be read from, if all of it exists."""
     wanted = columns.get("options") or ()
     joined = {}
     for name in [wanted] if isinstance(wanted, str) else wanted:
@@ -112,7 +112,7 @@ def _with_joined_options(table: Table, columns: Columns) -> Table:
 
 
 def _until_empty(cells: Sequence[Any]) -> list[Any]:
-    """The cells without those at the end that are empty."""
+    """The cells without trailing empty ones."""
     filled = [number for number, cell in enumerate(cells, start=1) if cell not in (None, "")]
     return list(cells[: max(filled, default=0)])
 
@@ -128,27 +128,27 @@ def _questions(table: Table, columns: Columns) -> Iterator[_Question]:
 
 
 def _unnested(asked: Sequence[Any], *, where: str) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Question, options and answer of each question in a row, and its place."""
+    """Location, and question, options and answer, of each question in a row."""
     if not isinstance(asked[0], list):
         yield where, asked
         return
     if not all(isinstance(each, list) and len(each) == len(asked[0]) for each in asked):
-        sizes = (len(each) if isinstance(each, list) else "no list" for each in asked)
+        sizes = (len(each) if isinstance(each, list) else "not a list" for each in asked)
         counts = ", ".join(f"{name}: {size}" for name, size in zip(COLUMNS[3:], sizes, strict=True))
-        raise SecateurError(f"{where}: its questions need one list of options and one answer each ({counts})")
+        raise SecateurError(f"{where}: each of its questions needs one list of options and one answer ({counts})")
     for number, one in enumerate(zip(*asked, strict=True), start=1):
         yield f"{where}, question {number}", one
 
 
-# --- What every question must satisfy ---
+# --- Checks on every question ---
 
 
 def _options(found: _Question) -> list[str]:
     options = found.options
     if not isinstance(options, list):
         raise SecateurError(
-            f"{found.where}: the options are {options!r}, where a list is needed; "
-            "dataset.columns.options=A+B+C takes them from several columns"
+            f"{found.where}: the options are {options!r}, but a list is needed; "
+            "dataset.columns.options=A+B+C reads them from several columns"
         )
     if not 2 <= len(options) <= len(LETTERS):
         raise SecateurError(f"{found.where}: the number of options is {len(options)}, it must be 2 to {len(LETTERS)}")
@@ -160,12 +160,12 @@ def _options(found: _Question) -> list[str]:
 
 def _answer(found: _Question) -> str:
     if found.answer in (None, ""):
-        raise SecateurError(f"{found.where}: no answer; fill it in or take the row out (test sets often come without)")
+        raise SecateurError(f"{found.where}: no answer; fill it in or remove the row (test sets often have none)")
     return str(found.answer)
 
 
 def _notation(answers: Iterable[str]) -> str:
-    """How the answers of a table are written. By all of them: an option's text may well be 2, or A."""
+    """How a table's answers are written; decided by all of them, because an option's text may itself be 2 or A."""
     answers = set(answers)
     if all(answer in LETTERS and len(answer) == 1 for answer in answers):
         return "letters"
@@ -178,13 +178,13 @@ def _label(found: _Question, options: Sequence[str], notation: str) -> int:
         if answer in options:
             return options.index(answer)
         raise SecateurError(
-            f"{found.where}: the answer {answer!r} is none of its options; the answers of a file are all letters, "
-            "all numbers from 0, or all texts of options"
+            f"{found.where}: the answer {answer!r} is not one of its options; the answers of a file must all be "
+            "letters, all numbers from 0, or all option texts"
         )
     label = LETTERS.index(answer) if notation == "letters" else int(answer)
     if label >= len(options):
         last = LETTERS[len(options) - 1] if notation == "letters" else len(options) - 1
-        raise SecateurError(f"{found.where}: the answer {answer} lies beyond its {len(options)} options, up to {last}")
+        raise SecateurError(f"{found.where}: the answer {answer} is beyond its {len(options)} options, up to {last}")
     return label
 
 
@@ -195,7 +195,7 @@ def _dataset(rows: Sequence[_Row]) -> Dataset:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Names that occur several times, with a number each."""
+    """The names, with a running number appended to each that occurs more than once."""
     counts, seen = Counter(names), Counter[str]()
     numbered = []
     for name in names:

@@ -1,8 +1,8 @@
-"""Documents of plain text: one paragraph a line, a blank line or a new file between two documents.
+"""Plain-text documents: one paragraph per line; a blank line or a new file separates two documents.
 
-Files are indexed, not kept: a row is a document's place in its file, and its text is fetched when it is needed; the
-hub's rows stay in the memory map that they come in. So memory grows with the number of documents (about a kilobyte
-each while they are parted into splits) and with the longest one, not with the text.
+Files are indexed, not held in memory: a row is a document's position in its file, and its text is read when needed;
+rows from the hub stay in their memory map. Memory therefore grows with the number of documents (about a kilobyte each
+while they are split) and with the longest one, not with the amount of text.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ PLACES = Features(
 def load_documents(source: Source) -> DatasetDict:
     """Find the documents of the splits ``train`` and ``test``.
 
-    Files are UTF-8 text; a document is called FILE:NUMBER, and by its beginning where a title is needed. The hub's
-    rows are documents, with the columns ``text`` and perhaps ``id`` and ``title``. Where there is no test split,
-    ``source.test_share`` of the training documents, the same each time, are parted off as one.
+    Files are UTF-8 text; a document's id is FILE:NUMBER, its title the beginning of its text. Rows from the hub are
+    documents, with the column ``text`` and optionally ``id`` and ``title``. If there is no test split, a fixed
+    ``source.test_share`` of the training documents is split off as one.
 
     Returns:
-        Rows with id, title and what :func:`paragraphs` reads the text from.
+        Rows with id, title and what :func:`paragraphs` needs to read the text.
 
     Raises:
-        SecateurError: if something cannot be read, naming file and line, or if there is no text in it.
+        SecateurError: if something cannot be read, naming file and line, or contains no text.
     """
     check_columns(source.columns, known=COLUMNS)
     files = resolve_files(source)
@@ -61,13 +61,13 @@ def load_documents(source: Source) -> DatasetDict:
 
 
 def paragraphs(rows: Mapping[str, Sequence[Any]]) -> list[list[str]]:
-    """The lines of each document that are not blank, read from its file or its column ``text``."""
+    """The non-blank lines of each document, read from its file or its column ``text``."""
     texts = rows["text"] if "text" in rows else _read(rows)
     return [[line.strip() for line in (text or "").split("\n") if line.strip()] for text in texts]
 
 
 def all_paragraphs(rows: Dataset) -> Iterator[str]:
-    """The paragraphs of all documents, one after the other, never all of them in memory."""
+    """The paragraphs of all documents in order, never all in memory at once."""
     for batch in rows.iter(batch_size=100):
         for of_document in paragraphs(batch):
             yield from of_document
@@ -99,7 +99,7 @@ def _indexed(path: Path) -> Dataset:
 
 
 def _places(file: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
-    """Beginning of the text, first byte and last + 1 of each document."""
+    """Title (the beginning of the text), first byte and last byte + 1 of each document."""
     position = begin = 0
     title = ""
     for number, line in enumerate(file, start=1):
@@ -128,8 +128,8 @@ def _read(rows: Mapping[str, Sequence[Any]]) -> Iterable[str]:
 
 
 def _renamed(part: Dataset, source: Source, *, name: str, origin: str) -> Dataset:
-    """The hub's rows under our names; those without an id are numbered, those without a title called by their id."""
-    # The columns stand for themselves, so that what is found are names and nothing is read.
+    """The hub's rows under our column names; a missing id becomes a number, a missing title the id."""
+    # Each column holds its own name, so that the lookup finds names and reads no data.
     table = Table(origin=origin, name=name, columns={column: [column] for column in part.column_names})
     found = find_columns(table, source.columns, names=COLUMNS, required=("text",))
     if len(part) == 0:

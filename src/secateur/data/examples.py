@@ -1,4 +1,4 @@
-"""Model inputs of one split: what every task turns its rows into."""
+"""Model inputs of one split: what every task makes of its rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Lengths:
     """How long inputs may be, in tokens.
 
     Attributes:
-        max_seq_length: of a whole input, special tokens included.
-        max_question_length: of the question; longer ones are cut. 0 where a task asks none.
-        doc_stride: tokens that two neighbouring windows of one document share. 0 where there are no windows.
-        layout: ``packed``, question and document in one row of tokens, or ``segmented``, each in a slot of its own.
+        max_seq_length: maximum length of a complete input, special tokens included.
+        max_question_length: maximum length of the question; longer ones are truncated. 0 if the task has no questions.
+        doc_stride: tokens shared by two neighbouring windows of one document. 0 if there are no windows.
+        layout: ``packed``, question and document in one sequence of tokens, or ``segmented``, each in its own slot.
     """
 
     max_seq_length: int
@@ -34,12 +34,12 @@ class Lengths:
 
 
 def tokenized(rows: Dataset, tokenize: Callable[..., dict[str, list[Any]]], **settings: Any) -> Dataset:
-    """``rows`` with the columns that ``tokenize`` makes of batches of them, given ``settings``."""
+    """``rows`` with the columns that ``tokenize`` computes from batches of them, given ``settings``."""
     return rows.map(tokenize, batched=True, fn_kwargs=settings, desc="tokenizing", keep_in_memory=True)
 
 
 class Examples(TorchDataset[Any], ABC):
-    """Model inputs of one split: lengths known beforehand, a collator that is given the items' numbers."""
+    """Model inputs of one split: lengths known in advance, (E,), and a collator that takes item indices."""
 
     lengths: np.ndarray
     questions_cut: int = 0
@@ -53,11 +53,11 @@ class Examples(TorchDataset[Any], ABC):
 
     @abstractmethod
     def collate(self, items: list[int]) -> Batch:
-        """Lay items out as one padded batch; its ``items`` (B,) are their numbers in this split."""
+        """Lay items out as one padded batch; its ``items`` (B,) are their indices in this split."""
 
     def collate_in_training(self, items: list[int], *, seed: int, epoch: int) -> Batch:
-        """Like :meth:`collate`; what is left to chance in training follows from ``seed``, ``epoch`` and the item alone.
+        """Like :meth:`collate`; randomness in training depends only on ``seed``, ``epoch`` and the item.
 
-        So a resumed run sees what an uninterrupted one sees, whoever shares a batch with whom.
+        A resumed run therefore sees the same inputs as an uninterrupted one, whichever items share a batch.
         """
         return self.collate(items)

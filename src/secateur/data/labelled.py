@@ -1,6 +1,6 @@
-"""Rows of classification and regression: one text or a pair of texts, and a label.
+"""Rows for classification and regression: one text or a pair of texts, and a label.
 
-One schema for GLUE's files (Wang et al., arXiv 1804.07461), the hub and one's own tables.
+One schema serves GLUE's files (Wang et al., arXiv 1804.07461), the hub and the user's own tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLUMNS = ("id", "title", "text", "text_pair", "label")
 
 
 class LabelledRow(NamedTuple):
-    """A row as it was found; ``where`` names it in messages, ``part`` says which of several tables it is from."""
+    """A row as read; ``where`` identifies it in messages, ``part`` says which of several tables it comes from."""
 
     where: str
     id: str
@@ -36,17 +36,18 @@ class LabelledRow(NamedTuple):
 def load_classes(source: Source, *, labels: Sequence[str] | None) -> DatasetDict:
     """Read and check the splits ``train`` and ``test``; labels become class indices.
 
-    Tables have the columns ``text``, ``label`` and, for pairs, ``text_pair``, which may be empty (as it is twice in
-    QQP); a ``title`` groups rows that must not be parted when ``val`` is split off (by default, rows of equal
+    Tables have the columns ``text``, ``label`` and, for pairs, ``text_pair``, which may be empty (as in two rows of
+    QQP); a ``title`` groups rows that must stay together when ``val`` is split off (by default, rows with equal
     ``text``).
 
     Args:
-        labels: the classes in order. A label is one of these names or, unless names are numbers themselves, a truth
-            value or an index. None takes the names from the training data, in alphabetical order (in numerical order
-            where all are whole numbers).
+        source: where the rows come from.
+        labels: the classes in order. A label is one of these names or, unless the names are numbers themselves, a
+            truth value or an index. None takes the names from the training data, in alphabetical order (in numerical
+            order if all are whole numbers).
 
     Raises:
-        SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
+        SecateurError: if the data cannot be read or a row is invalid; the message names file and row.
     """
     rows = _read(source)
     names = list(labels) if labels is not None else _names(rows["train"])
@@ -112,7 +113,7 @@ def _names(rows: Sequence[LabelledRow]) -> list[str]:
 
 def _name(row: LabelledRow) -> str:
     if row.label in (None, ""):
-        raise SecateurError(f"{row.where}: no label; fill it in or take the row out (test sets often come without)")
+        raise SecateurError(f"{row.where}: no label; fill it in or remove the row (test sets often have none)")
     return str(row.label)
 
 
@@ -122,11 +123,11 @@ def _class(row: LabelledRow, index: dict[str, int]) -> int:
     for known in (name, number):
         if known in index:
             return index[known]
-    # Where a class is called "1", a "0" that is none of them must not pass for the first.
+    # If a class is called "1", a "0" that is not a class must not be taken for the first one.
     if number.isdecimal() and int(number) < len(index) and not any(map(str.isdecimal, index)):
         return int(number)
     raise SecateurError(
-        f"{row.where}: the label {name!r} is none of {', '.join(index)}; dataset.task.labels names them all"
+        f"{row.where}: the label {name!r} is not one of {', '.join(index)}; list all labels in dataset.task.labels"
     )
 
 
@@ -137,7 +138,7 @@ def _number(row: LabelledRow) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise SecateurError(f"{row.where}: the label {row.label!r} is no finite number, as regression needs")
+        raise SecateurError(f"{row.where}: the label {row.label!r} is not a finite number; regression needs one")
     return number
 
 

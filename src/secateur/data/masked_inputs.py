@@ -1,7 +1,9 @@
-"""Inputs of masked language modelling, alone or with next-sentence prediction, cut from documents on disk.
+"""Inputs for masked language modelling, with or without next-sentence prediction, cut from documents on disk.
 
-What is hidden, and what follows what, is drawn anew in every epoch of a training, from the seed, the epoch and the
-item's number; scores are taken on draws that never change. An item takes 16 bytes of memory, whatever its length.
+In training, masked tokens and sentence pairs are drawn again in every epoch, from the seed, the epoch and the item's
+index; evaluation always uses the same draws. An item takes 16 bytes of memory, whatever its length.
+
+Shapes: B inputs in a batch, L tokens of the longest, S segments of a document.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from secateur.data.segments import Segments
 from secateur.data.text_pairs import cut_longest_first
 from secateur.errors import SecateurError
 
-# Of the draws that scores are taken on, for all runs to compare.
+# Seed and epoch of the draws used in evaluation: the same in all runs, so that scores are comparable.
 _STATIC = (20181011, 0)
 
 
 class Drawn(NamedTuple):
-    """One input: what is seen and the labels (:data:`IGNORED` where nothing is to be guessed) of one or two texts."""
+    """One input: the visible tokens and the labels (:data:`IGNORED` where nothing is predicted) of one or two texts."""
 
     seen: list[np.ndarray]
     labels: list[np.ndarray]
@@ -35,10 +37,10 @@ class Drawn(NamedTuple):
 
 
 class MaskedTexts(Examples):
-    """Documents cut every ``max_seq_length`` tokens; an item is one such piece, none holds text of two documents.
+    """Documents cut into pieces that fill ``max_seq_length`` tokens; an item is one piece of one document.
 
     Raises:
-        SecateurError: if no document has any text.
+        SecateurError: if no document contains any text, or ``max_seq_length`` leaves no room for text.
     """
 
     is_pair = False
@@ -55,17 +57,17 @@ class MaskedTexts(Examples):
         self.room = lengths.max_seq_length - added
         if self.room < 1 + self.is_pair:
             raise SecateurError(
-                f"dataset.max_seq_length={lengths.max_seq_length}: leaves no room for text beside its {added} special "
-                "tokens"
+                f"dataset.max_seq_length={lengths.max_seq_length}: leaves no room for text next to the {added} special "
+                "tokens; raise it"
             )
-        # Of each item: its document, where in it the item begins and ends.
+        # For each item: its document, and where in it the item begins and ends.
         self.rows, self.firsts, self.stops, sizes = _columns(self._places())
         if len(self.rows) == 0:
             raise SecateurError(self._without_items())
         self.lengths = added + sizes
 
     def _places(self) -> Iterator[tuple[int, int, int, int]]:
-        """Document, first token, last token + 1 and size of each item."""
+        """Document, first token, last token + 1 and number of tokens of each item."""
         for row in range(len(self.segments)):
             size = len(self.segments.tokens(row))
             for first in range(0, size, self.room):
@@ -73,24 +75,24 @@ class MaskedTexts(Examples):
                 yield row, first, stop, stop - first
 
     def _without_items(self) -> str:
-        return f"dataset: none of the {len(self.segments)} documents of a split holds any text; give others"
+        return f"dataset: none of the {len(self.segments)} documents of a split contains any text; give others"
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def document(self, item: int) -> str:
-        """What an item's document is called."""
+        """The name of an item's document."""
         return self.segments.names[int(self.rows[item])]
 
     def collate(self, items: list[int]) -> Batch:
-        """Packed inputs, labels (B, L) and the items' numbers, with the draws that never change.
+        """Packed inputs (B, L), labels (B, L) and the item indices (B,), with the fixed evaluation draws.
 
-        Of pairs also next_sentence_label (B,), 1 where the second text is another document's.
+        For pairs also next_sentence_label (B,), 1 where the second text comes from another document.
         """
         return self._laid_out(items, *_STATIC)
 
     def collate_in_training(self, items: list[int], *, seed: int, epoch: int) -> Batch:
-        """The same with draws of their own for each seed and epoch."""
+        """The same, with new draws for each seed and epoch."""
         return self._laid_out(items, seed, epoch)
 
     def _laid_out(self, items: list[int], seed: int, epoch: int) -> Batch:
@@ -114,13 +116,13 @@ class MaskedTexts(Examples):
 
 
 class MaskedPairs(MaskedTexts):
-    """Runs of neighbouring segments, parted between two of them; in half of the draws text of another document
-    takes the place of the second part.
+    """Runs of neighbouring segments, split into two texts between two segments; in half of the draws the second text
+    is replaced by text from another document.
 
-    A segment is a paragraph; one that is longer than a quarter of an input is several, all but equally long, so that
-    little of it is cut off. A run ends with the segment that fills ``max_seq_length``, and has two segments at least.
-    What does not fit is cut where the two texts do not meet, from the longer one first. Text of another document
-    begins with a segment, too, and is never longer than what it replaces.
+    A segment is a paragraph; a paragraph longer than a quarter of an input is divided into several segments of nearly
+    equal length, so that little of it is truncated. A run ends with the segment that fills ``max_seq_length`` and has
+    at least two segments. What does not fit is truncated at the outer ends of the two texts, the longer one first. Text
+    from another document also begins at the start of a segment and is never longer than the text it replaces.
 
     Raises:
         SecateurError: if no document has two segments, or there is only one document.
@@ -135,12 +137,12 @@ class MaskedPairs(MaskedTexts):
         super().__init__(segments, tokenizer, lengths, masking)
         if len(self.with_text) < 2:
             raise SecateurError(
-                "dataset.task.next_sentence=true: a split has a single document, so no text can come from another; "
+                "dataset.task.next_sentence=true: a split has a single document, so no text can come from another one; "
                 "give more, raise dataset.limit_train and limit_test, or set dataset.task.next_sentence=false"
             )
 
     def _places(self) -> Iterator[tuple[int, int, int, int]]:
-        """Document, first segment, last segment + 1 and most tokens of each item."""
+        """Document, first segment, last segment + 1 and maximum number of tokens of each item."""
         for row in self.with_text.tolist():
             for first, stop, size in runs(self._sizes(row), room=self.room):
                 yield row, first, stop, min(self.room, size)
@@ -148,7 +150,7 @@ class MaskedPairs(MaskedTexts):
     def _without_items(self) -> str:
         return (
             f"dataset.task.next_sentence=true: none of the {len(self.segments)} documents of a split has two "
-            "paragraphs; put each on a line of its own, and a blank line between documents only, or set "
+            "paragraphs; put each paragraph on its own line, and blank lines only between documents, or set "
             "dataset.task.next_sentence=false"
         )
 
@@ -165,7 +167,7 @@ class MaskedPairs(MaskedTexts):
         return Drawn([seen[:kept], seen[kept:]], [labels[:kept], labels[kept:]], is_other)
 
     def _elsewhere(self, row: int, rng: np.random.Generator) -> np.ndarray:
-        """Another document from one of its segments on."""
+        """Another document's text, from the start of one of its segments to its end."""
         number = int(rng.integers(len(self.with_text) - 1))
         another = int(self.with_text[number + int(self.with_text[number] >= row)])
         count = len(self._sizes(another))
@@ -175,14 +177,14 @@ class MaskedPairs(MaskedTexts):
         return cut_evenly(self.segments.sizes[row], longest=max(1, self.room // 4))
 
     def _between(self, row: int, first: int, stop: int) -> np.ndarray:
-        """The tokens of a document's segments from ``first`` to ``stop`` - 1."""
+        """The tokens of a document's segments ``first`` to ``stop`` - 1."""
         sizes = self._sizes(row)
         ends = sizes.cumsum()
         return self.segments.tokens(row)[ends[first] - sizes[first] : ends[stop - 1]]
 
 
 def cut_evenly(sizes_S: np.ndarray, *, longest: int) -> np.ndarray:
-    """The sizes of segments of ``longest`` tokens at most, of which each of the given ones has as few as can be."""
+    """The sizes after dividing each segment (S,) into as few nearly equal parts of at most ``longest`` tokens."""
     parts_S = -(-sizes_S // longest)
     first_S = parts_S.cumsum() - parts_S
     number = np.arange(parts_S.sum()) - np.repeat(first_S, parts_S)
@@ -190,13 +192,14 @@ def cut_evenly(sizes_S: np.ndarray, *, longest: int) -> np.ndarray:
 
 
 def runs(sizes_S: np.ndarray, *, room: int) -> Iterator[tuple[int, int, int]]:
-    """Neighbouring segments that fill ``room`` tokens, two at least: first, last + 1, and their tokens.
+    """Runs of at least two neighbouring segments that fill ``room`` tokens: first, last + 1, and number of tokens.
 
-    A last segment that is left alone comes with the one before it, which so comes twice; of a single one there is
-    no run.
+    If the last segment would be left alone, it forms a run with the one before it, which then occurs twice; a document
+    with a single segment has no run.
 
     Args:
         sizes_S: tokens of each of a document's segments.
+        room: tokens that a run should fill.
     """
     ends, count = sizes_S.cumsum(), len(sizes_S)
     stop = 0 if count > 1 else count
@@ -208,7 +211,7 @@ def runs(sizes_S: np.ndarray, *, room: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _columns(places: Iterable[tuple[int, int, int, int]]) -> list[np.ndarray]:
-    """Four columns of 32-bit numbers, which are never Python objects all at once."""
+    """Four columns of 32-bit integers, never held as Python objects all at once."""
     flat = array("i")
     for place in places:
         flat.extend(place)

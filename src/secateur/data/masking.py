@@ -1,4 +1,4 @@
-"""Hiding tokens for a model to guess (BERT: Devlin et al., arXiv 1810.04805, section 3.1 and appendix A.1).
+"""Masking tokens for a model to predict (BERT: Devlin et al., arXiv 1810.04805, section 3.1 and appendix A.1).
 
 Shapes: T tokens of an input without special tokens, W words, V ids of a vocabulary.
 """
@@ -14,19 +14,19 @@ from secateur.data.words import word_starts
 from secateur.errors import SecateurError
 
 IGNORED = -100
-"""Label of a token that is not to be guessed."""
+"""Label of a token that is not predicted."""
 MASKINGS = ("token", "whole_word")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """How much is hidden, and how.
+    """How many tokens are selected for prediction, and what replaces them.
 
     Attributes:
-        probability: share of the tokens to be guessed, in (0, 1).
-        unit: "token" draws tokens, "whole_word" words, of which all tokens are to be guessed.
-        mask_share: of those, the mask takes the place of so many, in [0, 1];
-        random_share: a token drawn from the vocabulary that of so many; the rest stay as they are.
+        probability: share of the tokens that are selected, in (0, 1).
+        unit: "token" selects single tokens, "whole_word" all tokens of the selected words.
+        mask_share: share of the selected tokens that are replaced by the mask token, in [0, 1].
+        random_share: share that are replaced by a random token of the vocabulary, in [0, 1]; the rest stay unchanged.
     """
 
     probability: float
@@ -49,10 +49,10 @@ class Masking:
 
 
 class Masker:
-    """A :class:`Masking` for one vocabulary.
+    """Applies a :class:`Masking` for one vocabulary.
 
     Raises:
-        SecateurError: if the tokenizer has no mask, or does not tell words apart where it has to.
+        SecateurError: if the tokenizer has no mask token, or does not mark word boundaries and ``unit`` needs them.
     """
 
     def __init__(self, masking: Masking, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -67,7 +67,7 @@ class Masker:
         self.starts_V = word_starts(tokenizer) if masking.unit == "whole_word" else np.ones(len(tokenizer), dtype=bool)
 
     def hide(self, ids_T: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """What the model sees, and labels: the ids where they are to be guessed, else :data:`IGNORED`."""
+        """The ids that the model sees (T,), and labels (T,): the ids where selected, else :data:`IGNORED`."""
         hidden_T = draw_words(self.starts_V[ids_T], probability=self.masking.probability, rng=rng)
         places = np.flatnonzero(hidden_T)
         fate = rng.random(len(places))
@@ -80,13 +80,15 @@ class Masker:
 
 
 def draw_words(starts_T: np.ndarray, *, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Words at random, one at least, as many as fit into ``probability`` of all tokens; bool (T,).
+    """Select words at random, at least one, as many as fit into ``probability`` of all tokens; bool (T,).
 
-    Words that are longer than that are left alone, and where all are, as in text without spaces, so many tokens in a
-    row are taken.
+    Longer words are never selected; if every word is longer, as in text without spaces, that many consecutive tokens
+    are selected instead.
 
     Args:
-        starts_T: where words begin; the first token, which may go on with a word that was cut, begins one here.
+        starts_T: where words begin; the first token, which may continue a word cut off before it, counts as a start.
+        probability: share of the tokens to select, in (0, 1).
+        rng: source of randomness.
     """
     word_T = np.cumsum(starts_T) - starts_T[0]
     sizes_W = np.bincount(word_T)

@@ -1,8 +1,8 @@
-"""Laying texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP].
+"""Lay texts out as one ordinary input: [CLS] question [SEP] document [SEP], or [CLS] text [SEP].
 
-XLNet's [CLS] stands last instead, and so that it does so in every row of a batch, padding stands first.
+XLNet puts [CLS] last; its inputs are padded at the start, so that [CLS] is the last token in every row of a batch.
 
-Shapes: B inputs of a batch, L tokens of the longest, E examples of a data set.
+Shapes: B inputs in a batch, L tokens of the longest, E examples of a data set.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Template:
 
     Attributes:
         prefix, middle, suffix: token ids.
-        second_type: token type of the document and what follows it (0 where an architecture has one type).
-        cls_type: token type of a [CLS] that ends the suffix; None where it is the prefix.
+        second_type: token type of the document and what follows it (0 if the architecture has one type).
+        cls_type: token type of a [CLS] that ends the suffix; None if [CLS] is in the prefix.
         pad: id of the padding token.
         has_types: whether the model takes ``token_type_ids``.
     """
@@ -56,11 +56,11 @@ class Template:
         )
 
     def added(self, *, pair: bool = True) -> int:
-        """How many special tokens a pair gets, or a single text."""
+        """Number of special tokens added to a pair, or to a single text."""
         return len(self.prefix) + (len(self.middle) if pair else 0) + len(self.suffix)
 
     def document_rooms(self, question_sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
-        """How many tokens of a document fit beside questions of so many tokens, (E,)."""
+        """How many document tokens fit next to questions of these sizes (E,), as (E,)."""
         return lengths.max_seq_length - self.added() - question_sizes
 
     def lay_out(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None) -> dict[str, Any]:
@@ -72,8 +72,9 @@ def pack(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray] | None, tem
     """Pad B single texts, or B pairs (question and document), to one batch; L tokens in the longest.
 
     Returns:
-        input_ids, attention_mask and (where the model takes them) token_type_ids, int64 (B, L); for pairs also
-        document_mask, bool (B, L), true at the second text's own tokens; cls_position, where [CLS] stands in all rows.
+        input_ids, attention_mask and (if the model takes them) token_type_ids, int64 (B, L); for pairs also
+        document_mask, bool (B, L), true at the second text's own tokens; cls_position, the position of [CLS] in all
+        rows.
     """
     rows: list[list[Any]] = [[template.prefix, first] for first in firsts]
     if seconds is not None:

@@ -1,7 +1,7 @@
-"""Pages of Natural Questions in the three forms they come in, checked and brought into one (Kwiatkowski et al. 2019).
+"""Pages of Natural Questions (Kwiatkowski et al. 2019), read from their three formats, validated and unified.
 
-The forms are the official original and simplified JSON, one page with its question a line, and the hub's rows. Tokens
-are counted over the whole page, HTML tags among them; spans are first token and last + 1.
+The formats are the official original and simplified JSON, with one page and its question per line, and the hub's rows.
+Token indices count over the complete page, including HTML tags; a span is its first token and its last token + 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NONE, YES, NO = "NONE", "YES", "NO"
 
 KINDS = ("Paragraph", "Table", "List", "Other")
 MOST_POSITIONS = 50
-"""From this one on, the candidates of a kind have the same position."""
+"""From this position on, all candidates of a kind share the same marker."""
 
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
 _KIND_OF_TAG = {"p": "Paragraph", "table": "Table", "ul": "List", "ol": "List", "dl": "List"}
@@ -28,14 +28,14 @@ _HUB_YES_NO: dict[Any, str] = {-1: NONE, 0: NO, 1: YES}
 
 
 class Candidate(NamedTuple):
-    """A part of the page that may be a long answer; only those at the top level are shown to a model."""
+    """A part of the page that may be a long answer; only top-level candidates are shown to a model."""
 
     span: Span
     top_level: bool
 
 
 class Annotation(NamedTuple):
-    """What one annotator answered; ``long`` is :data:`NO_SPAN` where there is no answer, else that of a candidate."""
+    """One annotator's answer; ``long`` is :data:`NO_SPAN` if there is no answer, else the span of ``candidate``."""
 
     candidate: int
     long: Span
@@ -45,7 +45,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page and the question asked of it."""
+    """A page and the question asked about it."""
 
     id: str
     title: str
@@ -56,7 +56,7 @@ class Page:
     annotations: Sequence[Annotation]
 
     def shown(self) -> Iterator[tuple[str, Span, list[int]]]:
-        """Marker, span and the tokens that are words of each top-level candidate, in the page's order."""
+        """Marker, span and word tokens (no tags or blanks) of each top-level candidate, in page order."""
         seen: Counter[str] = Counter()
         for span, top_level in sorted(self.candidates):
             if top_level:
@@ -67,7 +67,7 @@ class Page:
 
 
 def marker(kind: str, position: int) -> str:
-    """The token put before the candidate that is the ``position``-th of its kind, from 1."""
+    """The token put before the candidate that is the ``position``-th of its kind, counted from 1."""
     return f"[{kind}={min(position, MOST_POSITIONS)}]"
 
 
@@ -75,10 +75,11 @@ MARKERS = tuple(marker(kind, position) for kind in KINDS for position in range(1
 
 
 def page_of(record: Any, *, where: str) -> Page:
-    """Read one record of any of the three forms.
+    """Read one record in any of the three formats.
 
     Raises:
-        SecateurError: beginning with ``where``, if it is none, the page is empty, or a span is not of the page.
+        SecateurError: if the record has none of these formats, the page is empty, or a span is outside the page; the
+            message begins with ``where``.
     """
     if isinstance(record, Mapping) and "document_text" in record:
         tokens = _member(record, "document_text", str, where=where).split(" ")
@@ -91,8 +92,8 @@ def page_of(record: Any, *, where: str) -> Page:
         page = _hub(record, where=where)
     else:
         raise SecateurError(
-            f"{where}: not a page of Natural Questions: has neither document_text (the simplified form) nor "
-            "document_tokens (the original), nor the hub's document"
+            f"{where}: not a page of Natural Questions: has neither document_text (simplified format) nor "
+            "document_tokens (original format) nor document (hub)"
         )
     _check(page, where=where)
     return page
@@ -144,12 +145,12 @@ def _hub(record: Mapping[str, Any], *, where: str) -> Page:
 
 
 def _records(node: Any, *, where: str) -> list[dict[str, Any]]:
-    """The hub keeps a list of records as a record of lists."""
+    """The records of a list, which the hub stores as a record of lists."""
     if not isinstance(node, Mapping):
         return list(node)
     columns = {name: values for name, values in node.items() if values is not None}
     if len({len(values) for values in columns.values()}) > 1:
-        raise SecateurError(f"{where}: {', '.join(columns)} are of different lengths; the row is damaged")
+        raise SecateurError(f"{where}: {', '.join(columns)} have different lengths; the row is damaged")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -186,18 +187,18 @@ def _kind(first_token: str) -> str:
     return _KIND_OF_TAG.get(tag[1].lower(), "Other") if tag else "Other"
 
 
-# --- What every page must satisfy ---
+# --- Checks on every page ---
 
 
 def _check(page: Page, *, where: str) -> None:
     if not any(token.strip() for token in page.tokens):
-        raise SecateurError(f"{where}: the page is empty; take the line out")
+        raise SecateurError(f"{where}: the page is empty; remove the line")
     if not page.question.strip():
-        raise SecateurError(f"{where}: the question is empty; fill it in or take the line out")
+        raise SecateurError(f"{where}: the question is empty; fill it in or remove the line")
     for number, (span, _) in enumerate(page.candidates):
         _check_span(span, page, where=f"{where}: candidate {number}")
     if not page.annotations:
-        raise SecateurError(f"{where}: has no annotation; give one at least, without a long answer if need be")
+        raise SecateurError(f"{where}: has no annotation; give at least one, without a long answer if necessary")
     for number, annotation in enumerate(page.annotations):
         _check_annotation(annotation, page, where=f"{where}: annotation {number}")
 
@@ -209,18 +210,18 @@ def _check_annotation(annotation: Annotation, page: Page, *, where: str) -> None
         _check_span(span, page, where=f"{where}, short answer {number}")
     if annotation.long == NO_SPAN and annotation.candidate == -1:
         if annotation.short or annotation.yes_no != NONE:
-            raise SecateurError(f"{where}: has a short answer or yes or no, but no long answer around it")
+            raise SecateurError(f"{where}: has a short answer or yes/no, but no long answer around it")
         return
     if not 0 <= annotation.candidate < len(page.candidates):
         raise SecateurError(
-            f"{where}: points at candidate {annotation.candidate}, but the page's {len(page.candidates)} candidates "
-            "are numbered from 0"
+            f"{where}: points to candidate {annotation.candidate}, but the page has {len(page.candidates)} candidates, "
+            "numbered from 0"
         )
     expected = page.candidates[annotation.candidate].span
     if annotation.long != expected:
         raise SecateurError(
-            f"{where}: the long answer is tokens {annotation.long[0]} to {annotation.long[1]}, but the candidate "
-            f"{annotation.candidate} that it points at is {expected[0]} to {expected[1]}"
+            f"{where}: the long answer is tokens {annotation.long[0]} to {annotation.long[1]}, but its candidate "
+            f"{annotation.candidate} is tokens {expected[0]} to {expected[1]}"
         )
 
 
@@ -228,6 +229,6 @@ def _check_span(span: Span, page: Page, *, where: str) -> None:
     first, end = span
     if not 0 <= first < end <= len(page.tokens):
         raise SecateurError(
-            f"{where}: tokens {first} to {end} are not of the page of {len(page.tokens)}; offsets count tokens "
-            "from 0, the end is not included"
+            f"{where}: tokens {first} to {end} are not a span of the page of {len(page.tokens)} tokens; "
+            "offsets count tokens from 0, and the end is exclusive"
         )

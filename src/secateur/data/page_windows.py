@@ -1,7 +1,7 @@
-"""Pages beside their questions: tokenised with a marker before each paragraph, table and list, and shown in windows.
+"""Pages with their questions: tokenised with a marker before each paragraph, table and list, and read in windows.
 
 After Alberti, Lee and Collins, "A BERT Baseline for the Natural Questions" (arXiv 1901.08634). A *piece* is a token of
-the model's vocabulary, to be told from the tokens that the page itself consists of. Shapes: B windows of a batch.
+the model's vocabulary, as opposed to the tokens of the page itself. Shapes: B windows in a batch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from secateur.data.words import leading_mark
 from secateur.errors import SecateurError
 from secateur.structure.modeling_secateur import ANSWER_TYPES
 
-# document_words: the page's token that each piece is of, or MARKED; answer: type, first and last piece of what a model
-# is to find; the other columns are those of secateur.data.pages.
+# document_words: the page token that each piece belongs to, or MARKED; answer: type, first and last piece of the
+# target; the other columns are those of secateur.data.pages.
 _KEPT = ("id", "candidates", "long_answers", "short_answers", "yes_no_answers")
 FEATURES = Features(
     {
@@ -42,9 +42,9 @@ FEATURES = Features(
 )
 MARKED = -1
 
-# Pages tokenised at a time. Neighbours are often one page with several questions, which is then tokenised once.
+# Pages tokenised at a time. Neighbours are often the same page with different questions, which is then tokenised once.
 _AT_A_TIME = 100
-# Which windows without an answer are trained on: not a run's seed, as a teacher's outputs are stored by window.
+# Decides which windows without an answer are trained on. Not the run's seed: a teacher's outputs are stored by window.
 _SEED = 20190124
 _ALL = slice(None)
 
@@ -68,9 +68,9 @@ def tokenize_pages(
 
 
 def write_page_tokens(rows: Dataset, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """The same as one data set in ``folder``, beside which as much disk is needed for a while.
+    """The same as one data set in ``folder``; temporarily needs as much disk space again next to it.
 
-    What a process that died left there is gone on with.
+    Shards left by an interrupted process are reused.
     """
     shards, whole = folder.with_name(f"{folder.name}.shards"), folder.with_name(f"{folder.name}.whole")
     if not folder.is_dir():
@@ -80,9 +80,12 @@ def write_page_tokens(rows: Dataset, tokenizer: PreTrainedTokenizerBase, folder:
 
 
 class PageWindows(Examples):
-    """Windows over tokenised pages, read through a memory map; an item takes 20 bytes of memory, a page some 100.
+    """Windows over tokenised pages, read through a memory map; an item takes 20 bytes of memory, a page about 100.
 
     Args:
+        tokens: rows of :func:`tokenize_pages`.
+        template: how inputs are laid out.
+        lengths: how long inputs may be.
         include_unknowns: the share of windows without the answer that are kept, in (0, 1]; always the same ones.
 
     Raises:
@@ -114,7 +117,7 @@ class PageWindows(Examples):
         kept = self.has_answer() | (np.random.RandomState(_SEED).random_sample(len(self.pages)) < share)
         if not kept.any():
             raise SecateurError(
-                f"dataset.task.include_unknowns={share}: leaves none of {len(kept)} windows, no page has an answer; "
+                f"dataset.task.include_unknowns={share}: leaves none of {len(kept)} windows, as no page has an answer; "
                 "raise it"
             )
         self._keep(kept)
@@ -126,7 +129,7 @@ class PageWindows(Examples):
         return len(self.lengths)
 
     def has_answer(self, items: list[int] | slice = _ALL) -> np.ndarray:
-        """Whether each of the windows has the whole of its page's answer, bool (B,)."""
+        """Whether each window contains its page's complete answer, bool (B,)."""
         type_B, first_B, last_B = self.answers[self.pages[items]].T
         firsts_B = self.firsts[items]
         return (type_B > 0) & (first_B >= firsts_B) & (last_B < firsts_B + self.sizes[items])
@@ -134,8 +137,8 @@ class PageWindows(Examples):
     def collate(self, items: list[int]) -> Batch:
         """Inputs, labels start_positions, end_positions and answer_types (B,), document_start (B,) and items (B,).
 
-        ``document_start`` is the position of the first piece of the page; ``document_mask`` leaves markers out, where
-        no answer begins or ends.
+        ``document_start`` is the position of the first piece of the page; ``document_mask`` excludes markers, since no
+        answer begins or ends there.
         """
         pages, firsts, sizes = self.pages[items], self.firsts[items], self.sizes[items]
         question_sizes = self.question_sizes[pages]
@@ -164,10 +167,11 @@ class PageWindows(Examples):
 
 
 def target(row: Mapping[str, Any]) -> tuple[str, Span]:
-    """What a model is to find on a page: the type of the answer and its span of the page's tokens.
+    """The target on a page: the type of the answer and its span in page tokens.
 
-    Of several annotators the first counts that gave a short answer, yes or no; else the first with a long answer. Short
-    answers are spanned from the first to the last; a long answer alone, and the one that says yes or no, is the span.
+    The target is that of the first annotator who gave a short answer or yes/no, else of the first with a long answer.
+    Several short answers become one span from the first to the last; for yes/no, and for a long answer without a short
+    one, the span is the long answer.
     """
     longs = np.asarray(row["long_answers"]).reshape(-1, 2).tolist()
     fallback: tuple[str, Span] = (ANSWER_TYPES[0], NO_SPAN)
@@ -211,15 +215,15 @@ def _tokenized(batch: Mapping[str, list[Any]], tokenizer: PreTrainedTokenizerBas
 
 
 def _pieces(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Ids of each text's pieces, and of which of its words, which are parted by spaces, each of them is."""
+    """Ids of each text's pieces, and the index of the space-separated word that each piece belongs to."""
     before = " " if leading_mark(tokenizer) == "Ġ" else ""
-    # A candidate of tags alone has no word that a space could stand before.
+    # A candidate consisting of tags only has no word to put a space before.
     led = [before + text if text else "" for text in texts]
     encoded = tokenizer(led, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     found = []
     for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         sizes = np.array([len(word) + 1 for word in text.split(" ")])
-        # The space before a word counts as the word's: some tokenizers give it a piece of its own.
+        # The space before a word counts as part of it: some tokenizers make it a separate piece.
         begins = sizes.cumsum() - sizes + len(before) - 1
         ends = np.array([end for _, end in offsets], dtype=np.int64)
         found.append((np.asarray(ids, dtype=np.int32), np.searchsorted(begins, ends - 1, side="right") - 1))
@@ -229,7 +233,7 @@ def _pieces(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[
 def _joined(
     found: list[tuple[np.ndarray, np.ndarray]], markers: list[Any], words: np.ndarray, texts: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a page's pieces with the markers between them, and the token of the page that each is of."""
+    """Ids of a page's pieces with the markers between them, and the page token that each belongs to."""
     ids, document_words = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
     begin = 0
     for (piece_ids, piece_words), marker_id, text in zip(found, markers, texts, strict=True):
@@ -240,7 +244,7 @@ def _joined(
 
 
 def _answer(row: Mapping[str, Any], document_words: np.ndarray) -> list[int]:
-    """Type, first and last piece of what is to be found; nothing where it is not in the text that is shown."""
+    """Type, first and last piece of the target; none if it is not in the text that is shown."""
     kind, (first, end) = target(row)
     inside = np.flatnonzero((document_words >= first) & (document_words < end))
     if kind == ANSWER_TYPES[0] or len(inside) == 0:

@@ -1,7 +1,7 @@
-"""Pages of Natural Questions read as a stream: from JSON lines, plain or gzip, or the hub, to checked rows on disk.
+"""Pages of Natural Questions, read as a stream from JSON lines (plain or gzip) or the hub into validated rows on disk.
 
-The training set is tens of gigabytes. One process reads lines and hands them out, others parse and check them; what is
-in memory is a few hundred pages at a time. A row has of its page what a model is shown, and what its answers are.
+The training set is tens of gigabytes. One process reads and distributes lines, others parse and validate them; only a
+few hundred pages are in memory at a time. A row holds the part of its page that a model is shown, and the answers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from secateur.data.sources import SPLITS, Source, resolve_files
 from secateur.data.tables import check_columns, decode_line, parse_json
 from secateur.errors import SecateurError
 
-# A page with its question: its candidates' texts, words joined by spaces, each with its marker; the page token that
-# each word is; spans as first token, last + 1, first token, … of the candidates, and of the answers of each annotator.
+# A page with its question: the texts of its candidates, words joined by spaces, each with its marker; the page token of
+# each word; spans as first token, last + 1, first token, … of the candidates, and of each annotator's answers.
 FEATURES = Features(
     {
         **dict.fromkeys(("id", "title", "question"), Value("string")),
@@ -40,7 +40,7 @@ FEATURES = Features(
     }
 )
 
-# What is handed to a process at a time: so many pages, or fewer of as many bytes.
+# A job for one process holds at most this many pages, and ends once it reaches this many bytes.
 _PAGES, _BYTES = 100, 2**24
 _LONGEST_LINE = 2**28
 
@@ -48,13 +48,15 @@ _LONGEST_LINE = 2**28
 def load_pages(source: Source, folder: Path, *, processes: int | None = None) -> DatasetDict:
     """Read and check the splits ``train`` and ``test`` into ``folder``; rows with :data:`FEATURES`, memory-mapped.
 
-    Files are ``.jsonl`` or ``.jsonl.gz``. What a process that died left in the folder is gone on with.
+    Files are ``.jsonl`` or ``.jsonl.gz``. Shards left in the folder by an interrupted process are reused.
 
     Args:
+        source: where the pages come from.
+        folder: where the rows are written.
         processes: as for :func:`secateur.data.shards.write_shards`.
 
     Raises:
-        SecateurError: naming file and line, if something cannot be read or is not what it should be.
+        SecateurError: if something cannot be read or is invalid; the message names file and line.
     """
     check_columns(source.columns, known=())
     files = resolve_files(source)
@@ -77,7 +79,7 @@ def load_pages(source: Source, folder: Path, *, processes: int | None = None) ->
 
 
 class _Lines(NamedTuple):
-    """Lines of a file, the first of which has the number ``first``."""
+    """Consecutive lines of a file, beginning with line number ``first``."""
 
     path: Path
     first: int
@@ -85,7 +87,7 @@ class _Lines(NamedTuple):
 
 
 class _HubRows(NamedTuple):
-    """Rows of a split on the hub, the first of which has the number ``first``."""
+    """Consecutive rows of a split on the hub, beginning with row number ``first``."""
 
     origin: str
     first: int
@@ -113,11 +115,11 @@ def _read_lines(path: Path) -> Iterator[bytes]:
                 number += 1
                 if len(line) == _LONGEST_LINE:
                     raise SecateurError(
-                        f"{path}: line {number}: is longer than {_LONGEST_LINE} bytes; give one page a line"
+                        f"{path}: line {number}: is longer than {_LONGEST_LINE} bytes; put one page on each line"
                     )
                 yield line
     except EOFError as error:
-        raise SecateurError(f"{path}: line {number + 1}: the gzip ends in the middle; fetch the file again") from error
+        raise SecateurError(f"{path}: line {number + 1}: the gzip data is cut short; fetch the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise SecateurError(f"{path}: line {number + 1}: damaged gzip ({error}); fetch the file again") from error
     except OSError as error:
@@ -175,7 +177,7 @@ def _check_ids(rows: Dataset, *, origin: str) -> None:
     for number, page_id in enumerate(rows["id"], start=1):
         if page_id in seen:
             raise SecateurError(
-                f"{origin}: the pages {seen[page_id]} and {number} of this split both have the example_id {page_id!r}; "
+                f"{origin}: pages {seen[page_id]} and {number} of this split both have the example_id {page_id!r}; "
                 "ids must differ"
             )
         seen[page_id] = number

@@ -1,4 +1,7 @@
-"""Questions beside windows of their documents: tokenised apart, cut and laid out batch by batch."""
+"""Questions with windows of their documents: tokenised separately, then truncated and laid out per batch.
+
+Shapes: B windows in a batch, T tokens of a document.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ def tokenize_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dat
     """Add token columns to rows of SQuAD's schema.
 
     Returns:
-        The rows with question_ids, document_ids, document_offsets (characters start, end, start, end ... of the
-        document's tokens) and answer_span (first and last document token of the first answer, or -1, -1).
+        The rows with question_ids, document_ids, document_offsets (start and end character of each document token, as
+        one flat list) and answer_span (first and last document token of the first answer, or -1, -1).
     """
     return tokenized(rows, _tokenize, tokenizer=tokenizer)
 
 
 class QuestionWindows(Examples):
-    """Windows over tokenised rows; an item is a window's number, the collator cuts and lays out."""
+    """Windows over tokenised rows; an item is a window's index, the collator truncates and lays out."""
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths) -> None:
         self.rows = tokens
@@ -48,9 +51,10 @@ class QuestionWindows(Examples):
         return len(self.windows)
 
     def collate(self, items: list[int]) -> Batch:
-        """Inputs, labels start_positions and end_positions (B,), document_start (B,) and the windows' numbers.
+        """Inputs, labels start_positions and end_positions (B,), document_start (B,) and the window indices (B,).
 
-        ``document_start`` is the position of the first document token. A window without the answer points at [CLS].
+        ``document_start`` is the position of the first document token. The labels of a window without the complete
+        answer point to [CLS].
         """
         windows = [self.windows[item] for item in items]
         sizes = self.question_sizes[[window.example for window in windows]]
@@ -71,7 +75,7 @@ class QuestionWindows(Examples):
         }
 
     def _span(self, item: int) -> tuple[int, int]:
-        """Where the answer stands among the window's document tokens, or -1, -1 if it is not wholly inside."""
+        """Position of the answer among the window's document tokens, or -1, -1 if it is not completely inside."""
         window = self.windows[item]
         start, end = self.answer_spans[window.example].tolist()
         inside = window.first_token <= start and end < window.first_token + window.size
@@ -82,7 +86,7 @@ class QuestionWindows(Examples):
 
 def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[Any]]:
     questions = tokenizer(rows["question"], add_special_tokens=False, verbose=False)["input_ids"]
-    # Several questions are asked of one passage: each distinct passage is tokenised once.
+    # A passage usually has several questions: each distinct passage is tokenised once.
     contexts = list(dict.fromkeys(rows["context"]))
     encoded = tokenizer(contexts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     place = {context: number for number, context in enumerate(contexts)}
@@ -99,7 +103,7 @@ def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase)
 
 
 def _answer_span(answers: dict[str, list[Any]], offsets: np.ndarray) -> list[int]:
-    """First and last token that the first answer touches; offsets (T, 2) in characters."""
+    """First and last token that overlap the first answer; offsets (T, 2) in characters."""
     if not answers["text"]:
         return [-1, -1]
     begin = answers["answer_start"][0]

@@ -1,4 +1,4 @@
-"""Tables of every source: files at hand, the Hugging Face hub, or a generator that makes them up."""
+"""Read tables from any source: local files, the Hugging Face hub, or a generator of synthetic data."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def load_tables(source: Source) -> dict[str, list[Table]]:
     """The splits ``train`` and ``test`` of a source without local files: from its generator, or else the hub.
 
     Returns:
-        For each split its tables: several where the hub's test split is given as ``a+b``.
+        The tables of each split: several if the hub's test split is given as ``a+b``.
 
     Raises:
-        SecateurError: if the hub cannot be reached, or data set, split or generator do not exist.
+        SecateurError: if the hub cannot be reached, or the data set, split or generator does not exist.
     """
     return {
         split: [_table(part, name, origin=origin) for name, origin, part in parts]
@@ -45,13 +45,13 @@ def load_tables(source: Source) -> dict[str, list[Table]]:
 
 
 def load_splits(source: Source) -> dict[str, list[tuple[str, str, datasets.Dataset]]]:
-    """The splits ``train`` and ``test`` of a source without local files, unread.
+    """The splits ``train`` and ``test`` of a source without local files, not yet read into tables.
 
     Returns:
-        For each split its parts: name, origin (for messages) and rows. ``test`` has none where the hub has none.
+        The parts of each split: name, origin (for messages) and rows. ``test`` has none if the hub has no test split.
 
     Raises:
-        SecateurError: as :func:`load_tables`.
+        SecateurError: as for :func:`load_tables`.
     """
     if source.generator is not None:
         splits, origin = _generate(source.generator), source.name
@@ -74,13 +74,13 @@ def _generate(generator: Mapping[str, Any]) -> Mapping[str, Any]:
     target = settings.pop("_target_", None)
     try:
         function = get_method(str(target))
-    except Exception as error:  # Hydra's own wrapper: an error of many lines, whatever went wrong
+    except Exception as error:  # Hydra wraps any failure in a multi-line error
         raise SecateurError(f"dataset.generator._target_={target}: {one_line(error)}") from error
     return function(**settings)
 
 
 def _download(source: Source) -> Mapping[str, Any]:
-    remedy = "dataset.data_dir=FOLDER reads it from files"
+    remedy = "dataset.data_dir=FOLDER reads it from local files"
     try:
         return datasets.load_dataset(source.hub, source.hub_config, revision=source.revision)
     except ConnectionError as error:
@@ -102,7 +102,7 @@ def _table(split: datasets.Dataset, name: str, *, origin: str) -> Table:
 
 
 def _values(split: datasets.Dataset, column: str) -> list[Any]:
-    """A column's values, classes by their names; the hub's -1, which stands for no label, as None."""
+    """A column's values, with classes by name and the hub's -1 (no label) as None."""
     feature, values = split.features[column], split[column][:]
     if not isinstance(feature, datasets.ClassLabel):
         return values

@@ -1,4 +1,4 @@
-"""What a row must satisfy, and how it is called, whatever the task."""
+"""Checks and names that rows of all tasks share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TITLE_LENGTH = 60  # characters
 
 
 class Named(Protocol):
-    """A row as it was found; ``where`` names it in messages."""
+    """A row as read; ``where`` identifies it in messages."""
 
     @property
     def where(self) -> str:
@@ -22,17 +22,17 @@ class Named(Protocol):
 
     @property
     def id(self) -> str:
-        """Its own in its split."""
+        """Unique within its split."""
 
 
 NamedRow = TypeVar("NamedRow", bound=Named)
 
 
 def unique_ids(rows: Iterable[NamedRow]) -> Iterator[NamedRow]:
-    """The rows of a split as they are.
+    """The rows of a split, unchanged.
 
     Raises:
-        SecateurError: at the first whose id another has.
+        SecateurError: at the first row whose id occurred before.
     """
     seen = set()
     for row in rows:
@@ -43,29 +43,29 @@ def unique_ids(rows: Iterable[NamedRow]) -> Iterator[NamedRow]:
 
 
 def id_of(given: Any, *, table: Table, number: int) -> str:
-    """The id that a row was given, else FILE:ROW; rows are counted from 1."""
+    """The row's own id, else FILE:ROW; rows are counted from 1."""
     return f"{table.name}:{number}" if given in (None, "") else str(given)
 
 
 def title_of(given: Any, *, text: str) -> str:
-    """The title that a row was given, else its text's beginning: rows of one text stay together in a split."""
+    """The row's own title, else the beginning of its text: rows with the same text then stay in one split."""
     return text[:_TITLE_LENGTH] if given in (None, "") else str(given)
 
 
 def required_text(value: Any, name: str, *, where: str) -> str:
-    """The value as it is, which must be text and not blank.
+    """The value, unchanged; it must be a non-blank text.
 
     Raises:
-        SecateurError: if it is not; ``where`` and ``name`` say which one.
+        SecateurError: if it is not; the message names it by ``where`` and ``name``.
     """
     if not isinstance(value, str) or not value.strip():
-        raise SecateurError(f"{where}: the {name} is {value!r}, where a text is needed; fill it in or take the row out")
+        raise SecateurError(f"{where}: the {name} is {value!r}, but a text is needed; fill it in or remove the row")
     return value
 
 
 def part_of(name: str) -> str:
-    """What tells a file or a split from its siblings, the last word of its name.
+    """The part of a name that distinguishes a file or split from its siblings: the last word.
 
-    That is ``matched`` of ``dev_matched.tsv``, and ``high`` of ``dev.high.jsonl``.
+    For example ``matched`` of ``dev_matched.tsv``, and ``high`` of ``dev.high.jsonl``.
     """
     return re.split("[._]", Path(name).stem)[-1]

@@ -1,4 +1,4 @@
-"""Tokenised documents on disk: their tokens in one row, beside how many of them each segment (a paragraph) has."""
+"""Tokenised documents on disk: a document's tokens in one row, with the size of each segment (a paragraph)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from secateur.data.words import leading_mark
 
 FEATURES = Features({"id": Value("string"), "ids": List(Value("int32")), "segment_sizes": List(Value("int32"))})
 
-# Documents tokenised at a time: what is in memory of them, as Python numbers, is some ten times what is written.
+# Documents tokenised at a time: in memory, as Python integers, they take about ten times the space of what is written.
 _AT_A_TIME = 100
 
 
 def tokenize_documents(rows: Dataset, tokenizer: PreTrainedTokenizerBase, *, file: Path | None = None) -> Dataset:
     """Tokens of rows of :mod:`secateur.data.documents`, written to ``file`` batch by batch; None keeps them in memory.
 
-    Where a tokenizer marks words by the space before them, every segment begins with one: its first word is a word
-    like any other.
+    If the tokenizer marks words by the space before them, a space is put before every segment, so that its first word
+    is tokenised like any other.
     """
     return rows.map(
         _tokenize,
@@ -40,14 +40,14 @@ def tokenize_documents(rows: Dataset, tokenizer: PreTrainedTokenizerBase, *, fil
 
 
 def write_documents(rows: Dataset, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Tokenise into ``folder``, beside which as much disk is needed for a while; memory holds one batch."""
+    """Tokenise into ``folder``; temporarily needs as much disk space again next to it, and one batch of memory."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         tokenize_documents(rows, tokenizer, file=Path(scratch) / "tokens.arrow").save_to_disk(folder)
 
 
 class Lists:
-    """A column of number lists, read where it lies: a row is a slice of the memory-mapped file, not a copy."""
+    """A column of integer lists, read in place: a row is a slice of the memory-mapped file, not a copy."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         self._chunks = [(chunk.offsets.to_numpy(), chunk.values.to_numpy()) for chunk in column.chunks]
@@ -89,7 +89,7 @@ def _tokenize(rows: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase,
     texts = [before + paragraph for of_document in of_documents for paragraph in of_document]
     encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
     ids = iter([np.asarray(each, dtype=np.int32) for each in encoded])
-    # A paragraph of nothing but characters that the tokenizer drops is none.
+    # A paragraph that consists only of characters that the tokenizer drops is left out.
     segments = [[each for each in (next(ids) for _ in of_document) if len(each)] for of_document in of_documents]
     nothing = np.zeros(0, dtype=np.int32)
     return {

@@ -1,4 +1,4 @@
-"""Tables made piece by piece in several processes, kept on disk as they come: what is there is not made again."""
+"""Tables computed shard by shard in several processes and written to disk; existing shards are reused."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ from tqdm import tqdm
 
 Make = Callable[[Any], pa.Table]
 
-# Jobs handed out for each process at a time: enough to be busy, few enough for memory to hold.
+# Jobs submitted per process at a time: enough to keep it busy, few enough to fit in memory.
 _AHEAD = 2
 
 
 def write_shards(
     jobs: Iterable[Any], make: Make, folder: Path, *, what: str, total: int | None = None, processes: int | None = None
 ) -> Dataset:
-    """Write ``make(job)`` of each job to ``folder`` and return all rows in the order of the jobs, memory-mapped.
+    """Write ``make(job)`` for each job to ``folder`` and return all rows in the order of the jobs, memory-mapped.
 
-    A shard is named by its job's number, so jobs must come in the same order each time. If this process dies, the next
-    call makes what is missing.
+    A shard is named after its job's index, so jobs must come in the same order each time. If this process dies, the
+    next call computes only the missing shards.
 
     Args:
-        jobs: at least one; read as they are needed, so they may be a stream of any length.
-        make: a function that can be pickled, as the jobs can.
-        what: is made, for the progress bar.
-        total: the number of jobs, where it is known.
-        processes: that make shards; None: as many as this process has threads, and 1 makes them in this process.
+        jobs: at least one; consumed lazily, so they may be a stream of any length.
+        make: computes a job's table; like the jobs, it must be picklable.
+        folder: where the shards are written.
+        what: label of the progress bar.
+        total: the number of jobs, if known.
+        processes: number of worker processes; None takes this process's number of threads, 1 works in this process.
+
+    Returns:
+        The rows of all shards.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
@@ -55,7 +59,7 @@ Submit = Callable[[Any, Path, set[Future[None]]], set[Future[None]]]
 
 @contextmanager
 def _pool(make: Make, processes: int) -> Iterator[Submit]:
-    """A function that hands out one job, once there is room for it, and returns what is under way."""
+    """A function that submits one job, once there is room for it, and returns the pending ones."""
     if processes == 1:
 
         def at_once(job: Any, path: Path, pending: set[Future[None]]) -> set[Future[None]]:
@@ -64,7 +68,7 @@ def _pool(make: Make, processes: int) -> Iterator[Submit]:
 
         yield at_once
         return
-    # Not forked: a child would share the locks of this process's threads.
+    # Not forked: a child would inherit the locks held by this process's threads.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(make,))
 
@@ -87,7 +91,7 @@ _make: Make
 
 
 def _begin(make: Make) -> None:
-    """Prepare a worker: what it makes with is sent once, and it ends with the process that started it."""
+    """Prepare a worker: ``make`` is sent once, and the worker exits with the process that started it."""
     global _make  # noqa: PLW0603 - a worker has one task
     _make = make
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
@@ -106,7 +110,7 @@ def _work(job: Any, path: Path) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Beside its place, then renamed: a shard that is there is whole, whoever else may be writing it."""
+    """Write under a temporary name, then rename: an existing shard is always complete, whoever else writes it."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)

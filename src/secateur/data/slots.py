@@ -1,9 +1,10 @@
-"""Laying question and document out apart: ``[CLS] question [SEP]`` in one slot, ``document [SEP]`` in another.
+"""Lay question and document out separately: ``[CLS] question [SEP]`` in one slot, ``document [SEP]`` in another.
 
-What a model that reads them apart takes; see :mod:`secateur.structure.decomposition`. How much of a document fits does
-not depend on the question, so that what is kept of it serves any. Within a batch each slot is as wide as its longest.
+This is the input of models that read the two separately; see :mod:`secateur.structure.decomposition`. How much of a
+document fits does not depend on the question, so that its cached states serve every question. Within a batch, each slot
+is as wide as its longest entry.
 
-Shapes: B inputs of a batch, Q tokens of the question's slot, D of the document's, L = Q + D.
+Shapes: B inputs in a batch, Q tokens of the question's slot, D of the document's, L = Q + D, E examples.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from secateur.structure.decomposition import PACKED, SEGMENTED
 
 
 def template_of(tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Template:
-    """The special tokens of ``tokenizer``, and how they lay texts out."""
+    """The template of ``tokenizer`` for the layout that ``lengths`` names."""
     return {PACKED: Template, SEGMENTED: SlotTemplate}[lengths.layout].of(tokenizer)
 
 
 class SlotTemplate(Template):
-    """The special tokens of an architecture where question and document have slots of their own.
+    """The special tokens of an architecture when question and document have their own slots.
 
-    A [CLS] that ends an input (XLNet's) ends the question, which is then padded at its start: the two slots meet
-    without padding between them, and [CLS] stands in the same place in all rows.
+    A [CLS] that ends an input (XLNet's) ends the question, which is then padded at its start: there is no padding
+    between the two slots, and [CLS] has the same position in all rows.
     """
 
     @property
@@ -43,11 +44,11 @@ class SlotTemplate(Template):
         return len(self.prefix) + max_question_length + len(self.suffix)
 
     def added(self, *, pair: bool = True) -> int:
-        """How many special tokens the two slots get."""
+        """Number of special tokens in the two slots."""
         return self.question_slot(0) + len(self.document_suffix)
 
     def document_rooms(self, question_sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
-        """As many as beside the longest question, (E,)."""
+        """How many document tokens fit next to the longest question, the same for all, (E,)."""
         room = lengths.max_seq_length - self.question_slot(lengths.max_question_length)
         room -= len(self.document_suffix)
         return np.full_like(question_sizes, room)
@@ -57,8 +58,8 @@ class SlotTemplate(Template):
 
         Returns:
             input_ids and attention_mask, int64 (B, L); document_mask, bool (B, L), true at the document's own tokens;
-            question_length, Q; cls_position, where [CLS] stands in all rows. The model counts positions and tells token
-            types by itself.
+            question_length, Q; cls_position, the position of [CLS] in all rows. The model itself derives positions and
+            token types.
         """
         assert seconds is not None
         questions = [np.concatenate([self.prefix, first, self.suffix]) for first in firsts]
@@ -82,17 +83,18 @@ class SlotTemplate(Template):
 
 
 def check_documents(template: Template, sizes: np.ndarray, ids: Sequence[str]) -> None:
-    """Refuse documents without tokens where they are read apart from questions: there would be nothing to keep.
+    """Reject empty documents if they are read separately from questions: there would be nothing to encode.
 
     Args:
+        template: how inputs are laid out.
         sizes: tokens of each document, (E,).
-        ids: of the rows.
+        ids: ids of the rows.
 
     Raises:
-        SecateurError: naming the first row.
+        SecateurError: naming the first such row.
     """
     if isinstance(template, SlotTemplate) and len(sizes) and not sizes.all():
         row = int(np.argmin(sizes != 0))
         raise SecateurError(
-            f"row {ids[row]}: its document is empty, which cannot be read apart from its question; take the row out"
+            f"row {ids[row]}: its document is empty, so it cannot be read separately from its question; remove the row"
         )

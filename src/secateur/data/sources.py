@@ -1,7 +1,7 @@
-"""Where a data set's rows come from: files at hand, the Hugging Face hub or a generator.
+"""Where a data set's rows come from: local files, the Hugging Face hub or a generator.
 
-What the rows mean is the task's business (:mod:`secateur.data.squad` and its like). This module is imported
-while a run's name is resolved and its config checked, so it needs nothing heavy.
+What the rows mean is up to the task (:mod:`secateur.data.squad` and similar modules). This module is imported while a
+run's name is resolved and its config checked, so it has no heavy imports.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from secateur.errors import SecateurError
 
 SPLITS = ("train", "test")
 
-# Files of so many bytes are hashed once a process. A smaller one may be written twice within a tick of the clock that
-# tells when it changed.
+# Files of at least this many bytes are hashed once per process. Smaller ones are hashed every time, because they could
+# be rewritten within one tick of their modification time.
 _LARGE = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One data set's place. Files go before a generator, a generator before the hub.
+    """Where one data set is. Local files take precedence over a generator, a generator over the hub.
 
     Attributes:
         name: the data set's name, such as ``squad_v1``.
         hub: its name on the hub, such as ``rajpurkar/squad``.
-        hub_config: configuration of the hub's data set, where it has several.
+        hub_config: configuration of the hub's data set, if it has several.
         revision: branch, tag or commit on the hub; None takes the newest.
-        hub_test_split: the hub's split that serves as ``test``; ``a+b`` joins two; None where there is none.
+        hub_test_split: the hub's split that serves as ``test``; ``a+b`` joins two; None if there is none.
         data_dir: folder with files under one of ``file_names``.
-        train_files: training files, joined in this order; they stand in for those in ``data_dir``. A relative
-            path is looked up in ``data_dir``, then in the working folder.
+        train_files: training files, joined in this order; they replace those in ``data_dir``. A relative path is looked
+            up in ``data_dir``, then in the working folder.
         test_files: the same for the test split.
-        file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken. A
-            name ``a+b`` stands for two files that are joined, one with ``*`` for all that match it and are not named
-            for the other split, in alphabetical order.
-        test_share: where there is no test split, this share of the training data is parted off as one, in (0, 1);
-            None: there has to be one.
-        columns: our column -> the file's, where the names differ, or several of which the first that is there is
-            taken; None says that the file has no such column.
-        column_names: of CSV and TSV files that have no header row.
+        file_names: for each split, the names to look for in ``data_dir``; the first that exists is taken. A name
+            ``a+b`` means two files that are joined; one with ``*`` means all matching files that are not named for the
+            other split, in alphabetical order.
+        test_share: if there is no test split, this share of the training data is split off as one, in (0, 1); None
+            requires a test split.
+        columns: our column name -> the file's, where they differ, or several, of which the first that exists is taken;
+            None says that the file has no such column.
+        column_names: column names of CSV and TSV files without a header row.
         quoting: whether fields of CSV and TSV files may be quoted; if not, quotes are plain characters.
         generator: ``_target_`` and settings of a function that returns a ``DatasetDict`` with these splits.
     """
@@ -66,25 +66,25 @@ class Source:
 
 
 def resolve_files(source: Source) -> dict[str, list[Path]] | None:
-    """The local files of each split, or None where a generator or the hub is asked.
+    """The local files of each split, or None if the rows come from a generator or the hub.
 
-    There are none for ``test`` where it is parted off the training data.
+    ``test`` has no files if it is split off the training data.
 
     Raises:
-        SecateurError: if a file or folder is missing, or if ``source`` names no place at all.
+        SecateurError: if a file or folder is missing, or if ``source`` names no location at all.
     """
     if _is_local(source):
         return {split: _existing(source, split) for split in SPLITS}
     if source.hub is None and source.generator is None:
         raise SecateurError(
-            f"dataset {source.name} comes from nowhere: "
+            f"dataset {source.name} has no source; "
             "set dataset.data_dir, dataset.train_files with dataset.test_files, or dataset.hub"
         )
     return None
 
 
 def parts_off_test(source: Source) -> bool:
-    """Whether ``test`` is a share of the training data, for want of a split of its own."""
+    """Whether ``test`` is split off the training data, because the source has no test split."""
     if source.test_share is None:
         return False
     if _is_local(source):
@@ -93,11 +93,11 @@ def parts_off_test(source: Source) -> bool:
 
 
 def fingerprint(source: Source) -> str:
-    """A short key of what the rows are: 16 hexadecimal digits.
+    """A short key that identifies the rows: 16 hexadecimal digits.
 
-    Local files count by content and format, not by place or name; the hub's by name, configuration, revision
-    and test split; a generator's by its settings. A missing file counts as missing: reporting it is
-    :func:`resolve_files`' business.
+    It covers the content and format of local files, but not their path or name; the name, configuration, revision and
+    test split of a data set on the hub; the settings of a generator. A missing file counts as missing; it is
+    :func:`resolve_files` that reports it.
     """
     if _is_local(source):
         origin: Any = {split: _digests(source, split) for split in SPLITS}
@@ -125,7 +125,7 @@ def _explicit(source: Source, split: str) -> Sequence[str]:
 
 
 def _lookup(source: Source, split: str) -> list[tuple[str, Path | None]]:
-    """What is looked for, one entry for each file to be read, and where it was found."""
+    """One entry for each file to read: the name looked for, and the path where it was found."""
     names = _explicit(source, split)
     if names:
         return [(name, _find(name, source.data_dir)) for name in names]
@@ -169,7 +169,7 @@ def _find_in(data_dir: str | None, name: str) -> Path | None:
 def _existing(source: Source, split: str) -> list[Path]:
     if source.data_dir and not Path(source.data_dir).expanduser().is_dir():
         raise SecateurError(
-            f"dataset.data_dir={source.data_dir}: no such folder; give the one that holds {source.name}"
+            f"dataset.data_dir={source.data_dir}: no such folder; give the one that contains {source.name}"
         )
     if split == "test" and parts_off_test(source):
         return []
@@ -187,7 +187,7 @@ def _missing(source: Source, split: str, wanted: str) -> str:
         places = f"{source.data_dir} or the working folder" if source.data_dir else "the working folder"
         return f"{key}: there is no file {wanted} (looked in {places}); correct the name or give a full path"
     if source.data_dir is None:
-        return f"{key} is not set: give it beside the other split's files, or set dataset.data_dir"
+        return f"{key} is not set: give it along with the other split's files, or set dataset.data_dir"
     if not wanted:
         return f"dataset.data_dir={source.data_dir}: {source.name} has no usual file names; set {key}=[FILE]"
     return (
@@ -216,7 +216,7 @@ def _digest(path: Path | None) -> str:
 
 @cache
 def _digest_once(path: Path, _size: int, _changed_ns: int) -> str:
-    """The digest of a file that is as it was. A run asks several times, and some data sets are tens of gigabytes."""
+    """The digest of an unchanged file. A run needs it several times, and some data sets are tens of gigabytes."""
     return _content_digest(path)
 
 
@@ -226,7 +226,7 @@ def _content_digest(path: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """OmegaConf's containers as JSON values, so that they count like plain ones."""
+    """OmegaConf containers as JSON values, so that they give the same fingerprint as plain ones."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence):

@@ -1,4 +1,4 @@
-"""The validation split: a fixed tenth of the training data, in whole groups of related rows."""
+"""The validation split: a fixed tenth of the training data, made of complete groups of related rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict
 
 from secateur.errors import SecateurError
 
-# Not a run's seed: runs that are compared must see the same rows.
+# Not the run's seed: runs that are compared must see the same rows.
 SEED = 20160616
 SHARE = 0.1
 
@@ -25,18 +25,18 @@ def with_validation(
     limit_test: int | None,
     group_keys: Sequence[str] = ("title", "context"),
 ) -> DatasetDict:
-    """Part the training data into ``train`` and ``val``; nothing depends on a run's seed.
+    """Split the training data into ``train`` and ``val``; nothing depends on the run's seed.
 
-    ``val`` gets whole groups, chosen by hash, that add up to as near a tenth of the rows as groups can. Which
-    groups these are does not depend on the rows' order.
+    ``val`` gets complete groups, chosen by hash, that add up as closely as possible to a tenth of the rows. The choice
+    does not depend on the order of the rows.
 
     Args:
         rows: splits ``train`` and ``test``.
-        limit_train: rows drawn from the training data beforehand, so that ``val`` is a tenth of them; a lower
-            limit's rows are among a higher one's. None, or more than there are, takes all.
+        limit_train: number of rows drawn from the training data first, so that ``val`` is a tenth of them; the rows of
+            a lower limit are among those of a higher one. None, or more than there are, takes all.
         limit_test: the same for the test split.
-        group_keys: columns from coarse to fine. Rows of equal value in the first form a group; a group with
-            more than a tenth of the rows is parted by the next one.
+        group_keys: columns from coarse to fine. Rows with the same value in the first form a group; a group with more
+            than a tenth of the rows is split by the next one.
 
     Returns:
         ``train``, ``val`` and ``test``, each in its original order.
@@ -51,14 +51,16 @@ def with_validation(
 
 
 def parted(rows: Dataset, *, group_keys: Sequence[str], share: float, purpose: str) -> tuple[Dataset, Dataset]:
-    """Part whole groups off, which add up to as near ``share`` of the rows as groups can.
+    """Hold out complete groups that add up as closely as possible to ``share`` of the rows.
 
     Args:
-        group_keys: as for :func:`with_validation`; here a group of more than ``share`` of the rows is parted.
+        rows: what to split.
+        group_keys: as for :func:`with_validation`; here a group of more than ``share`` of the rows is split.
+        share: fraction of the rows to hold out, in (0, 1).
         purpose: what the rows are held out for, in messages.
 
     Returns:
-        The rows that stay and those that are held out, in their original order.
+        The remaining rows and those held out, each in their original order.
 
     Raises:
         SecateurError: if there are fewer than two groups.
@@ -67,8 +69,8 @@ def parted(rows: Dataset, *, group_keys: Sequence[str], share: float, purpose: s
     sizes = Counter(groups)
     if len(sizes) < 2:
         raise SecateurError(
-            f"the training data's {len(rows)} rows share one {group_keys[-1]}, so none can be held out for "
-            f"{purpose}; give rows of at least two, or raise limit_train"
+            f"the {len(rows)} rows of the training data share one {group_keys[-1]}, so none can be held out for "
+            f"{purpose}; give rows with at least two, or raise limit_train"
         )
     chosen = _choose(sizes, target=max(1, round(len(rows) * share)))
     held_out = np.array([group in chosen for group in groups])
@@ -80,13 +82,13 @@ def _limited(rows: Dataset, limit: int | None, *, key: str) -> Dataset:
         return rows
     if limit < 1:
         raise SecateurError(f"{key}={limit}: at least 1 row is needed; null takes all")
-    # RandomState's stream is frozen for good, default_rng's may change with NumPy.
+    # RandomState's stream never changes; default_rng's may change with NumPy versions.
     order = np.random.RandomState(SEED).permutation(len(rows))
     return rows.select(np.sort(order[:limit]))
 
 
 def _group_rows(rows: Dataset, keys: Sequence[str], *, share: float) -> list[Group]:
-    """Each row's group: its value in the first column, and in the next ones where that group is too big."""
+    """Each row's group: its value in the first column, and in further columns while the group is too large."""
     groups: list[Group] = [(str(value),) for value in rows[keys[0]][:]]
     for key in keys[1:]:
         sizes = Counter(groups)
@@ -98,11 +100,11 @@ def _group_rows(rows: Dataset, keys: Sequence[str], *, share: float) -> list[Gro
 
 
 def _choose(sizes: Counter[Group], *, target: int) -> set[Group]:
-    """Groups whose sizes add up as near to ``target`` as can be, among the first ones in hash order.
+    """Groups whose sizes add up as closely as possible to ``target``, among the first ones in hash order.
 
-    A subset sum by dynamic programming: bit s of ``reachable`` says that some of the groups so far add up to
-    s. Going through the groups in an arbitrary order and stopping at an exact match takes nearly all of the
-    first ones: a fair draw, where a free choice among all groups could prefer some sizes.
+    A subset sum by dynamic programming: bit s of ``reachable`` says that some of the groups so far add up to s. Going
+    through the groups in an arbitrary order and stopping at an exact match takes nearly all of the first ones. That is
+    close to a fair draw, whereas a free choice among all groups could favour certain sizes.
     """
     order = sorted(sizes, key=_hash)
     highest = max(2 * target, min(sizes.values()))
@@ -117,7 +119,7 @@ def _choose(sizes: Counter[Group], *, target: int) -> set[Group]:
     total = min(first_with.keys() - {0}, key=lambda total: (abs(total - target), total))
     chosen = set()
     while total:
-        # What is left was reachable before this group, so no group comes twice.
+        # The remainder was reachable before this group, so no group occurs twice.
         group = order[first_with[total]]
         chosen.add(group)
         total -= sizes[group]
@@ -125,7 +127,7 @@ def _choose(sizes: Counter[Group], *, target: int) -> set[Group]:
 
 
 def _bits(number: int) -> Iterator[int]:
-    """Positions of the ones in ``number``."""
+    """Positions of the bits set in ``number``."""
     while number:
         low = number & -number
         yield low.bit_length() - 1

@@ -1,4 +1,4 @@
-"""Rows of extractive question answering: one schema for SQuAD's files, the hub and one's own tables.
+"""Rows for extractive question answering: one schema for SQuAD's files, the hub and the user's own tables.
 
 SQuAD v1.1: Rajpurkar et al. 2016 (arXiv 1606.05250); v2.0, with unanswerable questions: Rajpurkar et al. 2018
 (arXiv 1806.03822). A question without answers is unanswerable.
@@ -44,13 +44,13 @@ COLUMNS = ("id", "title", "context", "question", "answers", "answer", "answer_st
 def load_rows(source: Source) -> DatasetDict:
     """Read and check the splits ``train`` and ``test``, both with :data:`FEATURES`; offsets count characters.
 
-    Local files are SQuAD's JSON (``.json``), or tables (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with
-    the columns ``context``, ``question`` and either ``answers`` (nested like SQuAD's) or ``answer`` with an
-    optional ``answer_start``; without a start the answer's first occurrence counts. Rows without an ``id``
-    are called FILE:ROW, rows without a ``title`` after the beginning of their context.
+    Local files are SQuAD's JSON (``.json``), or tables (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with the columns
+    ``context``, ``question`` and either ``answers`` (nested as in SQuAD) or ``answer`` with an optional
+    ``answer_start``; without a start, the answer's first occurrence counts. Rows without an ``id`` are named FILE:ROW;
+    rows without a ``title`` get the beginning of their context.
 
     Raises:
-        SecateurError: naming file and row, if the data cannot be read, or a row is not what it should be.
+        SecateurError: if the data cannot be read or a row is invalid; the message names file and row.
     """
     check_columns(source.columns, known=COLUMNS)
     files = resolve_files(source)
@@ -69,7 +69,7 @@ def load_rows(source: Source) -> DatasetDict:
 
 
 class _Row(NamedTuple):
-    """A row as it was found; ``where`` names it in messages, an answer's start may be None."""
+    """A row as read; ``where`` identifies it in messages, and an answer's start may be None."""
 
     where: str
     id: str
@@ -116,13 +116,13 @@ def _squad_row(qa: dict[str, Any], *, path: Path, where: str, title: str | None,
 def _member(node: Any, key: str, kind: type | tuple[type, ...], *, where: str) -> Any:
     if not isinstance(node, dict) or not isinstance(node.get(key), kind):
         raise SecateurError(
-            f"{where}: not SQuAD's JSON, {key!r} is missing or of the wrong type; "
-            "a file with one row a line is named .jsonl"
+            f"{where}: not SQuAD's JSON: {key!r} is missing or of the wrong type; "
+            "a file with one row per line is named .jsonl"
         )
     return node[key]
 
 
-# --- Tables: one question a row ---
+# --- Tables: one question per row ---
 
 
 def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
@@ -143,9 +143,9 @@ def _table_rows(table: Table, columns: Columns) -> Iterator[_Row]:
 
 
 def _find_columns(table: Table, columns: Columns) -> dict[str, list[Any]]:
-    """Our column names -> values, of the columns that there are."""
+    """Our column names -> values, for the columns that exist."""
     if columns.get("answer") and "answers" not in columns:
-        columns = {**columns, "answers": None}  # which column holds the answers has been said
+        columns = {**columns, "answers": None}  # the user has named the column with the answers
     found = find_columns(table, columns, names=COLUMNS, required=("context", "question"))
     if "answers" not in found and "answer" not in found:
         raise missing_column(table, "answer", [])
@@ -167,12 +167,12 @@ def _table_answers(found: Mapping[str, list[Any]], index: int, *, where: str) ->
     elif isinstance(nested, list) and all(isinstance(answer, dict) for answer in nested):
         return [(answer.get("text"), answer.get("answer_start")) for answer in nested]
     raise SecateurError(
-        f"{where}: 'answers' should hold lists 'text' and 'answer_start' of one length; "
+        f"{where}: 'answers' should contain lists 'text' and 'answer_start' of equal length; "
         "for an answer in plain text set dataset.columns.answer"
     )
 
 
-# --- What every row must satisfy ---
+# --- Checks on every row ---
 
 
 def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
@@ -186,21 +186,21 @@ def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
         columns["answers"].append(_answers(row, context))
     if not columns["id"]:
         raise SecateurError(f"{origin}: no questions in it; a split needs at least one")
-    # Dataset.from_dict goes through every value once more, at five times the cost.
+    # Dataset.from_dict would visit every value once more, at five times the cost.
     return Dataset(pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema))
 
 
 def _required(row: _Row, name: str) -> str:
     text = _text(row, name, getattr(row, name))
     if text is None:
-        raise SecateurError(f"{row.where}: the {name} is empty; fill it in or take the row out")
+        raise SecateurError(f"{row.where}: the {name} is empty; fill it in or remove the row")
     return text
 
 
 def _text(row: _Row, name: str, value: Any) -> str | None:
-    """The value as text, as it is, or None if it is missing or blank."""
+    """The value as unchanged text, or None if it is missing or blank."""
     if isinstance(value, list | dict):
-        raise SecateurError(f"{row.where}: the {name} is a {type(value).__name__}, where plain text is needed")
+        raise SecateurError(f"{row.where}: the {name} is a {type(value).__name__}, but plain text is needed")
     return None if value is None or not str(value).strip() else str(value)
 
 
@@ -220,7 +220,7 @@ def _start(row: _Row, context: str, *, text: str, given: Any) -> int:
     found = context[start : start + len(text)] if start >= 0 else ""
     if found != text:
         raise SecateurError(
-            f"{row.where}: at offset {start} the answer should read {text!r}, the context has {found!r}; "
+            f"{row.where}: at offset {start} the answer should read {text!r}, but the context has {found!r}; "
             "offsets count characters from 0"
         )
     return start
@@ -228,7 +228,7 @@ def _start(row: _Row, context: str, *, text: str, given: Any) -> int:
 
 def _whole_number(row: _Row, value: Any) -> int:
     try:
-        number = float(value)  # a column with gaps comes out of spreadsheets and pandas as 12.0
+        number = float(value)  # spreadsheets and pandas write 12.0 in a column with gaps
     except (TypeError, ValueError):
         number = float("nan")
     if not number.is_integer():

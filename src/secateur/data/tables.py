@@ -1,4 +1,4 @@
-"""Tables as columns of plain values, whatever they mean, and the files that hold them."""
+"""Tables as columns of plain values, whatever they mean, and the files that contain them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from secateur.errors import SecateurError
 
-# Our column -> the table's, or several of which the first that is there is taken.
+# Our column -> the table's, or several, of which the first that exists is taken.
 Columns = Mapping[str, str | Sequence[str] | None]
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes one half of a character beyond the first 65,536
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # JSON's escape of half a surrogate pair (characters beyond U+FFFF)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Table:
     """Columns of one length.
 
     Attributes:
-        origin: the place, for messages: a file's path, or the hub's name and split.
+        origin: the source, for messages: a file's path, or the hub's name and split.
         name: its short form, for row ids: the file's name, or the split.
-        columns: column name -> values. From CSV and TSV all of them are text.
+        columns: column name -> values. Values from CSV and TSV are all text.
     """
 
     origin: str
@@ -39,10 +39,10 @@ class Table:
 
 
 def read_text(path: Path) -> str:
-    """The whole of a UTF-8 file, without a byte order mark, line ends as they are.
+    """The complete text of a UTF-8 file, without a byte order mark, line ends unchanged.
 
     Raises:
-        SecateurError: if it cannot be read or is not UTF-8, naming the line.
+        SecateurError: if the file cannot be read or is not UTF-8, naming the line.
     """
     try:
         content = path.read_bytes()
@@ -56,10 +56,15 @@ def read_text(path: Path) -> str:
 
 
 def decode_line(line: bytes, *, path: Path, number: int) -> str:
-    """A line of a UTF-8 file as text, without a byte order mark at the file's beginning.
+    """A line of a UTF-8 file as text, without a byte order mark at the beginning of the file.
+
+    Args:
+        line: the line's bytes.
+        path: the file, for messages.
+        number: the line's number, from 1.
 
     Raises:
-        SecateurError: if it is not UTF-8, naming file and line.
+        SecateurError: if the line is not UTF-8, naming file and line.
     """
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -69,10 +74,11 @@ def decode_line(line: bytes, *, path: Path, number: int) -> str:
 
 
 def parse_json(text: str, *, path: Path, line: int | None = None) -> Any:
-    """Parse a document, or the given line of a file.
+    """Parse a JSON document, or one line of a file.
 
     Raises:
-        SecateurError: if it is no JSON, is cut short, or holds what is no character, naming file and line.
+        SecateurError: if the text is not valid JSON, is cut short, or contains half a surrogate pair, naming file and
+            line.
     """
     try:
         found = json.loads(text)
@@ -85,26 +91,26 @@ def parse_json(text: str, *, path: Path, line: int | None = None) -> Any:
 
 
 def _check_pairs(found: Any, *, where: str) -> None:
-    """Refuse halves of surrogate pairs: JSON has escapes for them, but UTF-8 and Arrow cannot hold them."""
+    """Reject halves of surrogate pairs: JSON has escapes for them, but UTF-8 and Arrow cannot represent them."""
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         before, half = error.object[max(0, error.start - 30) : error.start], error.object[error.start]
-        raise SecateurError(f"{where}: half of a surrogate pair, {half!r}, after {before!r}; take it out") from error
+        raise SecateurError(f"{where}: half of a surrogate pair, {half!r}, after {before!r}; remove it") from error
 
 
 def read_table(path: Path, *, column_names: Sequence[str] | None = None, quoting: bool = True) -> Table:
     """Read a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
 
-    In CSV and TSV no text stands for a missing value (an answer may well read "None"), an empty field is an
-    empty text.
+    In CSV and TSV, no text is read as a missing value (an answer may well be "None"); an empty field is an empty text.
 
     Args:
-        column_names: of a CSV or TSV file without a header row; None takes the names from the first row.
+        path: the file; its suffix decides how it is read.
+        column_names: column names of a CSV or TSV file without a header row; None takes them from the first row.
         quoting: whether fields of CSV and TSV may be quoted with ``"``; if not, quotes are plain characters.
 
     Raises:
-        SecateurError: if the file cannot be read, naming it and, where there is one, the row.
+        SecateurError: if the file cannot be read, naming it and, if known, the row.
     """
     suffix = path.suffix.lower()
     if suffix in _SEPARATORS:
@@ -113,19 +119,19 @@ def read_table(path: Path, *, column_names: Sequence[str] | None = None, quoting
         columns = _READERS[suffix](path)
     else:
         known = ", ".join((*_SEPARATORS, *_READERS))
-        raise SecateurError(f"{path}: rows are read from {known} files, not from {path.suffix!r}")
+        raise SecateurError(f"{path}: rows are read from {known} files, not from {path.suffix!r}; convert the file")
     return Table(origin=str(path), name=path.name, columns=columns)
 
 
 def check_columns(columns: Columns, *, known: Sequence[str]) -> None:
-    """Refuse names that are not of our columns.
+    """Reject settings for columns that the task does not have.
 
     Raises:
-        SecateurError: for the first stranger.
+        SecateurError: for the first unknown name.
     """
     for name in columns:
         if name not in known:
-            raise SecateurError(f"dataset.columns.{name}: no column of this task, which are {', '.join(known)}")
+            raise SecateurError(f"dataset.columns.{name}: not a column of this task; its columns: {', '.join(known)}")
 
 
 def find_columns(
@@ -135,16 +141,17 @@ def find_columns(
     names: Sequence[str],
     required: Sequence[str],
 ) -> dict[str, list[Any]]:
-    """Our column names -> values, of the columns that there are.
+    """Our column names -> values, for the columns that exist.
 
     Args:
-        columns: our name -> the table's, or several of which the first that is there is taken; a name that is
-            left out is looked for as it is, and one that is None is not looked for.
+        table: where to look.
+        columns: our name -> the table's, or several, of which the first that exists is taken; a name that is absent
+            here is looked up unchanged, and one that is None is not looked up.
         names: our names.
-        required: those that must be there, like those that ``columns`` asks for.
+        required: those that must exist, in addition to those given in ``columns``.
 
     Raises:
-        SecateurError: for the first that is missing.
+        SecateurError: for the first missing column.
     """
     found = {}
     for ours in names:
@@ -159,7 +166,7 @@ def find_columns(
 
 
 def missing_column(table: Table, ours: str, wanted: Sequence[str]) -> SecateurError:
-    """The error for a table without a column that is needed, in which it was looked for as ``wanted``."""
+    """The error for a required column that ``table`` lacks; it was looked up under the names ``wanted``."""
     return SecateurError(
         f"{table.origin}: no column {' or '.join(map(repr, wanted)) or repr(ours)} for dataset.columns.{ours}; "
         f"set it to one of {', '.join(table.columns) or '(the file has none)'}"
@@ -180,23 +187,23 @@ def _read_csv(path: Path, separator: str, *, column_names: Sequence[str] | None,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SecateurError(f"{path}: {one_line(error)}") from error
-    # Pandas takes surplus fields at the beginning of every row for row labels, and shifts the columns.
+    # Pandas takes surplus fields at the start of every row as row labels, and shifts the columns.
     if not isinstance(frame.index, pd.RangeIndex):
         raise SecateurError(
-            f"{path}: the rows have more fields than there are column names; quote fields that hold a separator"
+            f"{path}: the rows have more fields than there are column names; quote fields that contain a separator"
         )
     return {str(name): frame[name].tolist() for name in frame.columns}
 
 
 def _read_jsonl(path: Path) -> dict[str, list[Any]]:
-    # Not splitlines(): a text may hold U+2028 and other line ends that JSON leaves as they are.
+    # Not splitlines(): a text may contain U+2028 and other line ends that JSON does not escape.
     lines = enumerate(read_text(path).split("\n"), start=1)
     rows = []
     for number, text in lines:
         if text.strip():
             rows.append(parse_json(text, path=path, line=number))
             if not isinstance(rows[-1], dict):
-                raise SecateurError(f"{path}: line {number}: not a JSON object; each line holds one row")
+                raise SecateurError(f"{path}: line {number}: not a JSON object; each line must be one row")
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
@@ -214,9 +221,9 @@ _READERS: dict[str, Callable[[Path], dict[str, list[Any]]]] = {
     ".parquet": _read_parquet,
 }
 TABLE_SUFFIXES = (*_SEPARATORS, *_READERS, ".json")
-"""Of files that hold anything but plain text."""
+"""Suffixes of files that are not plain text."""
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says, without its line breaks and full stop."""
+    """An exception's message without line breaks and final full stop."""
     return " ".join(str(error).split()).rstrip(".")

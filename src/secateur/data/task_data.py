@@ -15,8 +15,10 @@ class TaskData:
     """Examples of the splits ``train``, ``val`` and ``test``, and loaders over them.
 
     Args:
+        examples: split name -> examples.
+        eval_batch_size: examples per batch in evaluation.
         layout: how the examples are laid out.
-        examples_in: makes those of another layout; None where there is no other.
+        examples_in: makes the examples of another layout; None if there is no other.
     """
 
     def __init__(
@@ -34,10 +36,10 @@ class TaskData:
         self._others: dict[str, TaskData] = {}
 
     def laid_out(self, layout: str) -> TaskData:
-        """The same data in a layout, that which a model reads; made when it is first asked for.
+        """The same data in the given layout, the one that a model reads; made on first use.
 
         Raises:
-            SecateurError: if it cannot be laid out so.
+            SecateurError: if the data cannot be laid out in this way.
         """
         if layout == self.layout:
             return self
@@ -54,11 +56,13 @@ class TaskData:
     def train_loader(
         self, *, batch_size: int, seed: int, draws: int | None = None, processes: int = 1
     ) -> ResumableLoader:
-        """Training batches in random order, of similar lengths each; this process's share of them.
+        """This process's share of the training batches, in random order, each of similar lengths.
 
         Args:
-            seed: of the order.
-            draws: seed of what is random in the examples themselves; None: the same.
+            batch_size: examples per batch.
+            seed: seed of the order.
+            draws: seed of what is random in the examples themselves; None uses ``seed``.
+            processes: number of processes that share an epoch.
         """
         examples = self.examples["train"]
         return train_loader(

@@ -1,6 +1,6 @@
-"""Single texts and pairs of texts as model inputs: tokenised apart, cut and laid out batch by batch.
+"""Single texts and pairs of texts as model inputs: tokenised separately, then truncated and laid out per batch.
 
-Shapes: E examples, B of a batch.
+Shapes: E examples, B in a batch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ def tokenize_pairs(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset
 
 
 class TextPairs(Examples):
-    """Texts with their labels; an item is a row's number.
+    """Texts with their labels; an item is a row index.
 
     Args:
-        document: which text of a pair is the document, ``text`` or ``text_pair``; the other is the question. Where each
-            has a slot of its own, the question comes first.
+        tokens: rows of :func:`tokenize_pairs`.
+        template: how inputs are laid out.
+        lengths: how long inputs may be.
+        document: which text of a pair is the document, ``text`` or ``text_pair``; the other is the question. If each
+            has its own slot, the question comes first.
 
     Raises:
-        SecateurError: if slots are asked for, and the texts are no pairs or a document is empty.
+        SecateurError: if ``template`` has slots, and the rows are single texts or a document is empty.
     """
 
     def __init__(self, tokens: Dataset, template: Template, lengths: Lengths, *, document: str = "text_pair") -> None:
@@ -50,7 +53,7 @@ class TextPairs(Examples):
             self.questions_cut = int((sizes[question] < whole).sum())
         if isinstance(template, SlotTemplate):
             if not self.is_pair:
-                raise SecateurError("dataset: its rows are single texts; only pairs can be read apart")
+                raise SecateurError("dataset: its rows are single texts; only pairs can be read separately")
             check_documents(template, sizes[document], tokens["id"])
             first, second = question, document
             kept = sizes[question], np.minimum(sizes[document], template.document_rooms(sizes[question], lengths))
@@ -66,7 +69,7 @@ class TextPairs(Examples):
         return len(self.lengths)
 
     def collate(self, items: list[int]) -> Batch:
-        """Inputs, labels (B,) and the rows' numbers, as items (B,)."""
+        """Inputs, labels (B,) and the row indices, as items (B,)."""
         firsts = [self.firsts[item][: self.first_sizes[item]] for item in items]
         seconds = [self.seconds[item][: self.second_sizes[item]] for item in items] if self.is_pair else None
         return {
@@ -77,13 +80,17 @@ class TextPairs(Examples):
 
 
 def cut_longest_first(firsts: np.ndarray, seconds: np.ndarray, *, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens to keep of each text so that a pair fits into ``room``: the longer one is cut until both are equal.
+    """Tokens to keep of each text so that a pair fits into ``room``: the longer one is truncated until both are equal.
 
-    As the tokenizers library does it: of an odd ``room`` the longer text gets one token more, or else the second.
+    As in the tokenizers library, the odd token of an odd ``room`` goes to the longer text, or to the second if the
+    first is not longer.
 
     Args:
         firsts, seconds: tokens of each text, (E,).
-        room: tokens for both together, special tokens not counted.
+        room: tokens for both together, not counting special tokens.
+
+    Returns:
+        Tokens to keep of the first and of the second texts, (E,) each.
     """
     share = room // 2 + (room % 2) * (firsts > seconds)
     kept_firsts = np.minimum(firsts, np.maximum(room - seconds, share))

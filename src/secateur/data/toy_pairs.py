@@ -1,18 +1,18 @@
-"""A made-up data set of sentence pairs for text classification, small enough to learn from in under a minute.
+"""A synthetic data set of sentence pairs for text classification, small enough to learn in under a minute.
 
-``model=tiny`` answers three of four pairs rightly after five passes over 4,500.
+``model=tiny`` classifies three out of four pairs correctly after five epochs of 4,500 pairs.
 
-Each premise tells who did what to which things. A hypothesis says one detail about the things again: what was done
-to them, how many there were, or their colour. It is entailed, or it gets that detail wrong. It never takes a detail's
-word from the premise but says it in other words ("red" as "crimson", "five" as "5"), so that counting the words that
-the two have in common tells nothing. A model has to know which words mean the same and to compare across the pair.
-Neither half alone tells the label, since right and wrong details are drawn alike.
+Each premise says who did what to which things. A hypothesis restates one detail about the things: what was done to
+them, how many there were, or their colour. Either it is entailed, or that detail is wrong. A hypothesis never repeats
+the premise's word for a detail but uses a different one ("crimson" for "red", "5" for "five"), so counting the words
+that the two have in common reveals nothing. A model has to know which words mean the same and to compare across the
+pair. Neither half alone reveals the label, since correct and wrong details are drawn from the same words.
 
-Four properties make this learnable from random weights within some hundred steps; without them, models of the size
-that fits stayed at guessing. A hypothesis has one detail only, so that nothing else in it can be wrong. The detail
-is always its fourth word. There are few words for each detail, and colours are asked about most often: they are
-learnt first, and the other details build on that. And most premises are a single sentence. Those of two are the
-hard part, for a wrong detail may be the right one of the other sentence; few of these does so small a model get right.
+Four properties make this learnable from random weights within a few hundred steps; without them, models of this size
+did no better than guessing. A hypothesis has only one detail, so nothing else in it can be wrong. The detail is always
+its fourth word. There are few words for each detail, and most hypotheses are about colours: these are learnt first, and
+the other details build on them. And most premises are a single sentence. Premises of two sentences are the hard part,
+because a wrong detail may be the correct one of the other sentence; a model this small gets few of these right.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from secateur.data.toy_words import PEOPLE, THINGS, check_sizes, endless_titles, shuffled, title_passages
 
-# One that is entailed, and one that is not.
+# One hypothesis that is entailed, and one that is not.
 PAIRS_PER_PREMISE = 2
-# Of the premises.
+# Share of the premises.
 TWO_SENTENCES = 0.3
-# Of the wrong details in premises of two sentences; the others are in neither sentence.
+# Share of the wrong details for premises of two sentences; the others occur in neither sentence.
 FROM_THE_OTHER_SENTENCE = 0.25
 
 FEATURES = Features(
@@ -43,17 +43,17 @@ FEATURES = Features(
 
 
 def toy_pairs(*, train: int, test: int, seed: int) -> DatasetDict:
-    """Make up the data set; the same arguments give the same pairs on every machine.
+    """Generate the data set; the same arguments give the same pairs on every machine.
 
     Args:
         train: number of training pairs, at least 1.
         test: number of test pairs, at least 1. They do not depend on ``train`` and share no title with it.
-        seed: of everything random.
+        seed: seed of everything random.
 
     Returns:
-        Splits ``train`` and ``test`` with the columns ``title``, ``text`` (the premise), ``text_pair`` (the
-        hypothesis) and ``label``; an even number of pairs has as many of one label as of the other. Pairs of one
-        premise are neighbours, and so are premises of one title.
+        Splits ``train`` and ``test`` with the columns ``title``, ``text`` (the premise), ``text_pair`` (the hypothesis)
+        and ``label``; an even number of pairs has equally many of both labels. Pairs with the same premise are
+        neighbours, and so are premises with the same title.
 
     Raises:
         SecateurError: if a number is out of range.
@@ -96,7 +96,7 @@ def _pairs(rng: random.Random) -> list[tuple[str, str, str]]:
 
 
 def _facts(rng: random.Random) -> list[_Fact]:
-    """One or two facts, which have no word in common."""
+    """One or two facts that have no word in common."""
     many = 2 if rng.random() < TWO_SENTENCES else 1
     words = {detail: rng.sample(list(of_detail), many) for detail, of_detail in _REWORDED.items()}
     people, things = rng.sample(PEOPLE, many), rng.sample(THINGS, many)
@@ -129,7 +129,7 @@ def _hypothesis(fact: _Fact, detail: str, *, word: str) -> str:
     return _HYPOTHESES[detail].format(fact.thing, _REWORDED[detail][word])
 
 
-# As long as the sentence of a fact, in whose place it stands.
+# As long as a fact's sentence, which it replaces.
 _CLOSING = "That was all that day."
 # What a premise says -> how a hypothesis says it.
 _REWORDED = {
@@ -144,5 +144,5 @@ _REWORDED = {
     "colour": {"red": "crimson", "blue": "azure", "green": "emerald", "yellow": "golden", "white": "snowy"},
 }
 _HYPOTHESES = {"deed": "The {} were {}.", "number": "The {} were {} in all.", "colour": "The {} were {}."}
-# Relative to one another.
+# Relative frequencies.
 _FREQUENCY = {"deed": 1, "number": 1, "colour": 3}

@@ -1,17 +1,17 @@
-"""A made-up extractive question-answering data set in SQuAD 2.0's schema, small enough to learn in under a minute.
+"""A synthetic extractive question-answering data set in SQuAD 2.0's schema, small enough to learn in under a minute.
 
-Each passage tells in a few sentences who did what to which things, and each question asks for one detail about one
-of those things. The other words of the question say only which words could be answers (names, numbers, colours),
-and nearly every sentence has one of them; the right one stands near the thing asked about. So a model has to find
-the question's thing in the passage *and* to look at its neighbours, which takes several layers and heads.
-Unanswerable questions ask about a thing that the passage does not mention, or for a detail that it gives for other
-things only.
+Each passage says in a few sentences who did what to which things, and each question asks for one detail about one of
+those things. The other words of the question reveal only which kind of word is the answer (name, number, colour), and
+nearly every sentence contains one of that kind; the correct one is close to the thing asked about. A model therefore
+has to find the question's thing in the passage *and* look at its neighbours, which takes several layers and heads.
+Unanswerable questions ask about a thing that the passage does not mention, or for a detail that it gives only for other
+things.
 
-Three properties make this learnable from random weights within some hundred steps; without the first or the second,
-models of the size that fits stayed at guessing. The thing is always the third word of the question, so that only
-how to match it is to be found out, not where it stands. All sentences have the same length, so that neighbours are
-quickly learnt from absolute positions. And "Name the ..." asks for a span that ends in the thing itself: that is
-learnt first, and leads from the thing to its neighbours, on which the other questions build.
+Three properties make this learnable from random weights within a few hundred steps; without the first or the second,
+models of this size did no better than guessing. The thing is always the third word of the question, so a model has to
+learn only how to match it, not where it is. All sentences have the same length, so neighbours are quickly learnt from
+absolute positions. And "Name the ..." asks for a span that ends in the thing itself: this is learnt first, and leads
+from the thing to its neighbours, on which the other questions build.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _Answers = dict[str, list[Any]]
 
 
 def toy_qa(*, train: int, test: int, seed: int, unanswerable: float) -> DatasetDict:
-    """Make up the data set; the same arguments give the same questions on every machine.
+    """Generate the data set; the same arguments give the same questions on every machine.
 
     Args:
         train: number of training questions, at least 1.
         test: number of test questions, at least 1. They do not depend on ``train`` and share no article with it.
-        seed: of everything random.
+        seed: seed of everything random.
         unanswerable: share of the questions without an answer, in [0, 1], rounded to whole questions per split.
 
     Returns:
-        Splits ``train`` and ``test`` with SQuAD 2.0's features. Questions on one passage are neighbours, and so
-        are passages of one article.
+        Splits ``train`` and ``test`` with SQuAD 2.0's features. Questions on the same passage are neighbours, and so
+        are passages of the same article.
 
     Raises:
         SecateurError: if a number is out of range.
@@ -70,7 +70,7 @@ def toy_qa(*, train: int, test: int, seed: int, unanswerable: float) -> DatasetD
 
 
 class _Fact(NamedTuple):
-    """Who did what to which things; ``details`` maps those told to their text and its offset in ``sentence``."""
+    """Who did what to which things; ``details`` maps each stated detail to its text and its offset in ``sentence``."""
 
     person: str
     deed: str
@@ -99,7 +99,7 @@ def _dataset(split: str, *, titles: Iterator[str], answerable: list[bool], rng: 
 
 
 def _passage(title: str, *, answerable: list[bool], rng: random.Random) -> tuple[str, list[tuple[str, _Answers]]]:
-    """A passage, and a question with its answers for each entry of ``answerable``; no question comes twice."""
+    """A passage, and a question with its answers for each entry of ``answerable``; no question occurs twice."""
     facts = _facts(rng)
     context = ""
     possible: list[tuple[str, _Answers]] = []
@@ -119,7 +119,7 @@ def _passage(title: str, *, answerable: list[bool], rng: random.Random) -> tuple
 
 
 def _facts(rng: random.Random) -> list[_Fact]:
-    """Facts that have no answer in common, so that each question has one at most."""
+    """Facts that have no answer in common, so that each question has at most one."""
     people, things = rng.sample(PEOPLE, FACTS_PER_PASSAGE), rng.sample(THINGS, FACTS_PER_PASSAGE)
     details = {name: rng.sample(words, FACTS_PER_PASSAGE) for name, words in _DETAILS.items()}
     deeds = rng.sample(DEEDS, FACTS_PER_PASSAGE)
@@ -144,7 +144,7 @@ def _fact(person: str, deed: tuple[str, str], thing: str, *, words: dict[str, st
 
 
 def _impossible(facts: list[_Fact], rng: random.Random) -> list[str]:
-    """Questions for details that are not told, and about things that are not there, in random order."""
+    """Questions for details that are not stated, and about things that are not mentioned, in random order."""
     untold = [fact.ask(detail) for fact in facts for detail in _QUESTIONS if detail not in fact.details]
     there = {fact.thing for fact in facts}
     absent = rng.sample([thing for thing in THINGS if thing not in there], QUESTIONS_PER_PASSAGE)
@@ -159,7 +159,7 @@ _QUESTIONS = {
     "thing": "Name the {thing} that {person} {deed}.",
 }
 _DETAILS = {"number": NUMBERS, "colour": COLOURS}
-# Stands in the place of a detail that is not told, so that sentences keep their length.
+# Replaces a detail that is not stated, so that all sentences have the same length.
 _VAGUE = {"number": ("some", "several", "many"), "colour": ("old", "new", "large", "small")}
-# Half of the sentences tell everything.
+# Half of the sentences state every detail.
 _UNTOLD = (None, None, "number", "colour")

@@ -1,4 +1,4 @@
-"""What the embedded data sets have in common: their words, and villages to name groups of rows after."""
+"""What the built-in data sets share: their words, and names of villages as titles of groups of rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TypeVar
 from secateur.errors import SecateurError
 
 PASSAGES_PER_TITLE = 5
-# Enough for a tenth of the titles, held out for validation, to be several.
+# Enough that a tenth of the titles, held out for validation, is more than one.
 FEWEST_TITLES = 30
 
 PEOPLE = (
     *("Ada", "Boris", "Clara", "Dmitri", "Elsa", "Felix", "Greta", "Hugo", "Irma", "Jonas", "Katja", "Leo"),
     *("Mara", "Nils", "Olga", "Pavel", "Rosa", "Stefan", "Tilda", "Viktor", "Wanda", "Yuri", "Zora", "Anton"),
 )
-# In the past tense, which is also the participle, and in the base form.
+# The past tense, which is also the participle, and the base form.
 DEEDS = (
     *(("sold", "sell"), ("painted", "paint"), ("bought", "buy"), ("found", "find")),
     *(("lost", "lose"), ("mended", "mend"), ("borrowed", "borrow"), ("made", "make")),
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 def check_sizes(*, train: int, test: int, unit: str) -> None:
-    """Refuse an empty split; ``unit`` says of what.
+    """Reject an empty split; ``unit`` names what it would consist of.
 
     Raises:
         SecateurError: if ``train`` or ``test`` is below 1.
@@ -47,7 +47,7 @@ def check_sizes(*, train: int, test: int, unit: str) -> None:
 
 
 def endless_titles(*, seed: int) -> tuple[Iterator[str], Iterator[str]]:
-    """Titles without end for each of the two splits, none of them twice."""
+    """An endless iterator of titles for each of the two splits; no title occurs twice."""
     names = [first + last for first in _PLACE_BEGINNINGS for last in _PLACE_ENDINGS]
     names = shuffled(names, random.Random(seed))
     half = len(names) // 2
@@ -55,14 +55,14 @@ def endless_titles(*, seed: int) -> tuple[Iterator[str], Iterator[str]]:
 
 
 def title_passages(passages: int, *, titles: Iterator[str]) -> list[str]:
-    """The title of each of a split's passages; those of one title are neighbours."""
+    """The title of each of a split's passages; passages with the same title are neighbours."""
     groups = min(passages, max(FEWEST_TITLES, -(-passages // PASSAGES_PER_TITLE)))
     names = list(itertools.islice(titles, groups))
     return [names[passage * groups // passages] for passage in range(passages)]
 
 
 def shuffled(values: Sequence[_T], rng: random.Random) -> list[_T]:
-    """The values in an order that ``rng`` decides."""
+    """The values in random order, drawn from ``rng``."""
     return rng.sample(values, len(values))
 
 

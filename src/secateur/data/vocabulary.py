@@ -1,8 +1,8 @@
-"""Learn a WordPiece or a Unigram vocabulary where no pretrained one is at hand.
+"""Learn a WordPiece or a Unigram vocabulary when no pretrained one is available.
 
-The trainers that come with ``tokenizers`` walk over hash maps in an order that differs from process to process,
-so they give the same texts other ids, and now and then other pieces. Dense models are shared by what they were
-made from, so a vocabulary has to follow from its texts alone: hence the merges below.
+The trainers in ``tokenizers`` iterate over hash maps in an order that differs between processes, so the same texts can
+get different ids and occasionally different pieces. Dense models are cached under what they were made from, so a
+vocabulary must depend on its texts alone: hence the implementation below.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from transformers import BertTokenizer, PreTrainedTokenizerFast, XLNetTokenizer
 from secateur.errors import SecateurError
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# XLNet's, in an order that leaves padding its id.
+# XLNet's, in an order in which padding has the same id.
 _SPECIAL_UNIGRAM = ("<pad>", "<unk>", "<cls>", "<sep>", "<mask>", "<s>", "</s>", "<eop>", "<eod>")
 PAD_ID = _SPECIAL.index("[PAD]")
-"""Id of the padding token, known before the vocabulary is."""
+"""Id of the padding token, known before the vocabulary is learnt."""
 _PREFIX = "##"
-_LONGEST = 512  # tokens that a tokenizer truncates to when asked, as BERT's
-# Makes one piece of two neighbours.
+_LONGEST = 512  # tokens that a tokenizer truncates to on request, as BERT's does
+# Joins two neighbouring pieces into one.
 Join = Callable[[tuple[str, str]], str]
-# A piece seen once is no help to a model, and merging on would only memorise the corpus.
+# A piece seen only once does not help a model; merging further would only memorise the corpus.
 _MIN_FREQUENCY = 2
 
 
@@ -42,13 +42,13 @@ def train_wordpiece(
     """Learn the pieces of ``texts`` and wrap them as BERT's uncased tokenizer.
 
     As in byte-pair encoding (Sennrich et al. 2016, algorithm 1), the most frequent pair of neighbouring pieces is
-    merged again and again; of equally frequent pairs, the first in alphabetical order. Ids follow the order of
-    making: special tokens, characters in code-point order, merges.
+    merged repeatedly; ties go to the first pair in alphabetical order. Ids are assigned in order of creation: special
+    tokens, characters in code-point order, merges.
 
     Args:
-        texts: what to learn from; its order does not matter.
-        vocab_size: the most pieces to have, special tokens and single characters included. There are fewer when
-            every word that comes twice is a piece already.
+        texts: what to learn from; their order does not matter.
+        vocab_size: maximum number of pieces, special tokens and single characters included. There are fewer if every
+            word that occurs at least twice is already a piece.
         model_input_names: what the tokenizer returns, by default with the token types 0 and 1.
 
     Returns:
@@ -72,11 +72,11 @@ def train_unigram(
     vocab_size: int,
     model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask"),
 ) -> PreTrainedTokenizerFast:
-    """Learn the pieces of ``texts`` and wrap them as XLNet's tokenizer, which tells capitals from small letters.
+    """Learn the pieces of ``texts`` and wrap them as XLNet's tokenizer, which is case-sensitive.
 
-    Pieces are made as in :func:`train_wordpiece`, of words that begin with their space. A piece's score is the
-    logarithm of its share of the pieces that the texts then fall into (Kudo 2018, section 3.2, without the pruning by
-    which his vocabulary comes about); one that all merged away has that of a piece seen once.
+    Pieces are merged as in :func:`train_wordpiece`, from words that begin with their space. A piece's score is the
+    logarithm of its relative frequency in the segmented texts (Kudo 2018, section 3.2, without the pruning that yields
+    his vocabulary); a piece that no longer occurs after merging gets the score of a piece seen once.
 
     Args:
         texts, vocab_size, model_input_names: as for :func:`train_wordpiece`.
@@ -111,7 +111,7 @@ def _learn(
     split: Callable[[str], list[str]],
     join: Join,
 ) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """The pieces with their ids, and those that each word falls into.
+    """The pieces with their ids, and the pieces of each word.
 
     Raises:
         SecateurError: if ``vocab_size`` leaves no room for the single characters.
@@ -125,7 +125,7 @@ def _learn(
         )
     vocabulary = dict.fromkeys([*special, *alphabet])
     merges = _merges(pieces, words, join)
-    # A piece may come about in two ways, so that not every merge adds one.
+    # The same piece may result from two merges, so not every merge adds one.
     while len(vocabulary) < vocab_size and (merged := next(merges, None)) is not None:
         vocabulary[merged] = None
     return {piece: index for index, piece in enumerate(vocabulary)}, pieces
@@ -133,7 +133,7 @@ def _learn(
 
 def _count_words(texts: Iterable[str], normalizer: Normalizer, splitter: PreTokenizer) -> Counter[str]:
     words: Counter[str] = Counter()
-    # Question answering repeats its passages, once for each question that follows the last.
+    # Question answering repeats a passage for each of its questions, one after the other.
     for text, repeated in itertools.groupby(texts):
         count = sum(1 for _ in repeated)
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
@@ -146,7 +146,7 @@ def _characters(word: str) -> list[str]:
 
 
 def _merges(pieces: dict[str, list[str]], counts: dict[str, int], join: Join) -> Iterator[str]:
-    """Merge pairs in ``pieces`` in place, the most frequent first, and give each new piece as it is made."""
+    """Merge pairs in ``pieces`` in place, the most frequent first, and yield each new piece."""
     frequency: Counter[tuple[str, str]] = Counter()
     holders: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for word, of_word in pieces.items():
@@ -158,7 +158,7 @@ def _merges(pieces: dict[str, list[str]], counts: dict[str, int], join: Join) ->
     while heap:
         count, pair = heapq.heappop(heap)
         if -count != frequency[pair]:
-            continue  # its frequency has changed since, and it was pushed anew
+            continue  # its frequency has changed since, and it was pushed again
         if -count < _MIN_FREQUENCY:
             return
         changed = set()

@@ -1,4 +1,7 @@
-"""Sliding windows: how a document that is longer than the model is shown in pieces."""
+"""Sliding windows over documents that are longer than a model's input.
+
+Shapes: E examples, W windows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datasets import Dataset
 
 
 class Window(NamedTuple):
-    """One model input: ``size`` document tokens from ``first_token`` on, beside the question of row ``example``."""
+    """One model input: ``size`` document tokens from ``first_token`` on, with the question of row ``example``."""
 
     example: int
     first_token: int
@@ -45,7 +48,7 @@ def ragged(rows: Dataset, column: str) -> Ragged:
 
 
 def slide(document_sizes: np.ndarray, rooms: np.ndarray, *, doc_stride: int) -> list[Window]:
-    """Windows over every document, as the common QA scripts cut them; the arguments are those of :func:`places`."""
+    """Windows over every document, placed as in the usual QA scripts; the arguments are those of :func:`places`."""
     return [
         Window(*place)
         for place in zip(
@@ -59,7 +62,7 @@ def places(document_sizes: np.ndarray, rooms: np.ndarray, *, doc_stride: int) ->
 
     Args:
         document_sizes: tokens of each document, (E,).
-        rooms: how many document tokens fit beside the question of each row, (E,), all above ``doc_stride``.
+        rooms: how many document tokens fit next to the question of each row, (E,), all above ``doc_stride``.
         doc_stride: tokens that two neighbouring windows share.
     """
     steps = rooms - doc_stride

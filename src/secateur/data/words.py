@@ -1,4 +1,4 @@
-"""Where words begin, as tokenizers tell: by a mark on what goes on with a word, or on what begins one."""
+"""Where words begin: tokenizers mark either the pieces that begin a word or those that continue one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _MARKS = ("Ġ", "▁")
 
 
 def leading_mark(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """What pieces begin with that begin a word; None where there is no such mark."""
+    """The mark at the start of pieces that begin a word; None if the tokenizer has no such mark."""
     pieces = tokenizer.tokenize("a a")
     return next((mark for mark in _MARKS if any(piece.startswith(mark) for piece in pieces)), None)
 
 
 def word_starts(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """For each id of the vocabulary whether it begins a word, bool (V,).
+    """Whether each of the V vocabulary ids begins a word, bool (V,).
 
     Raises:
-        SecateurError: if the tokenizer does not tell.
+        SecateurError: if the tokenizer does not mark word boundaries.
     """
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     mark = leading_mark(tokenizer)
