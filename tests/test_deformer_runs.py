@@ -150,7 +150,7 @@ def test_a_theseus_model_is_decomposed_and_no_decomposed_one_replaced(output: Pa
     assert len(structure_sizes(load(folder / "model"))[0]) == 2
     settings = (*ONE_EPOCH, f"predecessor.checkpoint={folder / 'model'}", f"model.checkpoint={small / 'model'}")
     for method in ("theseus", "truncate"):
-        with pytest.raises(SecateurError, match=rf"^method={method}: does not go on from a model that reads question"):
+        with pytest.raises(SecateurError, match=rf"^method={method}: cannot start from a model that reads question"):
             run(f"method={method}", "sparsity=0.5", "method.init=pretrained", *settings, output=output)
 
 

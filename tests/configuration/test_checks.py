@@ -16,7 +16,7 @@ from tests.small_runs import composed
 MISTAKES = {
     "layers compared with layers that are gone": (
         ["method=truncate", "distillation=representation"],
-        r"^distillation=representation: compares layer by layer, and method=truncate takes layers away; ",
+        r"^distillation=representation: compares layer by layer, and method=truncate removes layers; ",
     ),
     "a loss that nothing is trained by": (
         ["method=heads", "distillation=patient"],
@@ -146,7 +146,7 @@ def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path
     random_model("bert", num_hidden_layers=2).save_pretrained(tmp_path / "start")
     shapes = (f"model.checkpoint={tmp_path / 'whole'}", f"predecessor.checkpoint={tmp_path / 'start'}")
     with pytest.raises(
-        SecateurError, match=r"^method\.init=pretrained: model=minilm has other heads or units than predecessor"
+        SecateurError, match=r"^method\.init=pretrained: model=minilm differs in heads or units from predecessor"
     ):
         overrides = ["model=minilm", "method=deformer", "method.init=pretrained", "sparsity=0.5", *shapes]
         check_buildable(checked(composed(*overrides, output=tmp_path)))
@@ -155,7 +155,7 @@ def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path
 def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     overrides = ["model=minilm", f"model.checkpoint={tmp_path / 'empty'}"]
-    with pytest.raises(SecateurError, match=r"^model\.checkpoint=.*: holds no config\.json"):
+    with pytest.raises(SecateurError, match=r"^model\.checkpoint=.*: contains no config\.json"):
         check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 

@@ -228,9 +228,9 @@ def test_given_folders_that_hold_no_model_are_refused_early(config, tmp_path):
     check_predecessor(whole, reference="auto")
     check_predecessor(whole, reference=str(tmp_path))
     missing = dataclasses.replace(config.predecessor, checkpoint="nowhere")
-    with pytest.raises(SecateurError, match=r"^predecessor\.checkpoint=nowhere: no model's folder; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^predecessor\.checkpoint=nowhere: not a model folder; [^\n]*$"):
         check_predecessor(missing, reference="auto")
-    with pytest.raises(SecateurError, match=r"^reference=nowhere: no model's folder; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^reference=nowhere: not a model folder; [^\n]*$"):
         check_predecessor(config.predecessor, reference="nowhere")
 
 

@@ -76,7 +76,7 @@ def test_forced_jobs_are_cleared_once_before_they_are_handed_over(output: Path, 
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == set()
     assert (folder / ".slurm_job").is_file()
     (folder / "record.json").write_text("")
-    with Alone(folder), pytest.raises(SecateurError, match="works there; let it finish"):
+    with Alone(folder), pytest.raises(SecateurError, match="is working there; let it finish"):
         clear([replace(forced, folder=folder)])
     clear([replace(forced, folder=folder, force=False)])
     assert (folder / "record.json").is_file()

@@ -47,7 +47,7 @@ def test_of_two_commands_one_searches(tmp_path: Path) -> None:
     search = Search(**params(tmp_path))
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
     search.setup(hydra_context=None, task_function=None, config=config)
-    with Alone(tmp_path), pytest.raises(SecateurError, match="works there; let it finish"):
+    with Alone(tmp_path), pytest.raises(SecateurError, match="is working there; let it finish"):
         search.sweep([])
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: one process at a time works in it, and what an earlier run of the same name left is forgotten."""
+"""A run's folder: only one process at a time works in it, and a forced run discards what an earlier one left."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from secateur.store import me
 
 
 class Alone(FileLock):
-    """Only one process works in a run folder.
+    """A lock that lets only one process work in a run folder.
 
     Raises:
-        SecateurError: on entering it, if another does.
+        SecateurError: on entering, if another process holds it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,20 +29,20 @@ class Alone(FileLock):
             self.acquire(timeout=0)
         except Timeout:
             who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-            raise SecateurError(f"{self.folder}: {who} works there; let it finish") from None
+            raise SecateurError(f"{self.folder}: {who} is working there; let it finish") from None
         owner.write_text(me(), encoding="utf-8")
         return self
 
 
 def discard(folder: Path) -> None:
-    """Forget an earlier run of the same name."""
+    """Delete what an earlier run of the same name left in ``folder``."""
     for path in folder.glob("[!.]*"):  # not the lock that this process holds
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def discards_itself() -> bool:
-    """Whether a run that is forced has to forget what was there.
+    """Whether a forced run must itself discard what is in its folder.
 
-    A launcher's jobs were cleared before they were handed over, and a job that SLURM began anew goes on.
+    A launcher clears its jobs' folders before it submits them, and a job that SLURM restarted resumes.
     """
     return "SUBMITIT_EXECUTOR" not in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
