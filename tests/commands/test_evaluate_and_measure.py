@@ -1,4 +1,4 @@
-"""The commands beside the launcher, on a run that the launcher left."""
+"""The commands other than the launcher, on a run that the launcher left."""
 
 from __future__ import annotations
 

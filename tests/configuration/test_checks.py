@@ -1,4 +1,4 @@
-"""Mistakes in a config: one line with key, value and remedy, before anything is loaded."""
+"""Mistakes in a config are reported in one line with key, value and remedy, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MISTAKES = {
     ),
     "a loss that nothing is trained by": (
         ["method=heads", "distillation=patient"],
-        r"^distillation=patient: has no effect on method=heads, which trains nothing by it; set distillation=none$",
+        r"^distillation=patient: has no effect on method=heads, which does not train with it; set distillation=none$",
     ),
     "modules without their lists": (
         ["method=theseus", "sparsity=0.5", "method.mixes=[0,1]"],
@@ -128,7 +128,10 @@ MISTAKES = {
         ["model=minilm", "model.checkpoint=/nowhere/at/all"],
         r"^model\.checkpoint=/nowhere/at/all: neither",
     ),
-    "a predecessor that is none": (["predecessor.checkpoint=/nowhere"], r"^predecessor\.checkpoint=/nowhere: no model"),
+    "a predecessor that is none": (
+        ["predecessor.checkpoint=/nowhere"],
+        r"^predecessor\.checkpoint=/nowhere: not a model folder; ",
+    ),
     "a dtype that cannot be measured": (["measure.dtypes=[float8]"], r"^measure\.dtypes=float8: must be"),
 }
 

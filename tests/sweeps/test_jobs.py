@@ -1,4 +1,4 @@
-"""Which jobs of a multirun are handed to anyone: those that are neither finished, nor refused, nor failed before."""
+"""Which jobs of a multirun are submitted: those that are not finished, were not refused, and did not fail earlier."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_key_that_is_missing_is_told_before_anything_is_handed_over(
         for offline in ("false", "true")
     )
     assert online.settled is not None
-    assert str(online.settled._return_value).startswith("logger=wandb: there is no key")
+    assert str(online.settled._return_value).startswith("logger=wandb: there is no API key")
     assert offline.settled is None
 
 
@@ -101,7 +101,7 @@ def test_a_failed_job_is_listed_and_tried_again_when_asked_to(failed: Path) -> N
     (job,) = plan(output=failed)
     assert job.settled is not None
     assert job.settled.status == JobStatus.FAILED
-    assert str(job.settled._return_value) == "failed earlier: the loss is nan; retry=failed tries it again"
+    assert str(job.settled._return_value) == "failed earlier: the loss is nan; set retry=failed to try it again"
     assert plan("retry=failed", output=failed)[0].settled is None
 
 

@@ -1,4 +1,4 @@
-"""A study that commands go on with: so many trials in all, whatever ended the last command."""
+"""A study that repeated commands continue: a total number of trials, however the last command ended."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def test_of_two_commands_one_searches(tmp_path: Path) -> None:
 
 def test_a_study_of_another_kind_is_refused(tmp_path: Path) -> None:
     remaining(params(tmp_path))
-    with pytest.raises(SecateurError, match=r"^sweep=s: its study is of another kind \("):
+    with pytest.raises(SecateurError, match=r"^sweep=s: its study is of a different kind \("):
         remaining(params(tmp_path, direction=OmegaConf.create(["maximize", "minimize"])))
