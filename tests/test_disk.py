@@ -1,4 +1,4 @@
-"""A disk that fills up ends a run with one line, and takes nothing with it that was there before."""
+"""A full disk ends a run with one line, and nothing written earlier is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models to start from: what is random follows from the seed, heads start fresh, misfits are refused early."""
+"""Initial models: random weights are determined by the seed, heads are fresh, and misfits are refused early."""
 
 from __future__ import annotations
 

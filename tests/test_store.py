@@ -1,4 +1,4 @@
-"""The store: an entry is made once, whole or not at all, by whoever comes first and lives to finish it."""
+"""The store: an entry is made once, completely or not at all, by the first process that survives making it."""
 
 from __future__ import annotations
 

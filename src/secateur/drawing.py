@@ -50,7 +50,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def save(figure: Figure | None, path: Path) -> bool:
-    """Write a PNG: beside it first, then renamed, so that nobody sees half of it.
+    """Write a PNG to a temporary file, then rename it, so that no reader sees a partial one.
 
     Returns:
         Whether there was anything to draw.

@@ -124,7 +124,7 @@ def fresh_model(
         config = AutoConfig.from_pretrained(name, revision=revision, **head)
         body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
         found = transplant(body, auto.from_config(config, dtype=torch.float32))
-    if len(tokenizer) > found.config.vocab_size:  # the task has tokens of its own
+    if len(tokenizer) > found.config.vocab_size:  # the task adds tokens
         found.resize_token_embeddings(len(tokenizer))
     return with_kept_zeros(found, model)
 

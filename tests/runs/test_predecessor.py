@@ -1,4 +1,4 @@
-"""The predecessor is trained once for all who ask for the same, and every run finds the dense model that is 100 %."""
+"""The predecessor is trained once for all runs with the same settings, and every run finds its dense reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens are made once for each data set and vocabulary, and everything they depend on is in their key."""
+"""Tokens are made once for each data set and vocabulary, and their key contains everything they depend on."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def run_steps(
     Args:
         start: the folder of the model that the first step starts from.
         opened: loads the model of a folder, ``start`` or a step's.
-        folder: where each step writes a folder of its own.
+        folder: the folder in which each step writes a subfolder.
         seed: the run's seed, from which each step's is derived.
 
     Returns:

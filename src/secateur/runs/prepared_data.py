@@ -39,7 +39,7 @@ def prepare(
     Raises:
         SecateurError: if a file is missing or malformed, naming the file and the row.
     """
-    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are the lengths alone
+    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are only the lengths
     folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
