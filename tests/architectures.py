@@ -1,4 +1,4 @@
-"""A small model of random weights for each architecture that is supported, settings called as BERT's are."""
+"""A small model with random weights for each supported architecture; settings have BERT's names."""
 
 from __future__ import annotations
 

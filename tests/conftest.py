@@ -1,4 +1,4 @@
-"""What all tests share. Nothing here reaches for a network; real data is read in place, or the test is skipped."""
+"""What all tests share. Nothing here accesses a network; real data is read in place, or the test is skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GLUE's data sets as they are distributed, a few made-up rows each: official files, and what the hub gives."""
+"""GLUE's data sets in their distributed formats, a few made-up rows each: official files, and the hub's form."""
 
 from __future__ import annotations
 

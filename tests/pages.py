@@ -1,4 +1,4 @@
-"""Little pages in the forms of Natural Questions, and runs on them."""
+"""Small pages in the formats of Natural Questions, and runs on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up records and run folders, for what reads records only."""
+"""Made-up records and run folders, for code that only reads records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of DeFormer side by side and on top of others: one dense model for all, whatever was compressed before."""
+"""Runs of DeFormer alongside and on top of others: one dense model for all, whatever was compressed before."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_figures_with_documents_kept_are_in_record_and_card(finished: tuple[
     assert record.latency is not None
     assert all(pair.cached is not None for pair in record.latency.pairs)
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
-    assert "layers that read question and document apart | 0 % | 33 %" in card
+    assert "layers that read question and document separately | 0 % | 33 %" in card
     assert ", with the document kept; " in card
     assert "outputs = model(question_ids, mask, document_states=states)" in card
 
@@ -150,7 +150,7 @@ def test_a_theseus_model_is_decomposed_and_no_decomposed_one_replaced(output: Pa
     assert len(structure_sizes(load(folder / "model"))[0]) == 2
     settings = (*ONE_EPOCH, f"predecessor.checkpoint={folder / 'model'}", f"model.checkpoint={small / 'model'}")
     for method in ("theseus", "truncate"):
-        with pytest.raises(SecateurError, match=rf"^method={method}: does not go on from a model that reads question"):
+        with pytest.raises(SecateurError, match=rf"^method={method}: cannot start from a model that reads question"):
             run(f"method={method}", "sparsity=0.5", "method.init=pretrained", *settings, output=output)
 
 

@@ -1,4 +1,4 @@
-"""A disk that fills up ends a run with one line, and takes nothing with it that was there before."""
+"""A full disk ends a run with one line, and nothing written earlier is lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_run_that_finds_no_room_goes_on_once_there_is(tmp_path: Path) -> None:
     before = checkpoint.read_bytes()
     with (
         no_file_beyond(150_000),
-        pytest.raises(DiskFullError, match=r"cannot be written any more \(File too large\); make"),
+        pytest.raises(DiskFullError, match=r"can no longer be written \(File too large\); free space"),
     ):
         run(*asked, output=tmp_path / "full")
     assert checkpoint.read_bytes() == before

@@ -1,4 +1,4 @@
-"""Several processes train one model together: they share an epoch's batches, and one of them writes."""
+"""Several processes train one model together: they share an epoch's batches, and only one of them writes."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_multirun_inside_one_process_is_refused(tmp_path: Path) -> None:
     done = secateur("seed=1,2", output=tmp_path)
     assert done.returncode == 1
     assert (
-        "trainer.strategy=ddp_find_unused_parameters_true: not in a multirun whose jobs run in the launching process"
+        "trainer.strategy=ddp_find_unused_parameters_true: does not work in a multirun whose jobs run in the launching "
         in done.stderr + done.stdout
     )
     assert "Traceback" not in done.stderr

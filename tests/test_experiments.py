@@ -1,4 +1,4 @@
-"""Experiments compose and build as they stand, and the published rows ask for what was published."""
+"""Experiments compose and build as shipped, and those with published figures have the published settings."""
 
 from __future__ import annotations
 

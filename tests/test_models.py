@@ -1,4 +1,4 @@
-"""Models to start from: what is random follows from the seed, heads start fresh, misfits are refused early."""
+"""Initial models: random weights are determined by the seed, heads are fresh, and misfits are refused early."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_longest_input_may_fill_every_position():
         ({"model_type": "bert", "max_position_embeddings": 8}, r"dataset\.max_seq_length=16: beyond the 8 positions"),
         ({"model_type": "hedge"}, r"model\.checkpoint=PLACE: its config\.json is unusable: .*`hedge`"),
         ("{", r"model\.checkpoint=PLACE: its config\.json is unusable: .*not a valid JSON file"),
-        (None, r"model\.checkpoint=PLACE: holds no config\.json, so it is no checkpoint"),
+        (None, r"model\.checkpoint=PLACE: contains no config\.json, so it is not a checkpoint"),
     ],
     ids=["unsupported", "too short", "unknown", "damaged", "empty"],
 )
@@ -143,7 +143,7 @@ def test_refuses_folders_that_hold_no_usable_model(tmp_path, content, message):
 
 def test_refuses_a_file_and_a_name_that_leads_nowhere(folder):
     """A hub name looks like a relative path: both readings are offered."""
-    with pytest.raises(SecateurError, match=r"config\.json: holds no config\.json, so it is no checkpoint"):
+    with pytest.raises(SecateurError, match=r"config\.json: contains no config\.json, so it is not a checkpoint"):
         check_model(model_config(checkpoint=str(folder / "config.json")), max_seq_length=16)
     message = r"^model\.checkpoint=no/such: neither a folder nor a hub model that can be reached; [^\n]*$"
     with pytest.raises(SecateurError, match=message):

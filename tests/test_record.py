@@ -1,4 +1,4 @@
-"""A record comes back as it was written, or is refused in one line; nobody ever sees half of one."""
+"""A record is read back as it was written, or refused in one line; no reader ever sees a partial one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing the package does, and what it leaves to later."""
+"""What importing the package does, and which imports it defers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: an entry is made once, whole or not at all, by whoever comes first and lives to finish it."""
+"""The store: an entry is made once, completely or not at all, by the first process that survives making it."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def test_whoever_waits_is_told_for_whom_and_takes_over_when_that_process_dies(tm
     assert (folder / "content").read_text() == "whole"
     who = f"process {owner.pid} on {socket.gethostname()}"
     assert caplog.messages == [
-        f"waiting for the predecessor ({folder}): {who} makes it",
-        f"{who} died before the predecessor was whole; going on from there",
+        f"waiting for the predecessor ({folder}): {who} is making it",
+        f"{who} died before the predecessor was complete; resuming from there",
     ]
     assert not folder.with_name("entry.owner").exists()
 

@@ -1,4 +1,4 @@
-"""Plain text from files to a record: methods, heads and kills on masked language modelling; the body's next task."""
+"""Plain text, from files to a record: methods, heads and kills on masked language modelling; the body's next task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built wheel works in an empty folder, with its configs inside, and takes a user's own beside them."""
+"""The built wheel works in an empty folder, with its configs inside, and accepts a user's own configs."""
 
 from __future__ import annotations
 

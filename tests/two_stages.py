@@ -1,4 +1,4 @@
-"""Records of both stages: a model that was compressed on text, and what fine-tuning made of it."""
+"""Records of both stages: a model that was compressed on text, and its fine-tuning."""
 
 from __future__ import annotations
 

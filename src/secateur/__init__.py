@@ -1,4 +1,4 @@
-"""Secateur compresses question-answering and text-classification transformers, and measures what that bought."""
+"""Secateur compresses question-answering and text-classification transformers and measures the effect."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from importlib.metadata import version
 from typing import Any
 
-# An idle team of OpenMP threads spins, and slows down whatever runs beside it, several times over. The runtime reads
-# this once, when torch is first imported, which nothing in secateur does before here.
+# Idle OpenMP threads spin and slow down concurrent processes several times over. The runtime reads this setting once,
+# when torch is first imported; nothing in secateur imports torch before this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = version("secateur")
@@ -15,7 +15,7 @@ __all__ = ["SecateurError", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # torch and transformers wait until somebody asks for a model.
+    # torch and transformers are imported only when a model is requested.
     if name == "load":
         from secateur.structure.checkpoint import load
 

@@ -1,4 +1,4 @@
-"""``python -m secateur`` is ``secateur``."""
+"""``python -m secateur`` is equivalent to ``secateur``."""
 
 from secateur.commands.compress import main
 

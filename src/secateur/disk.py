@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and disks that fill up: told in one line, and nothing older is lost."""
+"""Atomic file writes, and full disks: reported in one line, without losing anything written earlier."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 
 from secateur.errors import SecateurError
 
-# No space, no quota left, or a file beyond the size that the user may write.
+# No space or quota left, or a file larger than the user may write.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What libraries written in other languages say of it.
+# How libraries written in other languages report it.
 TOLD = ("No space left on device", "StorageFull", "Disk quota exceeded", "File too large")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file beside its place first, then rename it: a reader, or a killed process, never leaves half of it."""
+    """Write a temporary file next to ``path``, then rename it, so that ``path`` is never incomplete, even if killed."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text, encoding="utf-8", newline="")
     partial.replace(path)
 
 
 class DiskFullError(SecateurError):
-    """Nothing more can be written."""
+    """Nothing more can be written: the disk is full."""
 
 
 @contextmanager
 def full_disk_is_told(folder: Path) -> Iterator[None]:
-    """Within the context, an error that comes of a full disk is told as such.
+    """Within the context, an error caused by a full disk is reported as such.
 
-    It is no failure of the run, which goes on from its last checkpoint once there is room.
+    The run has not failed: it resumes from its last checkpoint once there is space.
 
     Raises:
-        DiskFullError: in the place of such an error.
+        DiskFullError: in place of such an error.
     """
     try:
         yield
@@ -44,13 +44,13 @@ def full_disk_is_told(folder: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise DiskFullError(
-            f"{folder}: it, or the store, cannot be written any more ({reason}); make room and repeat the command, "
-            "which goes on from what is there"
+            f"{folder}: this folder or the store can no longer be written ({reason}); free space and repeat the "
+            "command, which resumes the run"
         ) from error
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """Why nothing can be written, if that is what an error came of."""
+    """Why nothing can be written, if that caused the error; None otherwise."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return error.strerror

@@ -1,7 +1,7 @@
-"""Several processes that train one model: one leads, the others take part in its fits and write nothing.
+"""Several processes that train one model: one leads; the others take part in its fits and write nothing.
 
-Each process runs the whole program. A follower passes over what is finished on disk, joins the fits that are not, and
-waits for the leader to have written down what came of them.
+Each process runs the entire program. A follower skips what is finished on disk, joins the fits that are not, and waits
+until the leader has written their results.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import os
 import time
 from pathlib import Path
 
-# What Lightning, torchrun and SLURM call a process's number; all are 0, or not set, in the one that leads.
+# The variables in which Lightning, torchrun and SLURM give a process's rank; all are 0 or unset in the leader.
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 POLL_SECONDS = 0.2
 
 
 def is_leader() -> bool:
-    """Whether this process is the only one of its job, or the first."""
+    """Whether this process is the only or the first one of its job."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def wait_for(path: Path) -> None:
-    """Wait until the leader has put ``path`` in its place.
+    """Wait until the leader has created ``path``.
 
     Raises:
         ChildProcessError: if the process that started this one has died.

@@ -1,4 +1,4 @@
-"""The one class of errors that a user can mend, and the commonest checks."""
+"""The base class of errors that a user can fix, and the most common checks."""
 
 from hydra.errors import CompactHydraException
 
@@ -6,16 +6,16 @@ from hydra.errors import CompactHydraException
 class SecateurError(CompactHydraException, ValueError):
     """Something in the settings or the data is wrong; the message names the key, the value and the remedy.
 
-    Hydra prints a ``CompactHydraException`` as one line, goes on with the other jobs of a multirun and exits
-    with code 1. It is a ``ValueError`` too, for those who call the library from Python.
+    Hydra prints a ``CompactHydraException`` as one line, continues with the other jobs of a multirun and exits
+    with code 1. It is also a ``ValueError``, for callers who use the library from Python.
     """
 
 
 def check_above_zero(**settings: float | None) -> None:
-    """Refuse a setting of 0 or less; None is one that was not given.
+    """Refuse settings of 0 or less; None means that a setting was not given.
 
     Raises:
-        SecateurError: naming it.
+        SecateurError: naming the setting.
     """
     for name, value in settings.items():
         if value is not None and value <= 0:
@@ -23,10 +23,10 @@ def check_above_zero(**settings: float | None) -> None:
 
 
 def check_at_least_one(**settings: int) -> None:
-    """Refuse a setting below 1.
+    """Refuse settings below 1.
 
     Raises:
-        SecateurError: naming it.
+        SecateurError: naming the setting.
     """
     for name, value in settings.items():
         if value < 1:

@@ -1,4 +1,4 @@
-"""Models to start from: a checkpoint under a fresh head, or random weights; and the tokenizers that go with them."""
+"""Initial models: a checkpoint with a fresh head, or random weights; and the tokenizers that go with them."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ from secateur.structure.fixed_zeros import (
     layer_patterns,
 )
 
-# What decides what a checkpoint computes: weights, configuration, vocabulary.
+# The files that determine what a checkpoint computes: weights, configuration, vocabulary.
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "vocab.*", "merges.txt", "*.model")
 
-# How a vocabulary is learnt, by what anatomies call it.
+# How to learn a vocabulary, by the name that anatomies give its kind.
 _VOCABULARIES: dict[str, Any] = {"wordpiece": train_wordpiece, "unigram": train_unigram}
 
 
 def check_model(model: ModelConfig, *, max_seq_length: int) -> None:
-    """Refuse, by its configuration alone, a model that cannot be compressed or is too short for the data.
+    """Refuse, from its configuration alone, a model that cannot be compressed or has too few positions for the data.
 
     Raises:
-        SecateurError: for an unsupported architecture, a checkpoint that is none, or too few positions.
+        SecateurError: for an unsupported architecture, an invalid checkpoint, or too few positions.
     """
     if model.keep_zeros and model.checkpoint is None:
-        raise SecateurError("model.keep_zeros=true: goes with a model.checkpoint; random weights have no zeros to keep")
+        raise SecateurError("model.keep_zeros=true: needs a model.checkpoint; random weights have no zeros to keep")
     check_config(config_of(model), max_seq_length=max_seq_length)
 
 
 def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
-    """Refuse an architecture that is not supported, heads that do not divide the width, too few positions.
+    """Refuse an unsupported architecture, a number of heads that does not divide the width, or too few positions.
 
     Raises:
-        SecateurError: for the first thing that is wrong.
+        SecateurError: for the first problem found.
     """
     anatomy_of(config)
     if config.num_attention_heads < 1 or config.hidden_size % config.num_attention_heads:
@@ -71,9 +71,9 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
 
 
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or a vocabulary of the architecture's kind learnt from ``texts``.
+    """The checkpoint's tokenizer, or one with a vocabulary of the architecture's kind learnt from ``texts``.
 
-    Whatever the tokenizer's class, it offers no token types to an architecture that takes none.
+    Whatever its class, the tokenizer returns no token types for an architecture that does not take them.
     """
     settings: dict[str, Any] = {}
     config = config_of(model)
@@ -97,13 +97,13 @@ def fresh_model(
     seed: int,
     keep_head: bool = False,
 ) -> PreTrainedModel:
-    """The model before it is trained on the task; what is random in it follows from ``seed``.
+    """The model before it is trained on the task; its random weights are determined by ``seed``.
 
     Args:
         auto_class: name of the Auto class that has the task's head.
-        head: settings of the config that the head has, such as ``num_labels``.
-        keep_head: what the checkpoint holds of such a head is kept, as that of a masked language model; otherwise it
-            is drawn anew for every checkpoint.
+        head: config settings of the head, such as ``num_labels``.
+        keep_head: keep the checkpoint's weights of such a head, as for a masked language model; otherwise the head is
+            initialised at random for every checkpoint.
     """
     pl.seed_everything(seed, verbose=False)
     auto = auto_class_named(auto_class)
@@ -115,7 +115,7 @@ def fresh_model(
     if Path(model.checkpoint).is_dir():
         make = load if keep_head else with_fresh_head
         found = make(model.checkpoint, auto_class=auto, **head)
-        drop_stale_declarations(found)  # a head that is not the checkpoint's may lack what it declares
+        drop_stale_declarations(found)  # a different head may lack parameters that the checkpoint declares
     elif keep_head:
         name, revision = model.checkpoint, model.revision
         found = auto.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True, **head)
@@ -124,30 +124,30 @@ def fresh_model(
         config = AutoConfig.from_pretrained(name, revision=revision, **head)
         body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
         found = transplant(body, auto.from_config(config, dtype=torch.float32))
-    if len(tokenizer) > found.config.vocab_size:  # the task has tokens of its own
+    if len(tokenizer) > found.config.vocab_size:  # the task adds tokens
         found.resize_token_embeddings(len(tokenizer))
     return with_kept_zeros(found, model)
 
 
 def with_kept_zeros(found: PreTrainedModel, model: ModelConfig) -> PreTrainedModel:
-    """The model of a checkpoint; with ``keep_zeros`` the zeros of its layers' matrices are declared fixed.
+    """The model of a checkpoint; with ``keep_zeros`` the zeros in its layers' matrices are declared fixed.
 
-    A model that declares zeros of its own is left as it is.
+    A model that already declares fixed zeros is left unchanged.
 
     Raises:
-        SecateurError: if there are none to keep.
+        SecateurError: if there are no zeros to keep.
     """
     if model.keep_zeros and not declared_patterns(found.config):
         declare_fixed_zeros(found, layer_patterns(found.config))
         if not declared_patterns(found.config):
             raise SecateurError(
-                f"model.keep_zeros=true: {model.checkpoint} holds no zeros in the matrices of its layers; leave it out"
+                f"model.keep_zeros=true: {model.checkpoint} has no zeros in its layers' matrices; set it to false"
             )
     return found
 
 
 def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = None) -> str:
-    """A short key of the weights: a folder's by content, the hub's by name and revision."""
+    """A short key of the weights: by content for a folder, by name and revision for a hub model."""
     folder = Path(checkpoint)
     if not folder.is_dir():
         return f"{checkpoint}@{revision}"
@@ -159,17 +159,17 @@ def checkpoint_fingerprint(checkpoint: str | Path, *, revision: str | None = Non
 
 
 def config_of(model: ModelConfig) -> PretrainedConfig:
-    """The configuration that the model starts with, read from its checkpoint or made of its settings.
+    """The initial configuration of the model, read from its checkpoint or built from its settings.
 
     Raises:
-        SecateurError: if the checkpoint is none, or a setting is not one of the architecture's.
+        SecateurError: if the checkpoint is invalid, or the architecture has no such setting.
     """
     if model.checkpoint is None:
         return _random_config(model)
     place, remedy = f"model.checkpoint={model.checkpoint}", "give a folder with config.json and model.safetensors"
     folder = Path(model.checkpoint)
     if folder.exists() and not (folder / "config.json").is_file():
-        raise SecateurError(f"{place}: holds no config.json, so it is no checkpoint; {remedy}")
+        raise SecateurError(f"{place}: contains no config.json, so it is not a checkpoint; {remedy}")
     try:
         return AutoConfig.from_pretrained(model.checkpoint, revision=model.revision)
     except (OSError, ValueError, StrictDataclassError) as error:
@@ -197,7 +197,7 @@ def _random_config(model: ModelConfig) -> PretrainedConfig:
 
 
 def _check_names(settings: Iterable[str], own_names: Mapping[str, str], *, known: Iterable[str]) -> None:
-    """Each setting has one name for every architecture: BERT's, where it has one."""
+    """Each setting has the same name for every architecture: BERT's, if BERT has that setting."""
     common_names = {own: common for common, own in own_names.items()}
     for name in settings:
         if name in common_names:

@@ -1,4 +1,4 @@
-"""The record: the one JSON file a run leaves behind, typed, versioned, written whole or not at all."""
+"""The record: the JSON file that describes a run, typed, versioned and written atomically."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Runtime = Literal["pytorch", "onnxruntime"]
 
 SCHEMA = 1
 FILE_NAME = "record.json"
-FEW_ZEROS = 0.005  # so many, as a fraction of the encoder's weights, any model may have by chance
+FEW_ZEROS = 0.005  # any model may have up to this fraction of zeros among its encoder's weights by chance
 
 
 class _Typed(BaseModel):
-    # JSON has no word for a score that is no number: it is written as "NaN", which reads back as one.
+    # JSON cannot represent a non-finite score: it is written as the string "NaN", which is read back as NaN.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
 
 
 class Structure(_Typed):
-    """What went, as fractions in [0, 1] of the reference's encoder, and what is left in each layer.
+    """What was removed, as fractions in [0, 1] of the reference's encoder, and what is left in each layer.
 
     ``removed`` and ``zeroed`` count the weights in the matrices of the encoder's layers; embeddings, heads,
-    biases and LayerNorm are not counted. ``zeroed_total`` counts zeros in all parameters, as a fraction of all of the
-    reference's.
+    biases and LayerNorm are not counted. ``zeroed_total`` counts zeros in all parameters, as a fraction of the
+    reference's total.
     """
 
     removed: float = 0.0
@@ -43,17 +43,18 @@ class Structure(_Typed):
 
     @property
     def is_sparse(self) -> bool:
-        """Whether there are more zeros than a model has by chance."""
+        """Whether there are more zeros than occur by chance."""
         return self.zeroed >= FEW_ZEROS
 
 
 class Cost(_Typed):
-    """What a model weighs. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
+    """The costs of a model. ``flops`` and ``peak_memory_bytes`` are for one forward pass, keyed by length in tokens.
 
-    ``cached_flops`` are those of a question to a document whose states are kept; empty where a model can keep none.
-    ``cache_difference`` is how far any output then is from what it is without, at the most; None likewise.
-    ``sparse_bytes`` is what ``disk_bytes`` would be with zeros left out: each parameter as a bitmask and float32 for
-    what is not 0, where that is smaller than float32 throughout; None where it nowhere is.
+    ``cached_flops`` are those of a question about a document whose states are kept; empty if the model cannot keep
+    states. ``cache_difference`` is the largest difference that keeping them makes to any output; None if the model
+    cannot keep states.
+    ``sparse_bytes`` is what ``disk_bytes`` would be without zeros: each parameter stored as a bitmask and float32 for
+    its nonzero values, where that is smaller than float32 throughout; None if no parameter is smaller that way.
     """
 
     parameters: int
@@ -67,12 +68,12 @@ class Cost(_Typed):
 
     @property
     def served_flops(self) -> dict[int, int]:
-        """FLOPs as the model is served: with the document's states kept, where it can keep any."""
+        """FLOPs of the model as served: with the document's states kept, if the model can keep them."""
         return self.cached_flops or self.flops
 
 
 class ModelFigures(_Typed):
-    """One model of a run: where it lies (relative to the record), what it scores on ``test``, what it weighs."""
+    """One model of a run: its folder (relative to the record), its scores on ``test`` and its costs."""
 
     folder: str
     scores: dict[str, float] = Field(default_factory=dict)
@@ -90,7 +91,7 @@ class Percentiles(_Typed):
 class LatencyPair(_Typed):
     """The reference and the compressed model timed in turn, in one process and one runtime, at one setting.
 
-    ``cached`` is the compressed model where the documents' states are kept; None where it can keep none.
+    ``cached`` is the compressed model with the documents' states kept; None if it cannot keep them.
     """
 
     runtime: Runtime = "pytorch"
@@ -104,17 +105,17 @@ class LatencyPair(_Typed):
 
     @property
     def served(self) -> Percentiles:
-        """The compressed model as it is served: with the documents' states kept, where it can keep any."""
+        """The compressed model as served: with the documents' states kept, if it can keep them."""
         return self.compressed if self.cached is None else self.cached
 
     @property
     def speedup(self) -> float:
-        """How many times as fast the compressed model is as it is served, by the medians."""
+        """The speed-up of the compressed model as served: the ratio of the median latencies."""
         return self.reference.p50 / self.served.p50
 
 
 class Latency(_Typed):
-    """All timings of a run, and under which circumstances they were taken."""
+    """All timings of a run, and the circumstances under which they were taken."""
 
     device: str
     threads: int
@@ -123,9 +124,9 @@ class Latency(_Typed):
 
 
 class OnnxExport(_Typed):
-    """The compressed model as ONNX: where it lies (relative to the record), and how far it is from PyTorch.
+    """The compressed model as ONNX: its folder (relative to the record), and how far it differs from PyTorch.
 
-    ``disk_bytes`` is the size of the folder; ``largest_difference`` that of any output, over several shapes.
+    ``disk_bytes`` is the size of the folder; ``largest_difference`` is the largest of any output, over several shapes.
     """
 
     folder: str
@@ -134,7 +135,7 @@ class OnnxExport(_Typed):
 
 
 class StepRecord(_Typed):
-    """One finished step: wall seconds, training examples seen, scores on ``test`` where it was evaluated."""
+    """One finished step: wall-clock seconds, training examples seen, and scores on ``test`` if it was evaluated."""
 
     name: str
     seconds: float
@@ -144,9 +145,9 @@ class StepRecord(_Typed):
 
 
 class Record(_Typed):
-    """Everything a table needs to know of one run.
+    """Everything a table needs to know about one run.
 
-    ``validation`` holds the compressed model's scores on ``val``, where a search asked for them.
+    ``validation`` holds the compressed model's scores on ``val``, if a search requested them.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -176,7 +177,7 @@ class Record(_Typed):
 
     @property
     def retention(self) -> float | None:
-        """The compressed model's score over the reference's, on the task's own metric."""
+        """The compressed model's score divided by the reference's, in the task's own metric."""
         if self.reference is None or self.compressed is None:
             return None
         base = self.reference.scores.get(self.metric)
@@ -185,12 +186,12 @@ class Record(_Typed):
 
 
 def method_label(method: str, distillation: str) -> str:
-    """A method beside others: with what it was distilled by, if at all."""
+    """The name of a method in comparisons: with its distillation, if any."""
     return method if distillation in ("", "none") else f"{method} + {distillation}"
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write ``record`` to ``folder/record.json``, whole at any moment."""
+    """Write ``record`` to ``folder/record.json`` atomically."""
     path = folder / FILE_NAME
     write_whole(path, record.model_dump_json(by_alias=True, indent=2) + "\n")
     return path
@@ -200,7 +201,7 @@ def read_record(path: Path) -> Record:
     """Read one record, given its file or its run folder.
 
     Raises:
-        SecateurError: if there is none, it is damaged, or it was written under another schema.
+        SecateurError: if there is no record, it is damaged, or it was written under another schema.
     """
     path = path / FILE_NAME if path.is_dir() else path
     try:
@@ -221,15 +222,15 @@ def read_record(path: Path) -> Record:
 
 
 def find_records(folder: Path) -> list[Path]:
-    """Every record file at or below ``folder``, in name order; half-written ones have another name."""
+    """All record files at or below ``folder``, in name order; partially written ones have a different name."""
     return sorted(folder.rglob(FILE_NAME)) if folder.is_dir() else []
 
 
 def finished_runs(folders: Sequence[Path]) -> dict[Path, Record]:
-    """The record of every finished run at or below the given folders, by the run's.
+    """The record of every finished run at or below the given folders, keyed by the run's folder.
 
     Raises:
-        SecateurError: if there is none, or a record cannot be read.
+        SecateurError: if there is no finished run, or a record cannot be read.
     """
     records = {path.parent: read_record(path) for folder in folders for path in find_records(folder)}
     finished = {run: record for run, record in records.items() if record.status == "finished"}

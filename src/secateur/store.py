@@ -1,7 +1,8 @@
-"""The store: things that are expensive to make, made once and shared by every job that needs them.
+"""The store: results that are expensive to compute, made once and shared by every job that needs them.
 
-Tokens and predecessors lie here. An entry is a folder, named by a key over everything that shapes it. Whoever
-comes first makes it under a lock of the file system, in a folder beside it that is renamed when it is whole.
+It holds tokens and predecessors, among others. An entry is a folder, named by a key over everything that determines
+its content. The first process that needs it makes it under a file lock, in a temporary folder next to it that is
+renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from secateur.errors import SecateurError
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 10.0  # after so long, whoever waits looks again whom it waits for
+TELL_SECONDS = 10.0  # how often a waiting process checks which process it is waiting for
 
 
 def key_of(settings: Any) -> str:
@@ -33,14 +34,14 @@ def key_of(settings: Any) -> str:
 
 
 def made_once(folder: Path, make: Callable[[Path], None], *, what: str, by_all: bool = False) -> Path:
-    """Return ``folder``, made by ``make(partial)`` if nobody has made it yet.
+    """Return ``folder``, made by ``make(partial)`` if it does not exist yet.
 
-    ``make`` fills ``folder.partial``, which is then renamed. If its process dies the system frees the lock and
-    the next in line calls ``make`` with what was left there, so a training run goes on from its checkpoint.
+    ``make`` fills ``folder.partial``, which is then renamed. If its process dies, the system frees the lock and the
+    next waiting process calls ``make`` with what was left there, so that training resumes from its checkpoint.
 
     Args:
-        what: how the entry is called in messages to a waiting user.
-        by_all: ``make`` trains, so that the followers of a distributed job have to take part in it.
+        what: the name of the entry in messages to a waiting user.
+        by_all: whether ``make`` trains, so that the followers of a distributed job must take part in it.
     """
     if folder.is_dir():
         return folder
@@ -51,13 +52,13 @@ def made_once(folder: Path, make: Callable[[Path], None], *, what: str, by_all: 
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder, what):
-        if not folder.is_dir():  # nobody made it while this process waited
+        if not folder.is_dir():  # no other process made it while this one waited
             partial = _partial(folder)
             partial.mkdir(exist_ok=True)
             try:
                 make(partial)
             except BaseException:
-                if not any(partial.iterdir()):  # nothing was begun, so there is nothing to go on from
+                if not any(partial.iterdir()):  # nothing was written, so there is nothing to resume
                     partial.rmdir()
                 raise
             partial.replace(folder)
@@ -74,8 +75,8 @@ def _locked(folder: Path, what: str) -> Iterator[None]:
     owner = folder.with_name(folder.name + ".owner")
     _wait_for(lock, owner, f"{what} ({folder})")
     try:
-        if owner.is_file():  # whoever ends in good order takes it along
-            log.info("%s died before %s was whole; going on from there", owner.read_text(encoding="utf-8"), what)
+        if owner.is_file():  # a process that exits normally removes it
+            log.info("%s died before %s was complete; resuming from there", owner.read_text(encoding="utf-8"), what)
         owner.write_text(me(), encoding="utf-8")
         yield
     finally:
@@ -84,7 +85,7 @@ def _locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def _wait_for(lock: FileLock, owner: Path, what: str) -> None:
-    """Take the lock; meanwhile say who has it, and whenever that is another."""
+    """Acquire the lock; until then, log which process holds it, and each change of holder."""
     told: str | None = None
     while not lock.is_locked:
         try:
@@ -92,18 +93,18 @@ def _wait_for(lock: FileLock, owner: Path, what: str) -> None:
         except Timeout:
             who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
             if who != told:
-                log.info("waiting for %s: %s makes it", what, who)
+                log.info("waiting for %s: %s is making it", what, who)
             told = who
 
 
 def me() -> str:
-    """This process, for those who wait for it: its number, its machine and, if it has one, its job's number."""
+    """This process as described to those waiting for it: its id, its machine and, if any, its SLURM job's id."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"process {os.getpid()} on {socket.gethostname()}" + (f" (SLURM job {job})" if job else "")
 
 
 def check_writable(folder: Path, *, key: str) -> None:
-    """Refuse a folder that cannot be written, before anything is made there.
+    """Refuse a folder that cannot be written, before anything is created there.
 
     Raises:
         SecateurError: naming the config key and the system's reason.

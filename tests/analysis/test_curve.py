@@ -1,4 +1,4 @@
-"""What is drawn of the scores that a step took on the way."""
+"""The picture of scores that a step evaluated along the way."""
 
 from __future__ import annotations
 

@@ -53,11 +53,14 @@ def test_the_figure_has_a_line_for_each_model_over_all_layers() -> None:
 def test_other_tasks_numbers_and_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ("dataset=toy_pairs", "dataset.generator.train=40", "dataset.generator.test=16", "model.epochs=1")
     _, folder = run("method=finetune", *settings, output=tmp_path)
-    for count, message in (("3", "dataset=toy_pairs is no extractive question answering"), ("0", "must be at least 1")):
+    for count, message in (
+        ("3", "dataset=toy_pairs is not extractive question answering"),
+        ("0", "must be at least 1"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             main([str(folder), "--documents", count])
         assert str(stopped.value.code).endswith(message)
     for option in ("--layer", "--embeddings"):
         with pytest.raises(SystemExit):
             main([str(folder), "--documents", "3", option, "1"])
-        assert capsys.readouterr().err.endswith(f"{option}: has no effect on --documents\n")
+        assert capsys.readouterr().err.endswith(f"{option}: has no effect with --documents\n")

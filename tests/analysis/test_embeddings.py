@@ -1,4 +1,4 @@
-"""Words are the frequent ones, maps follow from the seed, and neighbours are counted among all words."""
+"""Words are the frequent ones, maps are determined by the seed, and neighbours are counted among all words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs leave the pictures that they have something to show for, and no others."""
+"""Runs leave the pictures for which they have data, and no others."""
 
 from __future__ import annotations
 

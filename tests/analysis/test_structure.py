@@ -1,4 +1,4 @@
-"""The picture of what is left in each layer shows what the gates and the model say."""
+"""The picture of what is left in each layer matches the gates and the model."""
 
 from __future__ import annotations
 

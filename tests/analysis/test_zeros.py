@@ -1,4 +1,4 @@
-"""Figures about zeros are those of the matrices, and a random mask's spread is what drawing masks gives."""
+"""Statistics of zeros match the matrices, and a random mask's spread matches that of sampled masks."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_blocks_hold_the_fraction_of_zeros_also_at_the_edge() -> None:
 
 @pytest.mark.parametrize("layer", [-1, 3])
 def test_a_layer_that_is_not_there_is_refused(layer: int) -> None:
-    with pytest.raises(SecateurError, match=rf"^layer={layer}: the model has none; give one of 0 to 2$"):
+    with pytest.raises(SecateurError, match=rf"^layer={layer}: the model has no such layer; give one from 0 to 2$"):
         matrices_of(random_model("bert"), layer)
 
 

@@ -1,4 +1,4 @@
-"""The command tells and draws how the zeros of a finished run lie, and refuses in one line what has none."""
+"""The command prints and draws the zeros of a finished run, and refuses in one line a run without any."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ def test_what_is_no_finished_run_is_refused(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_layer_that_is_not_there_is_refused(folder: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^layer=2: the model has none; give one of 0 to 1$"):
+    with pytest.raises(SystemExit, match=r"^layer=2: the model has no such layer; give one from 0 to 1$"):
         main([str(folder), "--layer", "2", "--embeddings", "0"])
     assert not drawn(folder)

@@ -1,4 +1,4 @@
-"""The command itself, in a process of its own: exit codes, one line for a mistake, multiruns, what is left behind."""
+"""The command in its own process: exit codes, one line for a mistake, multiruns, and what is left behind."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_what_nobody_foresaw_leaves_its_traceback_too(tmp_path: Path) -> None:
 def test_a_multirun_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     ended = multirun("sys.exit(143)", cwd=tmp_path)
     assert ended.returncode == 143
-    assert "the same command does the rest; what is finished: secateur-report outputs/sweeps/s" in ended.stdout
+    assert "repeat the command to run the rest; secateur-report outputs/sweeps/s shows what is finished" in ended.stdout
 
 
 def test_a_run_finished_by_another_version_is_said_to_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The commands beside the launcher, on a run that the launcher left."""
+"""The commands other than the launcher, on a run that the launcher left."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_measure_says_in_one_line_that_the_device_is_not_there(finished: tuple[R
     assert record.latency is not None
     elsewhere = record.model_copy(update={"latency": record.latency.model_copy(update={"device": "cuda:0"})})
     write_record(elsewhere, tmp_path)
-    with pytest.raises(SystemExit, match=r"was measured on cuda:0, which is not there; measure it on such a machine$"):
+    with pytest.raises(SystemExit, match=r"was measured on cuda:0, which this machine lacks; use one that has it$"):
         measure([str(tmp_path)])
 
 

@@ -1,4 +1,4 @@
-"""A run that is exported, at once or afterwards: files, record and card."""
+"""A run that is exported, immediately or afterwards: files, record and card."""
 
 from __future__ import annotations
 

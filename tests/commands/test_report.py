@@ -1,3 +1,5 @@
+"""The command writes tables, pictures and the page, lists what is unfinished, and reports mistakes in one line."""
+
 import csv
 import shutil
 
@@ -128,7 +130,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path, ca
     missing = tmp_path / "missing" / "t.csv"
     assert main([str(sweep), "--csv", str(missing)]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"secateur-report: {missing}: cannot be written (No such file or directory); name another file"
+        f"secateur-report: {missing}: cannot be written (No such file or directory); choose another file"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Mistakes in a config: one line with key, value and remedy, before anything is loaded."""
+"""Mistakes in a config are reported in one line with key, value and remedy, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.small_runs import composed
 MISTAKES = {
     "layers compared with layers that are gone": (
         ["method=truncate", "distillation=representation"],
-        r"^distillation=representation: compares layer by layer, and method=truncate takes layers away; ",
+        r"^distillation=representation: compares layer by layer, and method=truncate removes layers; ",
     ),
     "a loss that nothing is trained by": (
         ["method=heads", "distillation=patient"],
-        r"^distillation=patient: has no effect on method=heads, which trains nothing by it; set distillation=none$",
+        r"^distillation=patient: has no effect on method=heads, which does not train with it; set distillation=none$",
     ),
     "modules without their lists": (
         ["method=theseus", "sparsity=0.5", "method.mixes=[0,1]"],
@@ -163,7 +163,10 @@ MISTAKES = {
         ["model=minilm", "model.checkpoint=/nowhere/at/all"],
         r"^model\.checkpoint=/nowhere/at/all: neither",
     ),
-    "a predecessor that is none": (["predecessor.checkpoint=/nowhere"], r"^predecessor\.checkpoint=/nowhere: no model"),
+    "a predecessor that is none": (
+        ["predecessor.checkpoint=/nowhere"],
+        r"^predecessor\.checkpoint=/nowhere: not a model folder; ",
+    ),
     "a dtype that cannot be measured": (["measure.dtypes=[float8]"], r"^measure\.dtypes=float8: must be"),
 }
 
@@ -181,7 +184,7 @@ def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path
     random_model("bert", num_hidden_layers=2).save_pretrained(tmp_path / "start")
     shapes = (f"model.checkpoint={tmp_path / 'whole'}", f"predecessor.checkpoint={tmp_path / 'start'}")
     with pytest.raises(
-        SecateurError, match=r"^method\.init=pretrained: model=minilm has other heads or units than predecessor"
+        SecateurError, match=r"^method\.init=pretrained: model=minilm differs in heads or units from predecessor"
     ):
         overrides = ["model=minilm", "method=deformer", "method.init=pretrained", "sparsity=0.5", *shapes]
         check_buildable(checked(composed(*overrides, output=tmp_path)))
@@ -190,7 +193,7 @@ def test_pretrained_weights_of_another_shape_than_the_start_are_refused(tmp_path
 def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     overrides = ["model=minilm", f"model.checkpoint={tmp_path / 'empty'}"]
-    with pytest.raises(SecateurError, match=r"^model\.checkpoint=.*: holds no config\.json"):
+    with pytest.raises(SecateurError, match=r"^model\.checkpoint=.*: contains no config\.json"):
         check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 

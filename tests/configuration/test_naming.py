@@ -1,4 +1,4 @@
-"""A run's folder is named by what was asked for: the same for the same request, another for another."""
+"""A run's folder is named after its config: the same config gives the same name, a different one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every option of a group is called in records as on the command line: what a report looks for is found there."""
+"""Every option of a group has the same name in records as on the command line, so that a report finds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the wrong type are told under the key that the user set, before anything is built."""
+"""Values of the wrong type are reported under the key that the user set, before anything is built."""
 
 from __future__ import annotations
 

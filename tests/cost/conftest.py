@@ -1,4 +1,4 @@
-"""Small random models, dense and with pieces taken out by hand."""
+"""Small random models, dense and with parts removed by hand."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The cost of a model contains every figure, and is the same after writing and reading the record."""
+
 from __future__ import annotations
 
 from secateur.cost import cost_of, count_flops, disk_bytes, encoder_matrices, parameter_counts, peak_memory

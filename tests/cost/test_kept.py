@@ -1,4 +1,4 @@
-"""What a question costs where the document's states are kept: counted as the paper's formula has it, timed beside."""
+"""The cost of a question when the document's states are kept: FLOPs match the paper's formula, and it is timed, too."""
 
 import pytest
 import torch

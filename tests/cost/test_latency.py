@@ -1,3 +1,5 @@
+"""Both models are timed in turn at every setting, one measurement at a time on a machine."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""Whether other processes used the machine during a measurement is detected from the busy time."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""Counts of parameters, and fractions removed and zeroed relative to the reference's."""
+
 from __future__ import annotations
 
 import pytest

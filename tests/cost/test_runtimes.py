@@ -1,4 +1,4 @@
-"""A pass in ONNX Runtime gets what a pass in PyTorch gets, on as many threads, and is timed in its own right."""
+"""A pass in ONNX Runtime gets the same inputs and threads as a pass in PyTorch, and is timed separately."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def test_is_computed_once(own, teacher, forwards, caplog):
     assert not forwards
     (folder,) = (path for path in (own.store / "teachers").iterdir() if path.is_dir())
     said = [record.getMessage() for record in caplog.records if record.name == "secateur.runs.workshop"]
-    made, read = f"computing the outputs of the teacher {teacher} over", f"the teacher's outputs are read from {folder}"
+    made, read = f"computing the outputs of the teacher {teacher} over", f"reading the teacher's outputs from {folder}"
     assert said[0].startswith(made)
     assert said[1:] == [read, read]
 

@@ -1,4 +1,4 @@
-"""The card in a model folder says what the record says."""
+"""The card in a model folder agrees with the record."""
 
 from __future__ import annotations
 

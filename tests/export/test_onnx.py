@@ -1,4 +1,4 @@
-"""What is exported computes the same in ONNX Runtime, whatever the shape of the model and of its inputs."""
+"""An exported model computes the same in ONNX Runtime, whatever its shape and its inputs' shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on the loopback that answers Weights & Biases' client as far as it asks, and keeps what it was told."""
+"""A loopback server that answers the Weights & Biases client as far as needed, and records what it receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example of a sweep by wandb's own server, run by its own agent, with a server on the loopback that chooses."""
+"""The example of a sweep by wandb's own server, run by its own agent, with a loopback server as the controller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of its own for each job, told everything, read back from disk as the client wrote it; nothing is sent."""
+"""Each job has its own run with complete data, read back from disk as the client wrote it; nothing is sent."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_without_a_key_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(SecateurError, match=r"^logger=wandb: there is no key; run wandb login, or set [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^logger=wandb: there is no API key; run wandb login, or set [^\n]*$"):
         Wandb(**SETTINGS, offline=False).check()
     Wandb(**SETTINGS, offline=True).check()
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)

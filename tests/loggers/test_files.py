@@ -1,4 +1,4 @@
-"""Curves as files beside the record, a version for each process that trained the phase."""
+"""Curves as files in addition to the record, with a version for each process that trained the phase."""
 
 from __future__ import annotations
 

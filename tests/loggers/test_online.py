@@ -1,4 +1,4 @@
-"""What reaches a server: runs with their whole config, curves, figures, pictures and exit codes."""
+"""What reaches a server: runs with their complete config, curves, figures, pictures and exit codes."""
 
 from __future__ import annotations
 

@@ -138,10 +138,10 @@ def test_a_foreign_sparse_model_keeps_its_zeros_when_asked_to(parent, tmp_path, 
 
 def test_zeros_that_are_not_there_cannot_be_kept(parent, tmp_path):
     with pytest.raises(
-        SecateurError, match=r"^model\.keep_zeros=true: .* holds no zeros in the matrices of its layers"
+        SecateurError, match=r"^model\.keep_zeros=true: .* has no zeros in its layers' matrices; set it to false$"
     ):
         run("method=control", f"predecessor.checkpoint={parent / 'model'}", "model.keep_zeros=true", output=tmp_path)
-    with pytest.raises(SecateurError, match=r"^model\.keep_zeros=true: goes with a model\.checkpoint"):
+    with pytest.raises(SecateurError, match=r"^model\.keep_zeros=true: needs a model\.checkpoint"):
         run("method=control", "model.keep_zeros=true", output=tmp_path)
 
 

@@ -1,3 +1,5 @@
+"""The picture of score against speed-up has a panel for each data set, and is drawn only if there are figures."""
+
 import subprocess
 import sys
 

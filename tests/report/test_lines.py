@@ -1,4 +1,4 @@
-"""The CSV has everything, as numbers, and is harmless to open in a spreadsheet."""
+"""The CSV has all figures, as numbers, and is safe to open in a spreadsheet."""
 
 import csv
 import io

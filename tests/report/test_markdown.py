@@ -1,4 +1,4 @@
-"""The Markdown has the terminal's figures, and no name in it is markup."""
+"""The Markdown has the terminal's figures, and no name in it is interpreted as markup."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs that a sweep asked for and that left no record."""
+"""Jobs of a sweep that left no record."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -105,7 +105,7 @@ def test_a_sweep_whose_jobs_cannot_be_known_is_listed_with_the_reason(tmp_path, 
     missing, unknown = missing_jobs([tmp_path], found)
     assert missing == ["whole: seed=2"]
     assert reason in unknown["broken"]
-    assert unknown["broken"].endswith("what is missing of this sweep is not listed")
+    assert unknown["broken"].endswith("missing jobs of this sweep are not listed")
     assert ("unreadable", "broken") in [each[:2] for each in unfinished(found, [tmp_path])]
 
 

@@ -1,4 +1,4 @@
-"""What is on a frontier: beaten by nothing that can be compared with it."""
+"""What is on a frontier: not beaten by any row with which it can be compared."""
 
 import math
 

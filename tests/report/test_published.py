@@ -1,4 +1,4 @@
-"""Published figures stand beside a row of the same setting, and beside no other."""
+"""Published figures are shown next to a row of the same setting, and next to no other."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Both stages meet in one row: what was compressed on text, and what fine-tuning made of it on every task."""
+"""Both stages are combined in one row: what was compressed on text, and its scores after fine-tuning on every task."""
 
 from __future__ import annotations
 

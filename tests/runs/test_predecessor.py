@@ -1,4 +1,4 @@
-"""The predecessor is trained once for all who ask for the same, and every run finds the dense model that is 100 %."""
+"""The predecessor is trained once for all runs with the same settings, and every run finds its dense reference."""
 
 from __future__ import annotations
 
@@ -230,9 +230,9 @@ def test_given_folders_that_hold_no_model_are_refused_early(config, tmp_path):
     check_predecessor(config.model, whole, reference="auto")
     check_predecessor(config.model, whole, reference=str(tmp_path))
     missing = dataclasses.replace(config.predecessor, checkpoint="nowhere")
-    with pytest.raises(SecateurError, match=r"^predecessor\.checkpoint=nowhere: no model's folder; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^predecessor\.checkpoint=nowhere: not a model folder; [^\n]*$"):
         check_predecessor(config.model, missing, reference="auto")
-    with pytest.raises(SecateurError, match=r"^reference=nowhere: no model's folder; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^reference=nowhere: not a model folder; [^\n]*$"):
         check_predecessor(config.model, config.predecessor, reference="nowhere")
 
 

@@ -1,4 +1,4 @@
-"""Tokens are made once for each data set and vocabulary, and everything they depend on is in their key."""
+"""Tokens are made once for each data set and vocabulary, and their key contains everything they depend on."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_the_layout_is_that_which_is_asked_for_made_once(dataset, store):
 def test_questions_that_are_cut_are_counted(dataset, store, caplog):
     _prepare(dataclasses.replace(dataset, max_question_length=3), store)
     (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert re.fullmatch(r"dataset\.max_question_length=3: \d+ training questions are longer and cut", warning)
+    assert re.fullmatch(r"dataset\.max_question_length=3: \d+ training questions are longer and will be cut", warning)
 
 
 def test_refuses_to_lay_out_apart_what_has_no_slot(dataset, store):

@@ -25,7 +25,7 @@ def test_everything_of_a_run_is_deleted_but_its_lock(tmp_path: Path) -> None:
 def test_a_folder_with_anything_else_is_left_whole(tmp_path: Path) -> None:
     (tmp_path / "record.json").touch()
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(SecateurError, match=r"^force=true: .* holds thesis\.tex, which no run wrote; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^force=true: .* contains thesis\.tex, which no run wrote; [^\n]*$"):
         discard(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"record.json", "thesis.tex"}
 

@@ -1,4 +1,4 @@
-"""A little corpus, a vocabulary of it, and models of random weights that read it."""
+"""A small corpus, its vocabulary, and models with random weights that read it."""
 
 from __future__ import annotations
 

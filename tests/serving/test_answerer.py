@@ -1,4 +1,4 @@
-"""Answers: the same with states kept and without, in the right place, and only of what was asked."""
+"""Answers: the same with and without kept states, at the right position, and only from the requested documents."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_spans_of_white_space_take_no_answers_place(documents, tmp_path) -> None
 
 
 def test_one_name_is_no_list_of_names(filled, model, tokenizer) -> None:
-    with pytest.raises(SecateurError, match=r"^documents='doors/0': is one name; give a list"):
+    with pytest.raises(SecateurError, match=r"^documents='doors/0': is a single name; give a list"):
         Answerer(model, tokenizer, store=filled).answer(QUESTION, "doors/0")
 
 
@@ -120,7 +120,7 @@ def test_a_question_goes_to_the_documents_that_are_named(filled, model, tokenize
     answerer = Answerer(model, tokenizer, store=filled)
     found = answerer.answer(QUESTION, ["doors/3", "doors/5"], count=50)
     assert {each.document_id for each in found} == {"doors/3", "doors/5"}
-    with pytest.raises(SecateurError, match=r"holds no document 'doors/99', of 20; secateur-encode adds it$"):
+    with pytest.raises(SecateurError, match=r"none of its 20 documents is 'doors/99'; secateur-encode adds it$"):
         answerer.answer(QUESTION, ["doors/99"])
 
 
@@ -137,7 +137,7 @@ def test_a_changed_or_damaged_document_is_never_answered_from_old_states(
     for _ in range(2):
         assert close(answerer.answer(QUESTION, ["doors/0"]), fresh.answer(QUESTION, documents[:1]))
     assert [
-        record.message.count("damaged; encode it again; encoded for this answer alone") for record in caplog.records
+        record.message.count("damaged; encode it again; it is encoded for this answer") for record in caplog.records
     ] == [1]
 
 
@@ -190,7 +190,7 @@ def test_xlnet_answers_from_a_store(documents, tmp_path) -> None:
 def test_a_question_beyond_its_slot_is_refused_or_cut(filled, model, tokenizer, caplog) -> None:
     long = "what is door 7 and door 8 and door 9 ?"
     with pytest.raises(
-        SecateurError, match=r"^question='what [^\n]+': has 11 tokens, beyond the 8 that there is room for"
+        SecateurError, match=r"^question='what [^\n]+': has 11 tokens, more than the 8 that there is room for"
     ):
         Answerer(model, tokenizer, store=filled).answer(long)
     cut = Answerer(model, tokenizer, store=filled, long_questions="cut").answer(long)
@@ -213,7 +213,7 @@ def test_refuses_settings_that_do_not_go(settings, message, model, tokenizer) ->
 
 
 def test_refuses_what_does_not_go_together(filled, packed, model, tokenizer) -> None:
-    with pytest.raises(SecateurError, match=r"store: a BertForQuestionAnswering reads documents anew with every"):
+    with pytest.raises(SecateurError, match=r"store: a BertForQuestionAnswering cannot use stored states; give the"):
         Answerer(packed, tokenizer, store=filled)
     with pytest.raises(SecateurError, match=r"^max_seq_length=64: the model has 32 positions$"):
         Answerer(packed, tokenizer, max_seq_length=64)
@@ -221,11 +221,11 @@ def test_refuses_what_does_not_go_together(filled, packed, model, tokenizer) -> 
     with pytest.raises(SecateurError, match=r"was built by another model"):
         Answerer(other, tokenizer, store=filled)
     classifier = random_model("bert", task="SequenceClassification", vocab_size=len(tokenizer))
-    with pytest.raises(SecateurError, match=r"^a BertForSequenceClassification does not answer questions by a span"):
+    with pytest.raises(SecateurError, match=r"^a BertForSequenceClassification does not answer questions with a span"):
         Answerer(classifier, tokenizer, **LENGTHS)
     with pytest.raises(SecateurError, match=r"^question='  ': is empty; ask something$"):
         Answerer(model, tokenizer, store=filled).answer("  ")
-    with pytest.raises(SecateurError, match=r"^documents: there is no store to take it from"):
+    with pytest.raises(SecateurError, match=r"^documents: there is no store to read from"):
         Answerer(model, tokenizer, **LENGTHS).answer(QUESTION)
 
 
@@ -237,7 +237,7 @@ def test_documents_are_encoded_for_every_task(tokenizer, documents, tmp_path, ca
     where = [str(tmp_path / name) for name in ("model", "corpus.jsonl", "store")]
     encode_command.main([*where, "--max-seq-length", str(SEQUENCE), "--doc-stride", str(STRIDE)])
     assert "1 documents, 1 encoded now; " in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"does not answer questions by a span"):
+    with pytest.raises(SystemExit, match=r"does not answer questions with a span"):
         answer_command.main([where[0], where[2], QUESTION])
 
 

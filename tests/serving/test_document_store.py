@@ -1,4 +1,4 @@
-"""The store: what is in it is whole and of this model and text, whatever happened to whom wrote it."""
+"""The store: its content is complete and belongs to this model and text, even if a writer was killed."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_damage_in_the_index_is_found(filled, encoder, documents) -> None:
     with index:
         index.execute("DROP TABLE documents")
     index.close()
-    with pytest.raises(SecateurError, match=r": the index cannot be read \(no such table: documents\); encode anew$"):
+    with pytest.raises(SecateurError, match=r": the index cannot be read \(no such table: documents\); encode again$"):
         filled.find(first)
 
 
@@ -176,7 +176,7 @@ def test_a_store_of_another_model_or_kind_is_refused(filled, encoder, tokenizer,
     other = encoder_of(decompose(other, lower_layers=2, question_slot=SLOT), tokenizer)
     with pytest.raises(SecateurError, match=r"^[^\n]+: was built by another model \(\w+, not \w+\), [^\n]+$"):
         DocumentStore.create(filled.folder, other.header(dtype="float32"))
-    with pytest.raises(SecateurError, match=r"has dtype=float32, not int8; choose another folder, or float32$"):
+    with pytest.raises(SecateurError, match=r"has dtype=float32, not int8; choose another folder, or dtype=float32$"):
         DocumentStore.create(filled.folder, encoder.header(dtype="int8"))
     with pytest.raises(SecateurError, match=r"has room=21, not 20; "):
         DocumentStore.create(filled.folder, encoder_of(model, tokenizer, max_seq_length=31).header(dtype="float32"))
@@ -184,15 +184,17 @@ def test_a_store_of_another_model_or_kind_is_refused(filled, encoder, tokenizer,
 
 
 def test_other_folders_and_formats_are_refused(tmp_path, encoder, filled) -> None:
-    with pytest.raises(SecateurError, match=r"none: holds no document store; secateur-encode MODEL DOCUMENTS [^\n]+$"):
+    with pytest.raises(
+        SecateurError, match=r"none: not a document store; create one with secateur-encode MODEL [^\n]+$"
+    ):
         DocumentStore(tmp_path / "none")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    with pytest.raises(SecateurError, match=r"full: holds something else than a document store; choose a new folder$"):
+    with pytest.raises(SecateurError, match=r"full: contains something other than a document store; [^\n]+$"):
         DocumentStore.create(tmp_path / "full", encoder.header(dtype="float32"))
     header = filled.folder / "store.json"
     header.write_text(header.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(SecateurError, match=r"is of format 2, this version reads 1; encode anew$"):
+    with pytest.raises(SecateurError, match=r"has format 2, but this version reads 1; encode again$"):
         DocumentStore(filled.folder)
 
 
@@ -318,7 +320,7 @@ def test_a_full_disk_stops_it_in_one_line_and_loses_nothing(empty, encoder, docu
     room = 100
     list(encode_into(empty, encoder, documents[:4], at_a_time=4))
     room = 3
-    with pytest.raises(SecateurError, match=r"cannot be written \(.*No space left on device\); what is in it stays$"):
+    with pytest.raises(SecateurError, match=r"cannot be written \(.*No space left on device\); [^\n]+ are kept$"):
         list(encode_into(empty, encoder, documents, at_a_time=4))
     monkeypatch.undo()
     assert (len(empty), same(empty, encoder, documents[:4])) == (4, True)

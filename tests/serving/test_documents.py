@@ -1,4 +1,4 @@
-"""Reading documents: two kinds of file, and every mistake told with its place."""
+"""Reading documents: two file formats, and every mistake reported with its position."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
             r'{"id": "a", "text": "one \ud800"}',
             r"line 1: half of a surrogate pair, '\\ud800', after .*one '; take",
         ),
-        ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; take it out"),
+        ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; remove it"),
         (
             '{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}',
-            r"line 2: document 'a' was there before with another",
+            r"line 2: document 'a' occurs before with another",
         ),
     ],
 )
@@ -79,5 +79,5 @@ def test_a_corpus_is_read_as_it_is_gone_through(tmp_path: Path) -> None:
 
 
 def test_a_document_without_tokens_is_refused(tokenizer) -> None:
-    with pytest.raises(SecateurError, match=r"^document 'a': is empty to the tokenizer"):
+    with pytest.raises(SecateurError, match=r"^document 'a': has no tokens; remove it$"):
         tokenize([Document(id="a", text="\u200b\u00ad")], tokenizer)

@@ -1,4 +1,4 @@
-"""States as bytes: how many, and how close to what went in."""
+"""States as bytes: their number, and how close they are to the original values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A callback that makes a small training last long enough to be interrupted; it changes nothing in its outcome."""
+"""A callback that makes a small training run last long enough to be interrupted, without changing its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node on this machine, brought up for these tests by ``scripts/slurm_node``."""
+"""A SLURM cluster of one node on this machine, started for these tests by ``scripts/slurm_node``."""
 
 from __future__ import annotations
 

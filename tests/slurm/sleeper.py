@@ -1,4 +1,4 @@
-"""A job that does nothing for a while, and keeps account of how often it was begun and what ended it."""
+"""A job that does nothing for a while, and records how often it was started and what ended it."""
 
 from __future__ import annotations
 

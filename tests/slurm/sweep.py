@@ -1,4 +1,4 @@
-"""A sweep of small jobs in a real queue: its command, its jobs as SLURM sees them, waiting for something to happen."""
+"""A sweep of small jobs in a real queue: its command, its jobs as SLURM sees them, and waiting for events."""
 
 from __future__ import annotations
 

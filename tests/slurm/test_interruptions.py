@@ -1,6 +1,6 @@
-"""Whatever ends a job in the queue, it goes on from its last checkpoint, in the same folder, under the same wandb id.
+"""However a job in the queue ends, it resumes from its last checkpoint, in the same folder, under the same wandb id.
 
-It ends with the weights and scores of a run that was left alone.
+It finishes with the weights and scores of a run that was not interrupted.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def test_a_dead_terminal_and_a_dead_node_are_survived(cluster: dict[str, str], t
     sweep.start_at_once(1)
     code, told = ended(second)
     assert code == 0
-    assert "1 jobs are in the queue already" in told
+    assert "jobs already in the queue: 1" in told
     assert sweep.job_id(1) == job_id
     assert_went_on(sweep, 1, starts=2)
 

@@ -1,4 +1,4 @@
-"""What the launcher asks of a queue, and how it tells what is wrong with one."""
+"""What the launcher requests of a queue, and how it reports problems with one."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_what_sbatch_refuses_is_told_in_one_line(cluster: dict[str, str], tmp_pa
     wrong = ("hydra.launcher.partition=nowhere",)
     code, told = ended(Sweep(output=tmp_path / "output", environment=cluster, seeds=(1,), overrides=wrong).start())
     assert code == 1
-    assert "hydra/launcher=slurm: sbatch refuses the jobs: " in told
+    assert "hydra/launcher=slurm: sbatch refused the jobs: " in told
     assert "invalid partition specified: nowhere" in told
     assert "Traceback" not in told

@@ -1,4 +1,4 @@
-"""What a real queue does to a job, and what becomes of it; the job itself only sleeps, so that this takes little."""
+"""How a real queue signals a job, and what happens to it; the job itself only sleeps, so that this is fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which jobs of a multirun are handed to anyone: those that are neither finished, nor refused, nor failed before."""
+"""Which jobs of a multirun are submitted: those that are not finished, were not refused, and did not fail earlier."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_forced_jobs_are_cleared_once_before_they_are_handed_over(output: Path, 
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == set()
     assert (folder / ".slurm_job").is_file()
     (folder / "record.json").write_text("")
-    with Alone(folder), pytest.raises(SecateurError, match="works there; let it finish"):
+    with Alone(folder), pytest.raises(SecateurError, match="is working there; let it finish"):
         clear([replace(forced, folder=folder)])
     clear([replace(forced, folder=folder, force=False)])
     assert (folder / "record.json").is_file()
@@ -93,7 +93,7 @@ def test_a_key_that_is_missing_is_told_before_anything_is_handed_over(
         for offline in ("false", "true")
     )
     assert online.settled is not None
-    assert str(online.settled._return_value).startswith("logger=wandb: there is no key")
+    assert str(online.settled._return_value).startswith("logger=wandb: there is no API key")
     assert offline.settled is None
 
 
@@ -101,7 +101,7 @@ def test_a_failed_job_is_listed_and_tried_again_when_asked_to(failed: Path) -> N
     (job,) = plan(output=failed)
     assert job.settled is not None
     assert job.settled.status == JobStatus.FAILED
-    assert str(job.settled._return_value) == "failed earlier: the loss is nan; retry=failed tries it again"
+    assert str(job.settled._return_value) == "failed earlier: the loss is nan; set retry=failed to try it again"
     assert plan("retry=failed", output=failed)[0].settled is None
 
 

@@ -1,4 +1,4 @@
-"""What signals and circumstances mean to a job that a launcher started."""
+"""How a job that a launcher started handles signals, threads and ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search maximizes: scores on ``val`` alone, within bounds."""
+"""What a search maximises: scores on ``val`` only, within bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closing table of a multirun: the finished jobs as rows of figures, each failed one with what it failed of."""
+"""The closing table of a multirun: finished jobs as rows of figures, and each failed job with its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A multirun from the command line: one predecessor for all, and only what is missing when it is repeated."""
+"""A multirun from the command line: one predecessor for all jobs, and only the missing jobs when it is repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the launcher speaks with SLURM, whose commands are played here by scripts; tests/slurm has the real ones."""
+"""How the launcher talks to SLURM, whose commands are replaced by scripts here; tests/slurm uses the real ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_machine_without_slurm_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SecateurError, match=r"^hydra/launcher=slurm: there is no sbatch here; [^\n]+$"):
+    with pytest.raises(SecateurError, match=r"^hydra/launcher=slurm: sbatch was not found; [^\n]+$"):
         slurm.check_slurm(TASKS)
 
 
@@ -95,8 +95,8 @@ def test_jobs_go_on_without_the_terminal_and_the_next_one_watches_them(
     monkeypatch.setattr(slurm, "_watched", interrupted)
     with caplog.at_level("INFO"), pytest.raises(KeyboardInterrupt):
         slurm.run_in_queue(print, [(job, ())], {**TASKS, "submitit_folder": str(tmp_path / "s" / ".submitit")})
-    assert "1 jobs are in the queue already" in caplog.text
-    assert f"secateur-report {tmp_path / 's'} shows what is finished, scancel 8 ends them" in caplog.text
+    assert "jobs already in the queue: 1" in caplog.text
+    assert f"secateur-report {tmp_path / 's'} shows what is finished, scancel 8 cancels them" in caplog.text
     assert (job.folder / "record.json").is_file()  # a job in the queue is not cleared, though it is forced
 
 

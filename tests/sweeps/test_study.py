@@ -1,4 +1,4 @@
-"""A study that commands go on with: so many trials in all, whatever ended the last command."""
+"""A study that repeated commands continue: a total number of trials, however the last command ended."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_of_two_commands_one_searches(tmp_path: Path) -> None:
     search = Search(**params(tmp_path))
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
     search.setup(hydra_context=None, task_function=None, config=config)
-    with Alone(tmp_path), pytest.raises(SecateurError, match="works there; let it finish"):
+    with Alone(tmp_path), pytest.raises(SecateurError, match="is working there; let it finish"):
         search.sweep([])
 
 
 def test_a_study_of_another_kind_is_refused(tmp_path: Path) -> None:
     remaining(params(tmp_path))
-    with pytest.raises(SecateurError, match=r"^sweep=s: its study is of another kind \("):
+    with pytest.raises(SecateurError, match=r"^sweep=s: its study is of a different kind \("):
         remaining(params(tmp_path, direction=OmegaConf.create(["maximize", "minimize"])))

@@ -1,4 +1,4 @@
-"""What comes of jobs that submitit ran, with stand-ins for those: results, errors, and ends without a word."""
+"""Results of jobs that submitit ran, with stand-ins for them: results, errors, and jobs that end without either."""
 
 from __future__ import annotations
 

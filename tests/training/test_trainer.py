@@ -1,4 +1,4 @@
-"""What is refused of a trainer's settings once it is known how many processes it makes."""
+"""Which trainer settings are refused once the number of processes is known."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def test_several_processes_say_how_they_train_together() -> None:
 
 def test_layers_that_are_left_out_of_a_batch_are_not_waited_for() -> None:
     check_strategy(settings(FINDING), processes=2, skipping=True)
-    with pytest.raises(SecateurError, match=rf"^trainer\.strategy=ddp: [^\n]+ give trainer\.strategy={FINDING}$"):
+    with pytest.raises(SecateurError, match=rf"^trainer\.strategy=ddp: [^\n]+ set trainer\.strategy={FINDING}$"):
         check_strategy(settings("ddp"), processes=2, skipping=True)

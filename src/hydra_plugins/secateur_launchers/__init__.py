@@ -1,5 +1,5 @@
-"""Where the jobs of a multirun run. Hydra finds launchers in this namespace alone; they do little more than call
-:mod:`secateur.sweeps`, which is imported when a multirun begins.
+"""Launchers, which run the jobs of a multirun. Hydra finds launchers only in this namespace; they do little more than
+call :mod:`secateur.sweeps`, which is imported when a multirun starts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Serial(BasicLauncher):
-    """One job after the other in the launching process, and a table of all at the end."""
+    """Runs one job after the other in the launching process, and prints a table of all jobs at the end."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs; a failure is part of what is returned."""
+        """Run the jobs; failures are part of the returned results."""
         from secateur.sweeps.outcomes import outcomes_of, show_outcomes
 
         assert self.config is not None
@@ -32,14 +32,14 @@ class Serial(BasicLauncher):
         try:
             returns = super().launch(job_overrides, initial_job_idx)
         except (KeyboardInterrupt, SystemExit):
-            log.warning("stopped: the same command does the rest; what is finished: secateur-report %s", sweep)
+            log.warning("stopped: repeat the command to run the rest; secateur-report %s shows what is finished", sweep)
             raise
         show_outcomes(outcomes_of(returns), sweep=sweep)
         return returns
 
 
 class _Submitted(Launcher):
-    """Jobs that submitit runs, in processes of their own. Only those are handed over that are not settled yet.
+    """Jobs that submitit runs in separate processes. Only jobs whose outcome is not yet known are submitted.
 
     Args:
         params: the launcher's config.
@@ -51,10 +51,10 @@ class _Submitted(Launcher):
         self.params: dict[str, Any] = {str(name): value for name, value in plain.items()}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over.
+        """Check the settings and store what Hydra passes in.
 
         Raises:
-            SecateurError: if the packages are missing, or the settings cannot work.
+            SecateurError: if the packages are missing, or the settings are invalid.
         """
         from secateur.configuration.extras import check_extra
 
@@ -68,7 +68,7 @@ class _Submitted(Launcher):
         self.job.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Hand over what is left to do, wait for it, and tell what became of all jobs."""
+        """Submit the remaining jobs, wait for them, and print the outcome of all jobs."""
         from secateur.sweeps.jobs import planned
         from secateur.sweeps.node import OnNode
         from secateur.sweeps.outcomes import outcomes_of, show_outcomes
@@ -93,7 +93,7 @@ class _Submitted(Launcher):
 
 
 class Local(_Submitted):
-    """Processes of this machine, some at a time."""
+    """Runs jobs in processes on this machine, a limited number at a time."""
 
     def _check(self) -> None:
         from secateur.sweeps.submission import check_local
@@ -107,7 +107,7 @@ class Local(_Submitted):
 
 
 class Slurm(_Submitted):
-    """An array in the queue of a SLURM cluster."""
+    """Runs jobs as an array in the queue of a SLURM cluster."""
 
     def _check(self) -> None:
         from secateur.sweeps.slurm import check_slurm

@@ -1,4 +1,4 @@
-"""Optuna's sweeper with a memory: trials of earlier commands count. Hydra looks for sweepers in this namespace."""
+"""A persistent Optuna sweeper: trials of earlier commands count. Hydra looks for sweepers in this namespace."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from omegaconf import DictConfig
 
 
 class Search(Sweeper):
-    """What is left to do of a study, by hydra-optuna-sweeper.
+    """Runs the remaining trials of a study with hydra-optuna-sweeper.
 
     Args:
-        params: of ``conf/hydra/sweeper/search.yaml``.
+        params: the settings of ``conf/hydra/sweeper/search.yaml``.
     """
 
     def __init__(self, **params: Any) -> None:
         self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over."""
+        """Store what Hydra passes in."""
         self.folder = Path(config.hydra.sweep.dir)
         self.handed: dict[str, Any] = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the trials that are missing, and write down the best.
+        """Run the remaining trials, and write the best.
 
         Raises:
-            SecateurError: if the packages are missing, the study is of another kind, or another command searches in the
-                same folder; or if no trial ever finished.
+            SecateurError: if the packages are missing, the study is of a different kind, another command is searching
+                in the same folder, or no trial has ever finished.
         """
         from secateur.runs.run_folder import Alone
         from secateur.sweeps.study import remaining, searched

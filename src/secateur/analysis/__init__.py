@@ -1,1 +1,1 @@
-"""Pictures of a run: those it leaves when it ends, and those of ``secateur-analyze``; the report embeds them."""
+"""Pictures of a run: those drawn when it finishes, and those of ``secateur-analyze``; the report embeds them."""

@@ -1,4 +1,4 @@
-"""What a model scores as its heads go one after the other, and with one head alone in a layer.
+"""A model's scores as its heads are removed one after the other, and with only one head left in a layer.
 
 Michel, Levy, Neubig: Are Sixteen Heads Really Better than One? (arXiv 1905.10650), sections 3.3 and 4.2.
 """
@@ -20,8 +20,10 @@ def draw_curve(points: Sequence[Mapping[str, Any]], *, metric: str, dense: float
     """Score against the fraction of heads removed.
 
     Args:
-        points: ``heads_removed`` in [0, 1] and ``scores`` by metric, of each model that was scored.
-        dense: what the dense model scores.
+        points: ``heads_removed`` in [0, 1] and ``scores`` by metric, for each model that was scored.
+        metric: the metric to draw.
+        dense: the dense model's score.
+        title: the picture's title.
     """
     figure = new_figure(7.0, 4.4)
     axes = figure.add_subplot()
@@ -40,8 +42,10 @@ def draw_best_head(layers: Sequence[Mapping[str, Any]], *, metric: str, whole: f
     """How the score changes when one layer keeps only its best head; a bar for each layer.
 
     Args:
-        layers: ``layer`` and ``head``, both from 0, and the ``scores`` of the model with that head alone there.
-        whole: what the model scores with all of its heads, from which changes are counted.
+        layers: ``layer`` and ``head``, both from 0, and the ``scores`` of the model with only that head in the layer.
+        metric: the metric to draw.
+        whole: the model's score with all of its heads, relative to which changes are shown.
+        title: the picture's title.
     """
     figure = new_figure(7.0, len(layers) * _BAR_INCHES + 1.5)
     axes = figure.add_subplot()

@@ -1,7 +1,7 @@
-"""How far a document's states move when another question is asked, layer by layer.
+"""How far a document's states move, layer by layer, when a different question is asked.
 
-Where they hardly move, a document can be read without its question: what DeFormer does in the lower layers (Cao et al.,
-arXiv 2005.00697, whose code compares five questions of each passage).
+Where they hardly move, a document can be read without its question, as DeFormer does in the lower layers (Cao et al.,
+arXiv 2005.00697, whose code compares five questions about each passage).
 
 Shapes: B questions about one document, T tokens of the document, L tokens of an input, D features, N layers and the
 embeddings before them, P documents.
@@ -43,32 +43,32 @@ class Movement:
     """Cosine distances of document tokens' states to their centroid over the questions, in [0, 2].
 
     Attributes:
-        distances: (P, 1 + N), each document's mean over its tokens and questions; of the embeddings' output, then of
-            each layer's.
+        distances: (P, 1 + N), each document's mean over its tokens and questions; first for the embeddings' output,
+            then for each layer's.
     """
 
     distances: list[list[float]]
 
     @property
     def means(self) -> list[float]:
-        """Over documents, (1 + N)."""
+        """Means over documents, (1 + N,)."""
         return np.mean(self.distances, axis=0).tolist()
 
     @property
     def deviations(self) -> list[float]:
-        """Standard deviations over documents, (1 + N); 0 of a single one."""
+        """Standard deviations over documents, (1 + N,); 0 for a single document."""
         return np.std(self.distances, axis=0).tolist()
 
     def rows(self) -> list[dict[str, float]]:
-        """One for each layer, 0 being the embeddings."""
+        """A row for each layer; layer 0 is the embeddings."""
         pairs = zip(self.means, self.deviations, strict=True)
         return [{"layer": layer, "mean": mean, "std": deviation} for layer, (mean, deviation) in enumerate(pairs)]
 
 
 def asked_together(rows: Dataset, *, count: int, seed: int) -> list[list[int]]:
-    """Numbers of the rows about each of ``count`` documents, drawn from those with two questions or more.
+    """Indices of the rows about each of ``count`` documents, drawn from those with two questions or more.
 
-    Of each document the first five questions are taken; there may be fewer such documents.
+    The first five questions about each document are used. If there are fewer such documents, all are returned.
 
     Raises:
         SecateurError: if there is none.
@@ -86,9 +86,11 @@ def movement_of(model: PreTrainedModel, task: Task, examples: Examples, document
     """How far the states of documents move in ``model``.
 
     Args:
+        model: the model to observe.
+        task: the model's task.
         examples: in the layout that the model reads.
-        documents: the rows of ``examples`` that ask about each. Of a document longer than a window the first window
-            counts, as far as it reaches beside the longest of the questions.
+        documents: for each document, the rows of ``examples`` that ask about it. Of a document longer than a window,
+            only the first window counts, up to its length next to the longest of the questions.
     """
     assert isinstance(examples, QuestionWindows)
     first_items = {window.example: item for item, window in enumerate(examples.windows) if window.first_token == 0}
@@ -100,10 +102,10 @@ def movement_of(model: PreTrainedModel, task: Task, examples: Examples, document
 
 
 def distance_to_centroid(states_BTD: Tensor) -> Tensor:
-    """Mean over B and T of 1 - cos(state, mean over B of the token's states)."""
-    states_BTD = states_BTD.double()  # in float32 equal states are some 1e-7 apart
+    """The mean over B and T of 1 - cos(state, mean over B of the token's states), a scalar."""
+    states_BTD = states_BTD.double()  # in float32, equal states are about 1e-7 apart
     cosines_BT = functional.cosine_similarity(states_BTD, states_BTD.mean(0, keepdim=True), dim=-1)
-    return (1 - cosines_BT).clamp(min=0).mean()  # rounding goes either way
+    return (1 - cosines_BT).clamp(min=0).mean()  # rounding may make it negative
 
 
 def draw_movement(movements: Mapping[str, Movement], *, title: str) -> Figure:
@@ -127,7 +129,7 @@ def draw_movement(movements: Mapping[str, Movement], *, title: str) -> Figure:
 
 
 def _distances(model: PreTrainedModel, task: Task, batch: Batch) -> Tensor:
-    """Of one document, the mean distance after the embeddings and after each layer, (1 + N,)."""
+    """The mean distance of one document's states after the embeddings and after each layer, (1 + N,)."""
     with _embedded(model) as embedded_BLD, layer_outputs(model) as states_BLD:
         task.forward(model, move_data_to_device(batch, model.device))
     starts = batch["document_start"].tolist()
@@ -144,7 +146,7 @@ def _distances(model: PreTrainedModel, task: Task, batch: Batch) -> Tensor:
 
 @contextmanager
 def _embedded(model: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """Gathers the embeddings' output (B, L, D)."""
+    """Within the context, collects the embeddings' outputs (B, L, D)."""
     anatomy = anatomy_of(model.config)
     found: list[Tensor] = []
 

@@ -1,4 +1,4 @@
-"""``secateur-analyze RUN --documents N``: how far states of its test documents move with the question."""
+"""``secateur-analyze RUN --documents N``: how far the states of a run's test documents move with the question."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME = "document_states"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DocumentStates:
-    """How far states move in each model of a run, over so many documents and questions."""
+    """How far states move in each model of a run, over a number of documents and questions."""
 
     dataset: str
     documents: int
@@ -39,7 +39,7 @@ class DocumentStates:
     models: dict[str, Movement]
 
     def write(self, folder: Path) -> Path:
-        """The numbers as JSON, in ``folder``: of each model those of all documents together, and of each alone."""
+        """Write the numbers as JSON to ``folder``: for each model, over all documents and for each document."""
         path = folder / f"{NAME}.json"
         content = {
             **{name: getattr(self, name) for name in ("dataset", "documents", "questions")},
@@ -58,24 +58,24 @@ class DocumentStates:
 def document_states(record: Record, run: Path, *, count: int, seed: int) -> DocumentStates:
     """Run both models of a finished run, or its only one, on ``count`` documents of its test split.
 
-    They are drawn from the whole split, whatever limit the run was given: few rows seldom share a document.
+    They are drawn from the entire split, whatever limit the run had: few rows seldom share a document.
 
     Raises:
-        SecateurError: if the run's data set asks no questions about documents with a span for an answer, it can't be
-            read, or no document is asked about twice.
+        SecateurError: if the run's data set is not extractive question answering or cannot be read, or no document is
+            asked about twice.
     """
     check_at_least_one(documents=count)
     dataset = typed(OmegaConf.create(record.config["dataset"]), DatasetConfig)
     task: Task = build(dataset.task, key="dataset.task")
     if not isinstance(task, QuestionAnswering):
-        raise SecateurError(f"documents={count}: dataset={dataset.name} is no extractive question answering")
+        raise SecateurError(f"documents={count}: dataset={dataset.name} is not extractive question answering")
     rows = task.load_rows(dataset.source())["test"]
     drawn = asked_together(rows, count=count, seed=seed)
     rows = rows.select([row for of_document in drawn for row in of_document])
     numbers = iter(range(len(rows)))
     documents = [[next(numbers) for _ in of_document] for of_document in drawn]
     tokenizer = load_tokenizer(run / "model")
-    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are the lengths alone
+    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are only the lengths
     tokens = task.tokenize(rows, tokenizer, lengths)
 
     def laid_out(model: PreTrainedModel) -> Examples:
@@ -86,7 +86,7 @@ def document_states(record: Record, run: Path, *, count: int, seed: int) -> Docu
 
 
 def _models(record: Record, run: Path) -> Iterator[tuple[str, PreTrainedModel]]:
-    """The run's model, after the reference where it is another."""
+    """The run's model, preceded by the reference if that is a different model."""
     assert record.reference is not None
     assert record.compressed is not None
     if record.steps:

@@ -1,6 +1,6 @@
 """Word embeddings before and after compression: do words keep their neighbours?
 
-Maps are t-SNE's (van der Maaten and Hinton 2008), by scikit-learn, which the extra ``analysis`` brings.
+Maps are made with t-SNE (van der Maaten and Hinton 2008) by scikit-learn, which the extra ``analysis`` installs.
 
 Shapes: N words, H width of an embedding.
 """
@@ -26,7 +26,7 @@ NEIGHBOURS = 10
 FEWEST = NEIGHBOURS + 1
 _NAMED = 40  # words that a map has room to name
 _PERPLEXITY = 30.0
-_START = 1e-4  # the standard deviation of the points that t-SNE begins with, as scikit-learn has it
+_START = 1e-4  # the standard deviation of t-SNE's initial points, as in scikit-learn
 
 
 class Words(NamedTuple):
@@ -37,14 +37,14 @@ class Words(NamedTuple):
 
 
 def frequent_words(tokenizer: PreTrainedTokenizerBase, count: int) -> Words:
-    """The first whole words of two letters or more: vocabularies name the most frequent first, after characters.
+    """The first complete words of two letters or more: after characters, vocabularies list the most frequent first.
 
     Raises:
-        SecateurError: if the vocabulary has fewer than it takes for a word to have neighbours.
+        SecateurError: if there are too few words for each to have ``NEIGHBOURS`` neighbours.
     """
     by_id = sorted((index, token) for token, index in tokenizer.get_vocab().items())
     special = set(tokenizer.all_special_ids)
-    # Byte-pair and sentence pieces mark where a word begins; WordPiece marks with ## where it goes on.
+    # Byte-pair and sentence pieces mark the start of a word; WordPiece marks continuations with ##.
     mark = leading_mark(tokenizer) or ""
     words = [
         (index, token.removeprefix(mark)) for index, token in by_id if index not in special and token.startswith(mark)
@@ -56,19 +56,19 @@ def frequent_words(tokenizer: PreTrainedTokenizerBase, count: int) -> Words:
 
 
 def embeddings_of(model: PreTrainedModel, words: Words) -> Tensor:
-    """Their input embeddings, (N, H)."""
+    """The input embeddings of ``words``, (N, H)."""
     table = model.get_input_embeddings().get_parameter("weight")
     return table.detach()[words.ids]
 
 
 def neighbours_kept(before_NH: Tensor, after_NH: Tensor) -> float:
-    """The mean fraction, in [0, 1], of a word's 10 nearest words that are among the 10 nearest afterwards."""
+    """The mean fraction, in [0, 1], of a word's 10 nearest words that are still among its 10 nearest afterwards."""
     before, after = (_nearest(each) for each in (before_NH, after_NH))
     return float((before[:, :, None] == after[:, None, :]).any(-1).float().mean())
 
 
 def maps_of(before_NH: Tensor, after_NH: Tensor, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both in the plane, (N, 2): the second map begins with the points of the first, so that the two compare."""
+    """Both maps in the plane, (N, 2): the second starts from the points of the first, so that they are comparable."""
     import numpy as np
     from sklearn.manifold import TSNE
 
@@ -82,11 +82,13 @@ def maps_of(before_NH: Tensor, after_NH: Tensor, *, seed: int) -> tuple[np.ndarr
 
 
 def draw_embeddings(before: np.ndarray, after: np.ndarray, *, words: Sequence[str], kept: float, title: str) -> Figure:
-    """Both maps side by side; a word has the colour of its place in the first, and some have their names.
+    """Both maps side by side; a word is coloured by its position in the first, and some words are labelled.
 
     Args:
         before, after: points in the plane, (N, 2).
-        kept: the fraction of neighbours that are the same.
+        words: the words' texts, N of them.
+        kept: the fraction of neighbours that are the same, in [0, 1].
+        title: the picture's title.
     """
     figure = new_figure(13.0, 6.6)
     for axes, points, name in zip(figure.subplots(1, 2), (before, after), ("reference", "compressed"), strict=True):

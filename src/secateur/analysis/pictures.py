@@ -1,4 +1,4 @@
-"""The pictures that a finished run leaves in ``<run>/figures``: whichever it has something to show for."""
+"""The pictures that a finished run leaves in ``<run>/figures``: those for which it has data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def draw_pictures(record: Record, folder: Path) -> None:
-    """Draw what the scored and measured run in ``folder`` has to show, as PNGs."""
+    """Draw the pictures of the scored and measured run in ``folder``, as PNGs."""
     for name, figure in _pictures(record, folder):
         (folder / "figures").mkdir(exist_ok=True)
         save(figure, folder / "figures" / f"{name}.png")
 
 
 def title_of(record: Record) -> str:
-    """Model, dataset, method and how much was asked to go."""
+    """Model, data set, method and target sparsity."""
     asked = "" if record.sparsity is None else f", sparsity {record.sparsity:g}"
     return f"{record.model} on {record.dataset}: {method_label(record.method, record.distillation)}{asked}"
 
@@ -35,7 +35,7 @@ def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
     assert record.reference is not None
     assert record.compressed is not None
     title = title_of(record)
-    # Surgery acts on the last gates before it; earlier ones are of a model with more heads.
+    # Surgery acts on the last gates before it; earlier ones belong to a model with more heads.
     if (step := last_gates(folder)) is not None:
         layers = layers_from(per_gate_of(step)["gates"], units=record.compressed.structure.units)
         yield "structure", draw_structure(layers, title=title)
@@ -45,10 +45,10 @@ def _pictures(record: Record, folder: Path) -> Iterator[tuple[str, Figure]]:
     if points := _detail(record, "curve"):
         yield "curve", draw_curve(points, metric=record.metric, dense=dense[record.metric], title=title)
     if layers_alone := _detail(record, "best_head"):
-        whole = _detail(record, "whole") or dense  # it was scored on the step's own model, which may be another
+        whole = _detail(record, "whole") or dense  # scored on the step's own model, which may differ from the dense one
         yield "best_head", draw_best_head(layers_alone, metric=record.metric, whole=whole[record.metric], title=title)
 
 
 def _detail(record: Record, key: str) -> Any:
-    """What the last step that tells such a thing told the record; None where none does."""
+    """The detail ``key`` of the last step that recorded it; None if no step did."""
     return next((step.details[key] for step in reversed(record.steps) if key in step.details), None)

@@ -18,7 +18,7 @@ _BARS_INCHES = 3.4
 
 
 class Layer(NamedTuple):
-    """One layer: whether each head it had is kept, and how many of its FFN units are."""
+    """One layer: whether each of its original heads is kept, and how many of its FFN units are."""
 
     heads: tuple[bool, ...]
     units: int
@@ -26,11 +26,12 @@ class Layer(NamedTuple):
 
 
 def layers_from(gates: PerGate, *, units: Sequence[int]) -> list[Layer]:
-    """What the gates say of each layer.
+    """What is kept of each layer, according to the gates.
 
     Args:
-        units: FFN units in each layer of the finished model. They count where there are as many layers as in the
-            gates, since surgery may have rounded widths up; where whole layers went as well, the gates do.
+        gates: the gates that surgery acted on.
+        units: FFN units in each layer of the finished model. They are used if there are as many layers as in the gates,
+            since surgery may have rounded widths up; if layers were removed as well, the gates are used.
     """
     if len(units) != len(gates.units):
         units = [int(gate.count_nonzero()) for gate in gates.units]
@@ -41,14 +42,14 @@ def layers_from(gates: PerGate, *, units: Sequence[int]) -> list[Layer]:
 
 
 def draw_structure(layers: Sequence[Layer], *, title: str) -> Figure:
-    """A grid of heads, layers down, and beside it a bar for the units of each layer; both number from 0."""
+    """A grid of heads, with layers down, and next to it a bar for the units of each layer; both are numbered from 0."""
     from matplotlib.patches import Patch
 
     widest = max((len(layer.heads) for layer in layers), default=0) or 1
-    # A title is wider than a few heads are.
+    # A title is wider than a few heads.
     grid_inches = max(widest * _CELL_INCHES, 2.6)
     figure = new_figure(grid_inches + _BARS_INCHES + 1.2, len(layers) * _CELL_INCHES + 1.7)
-    figure.set_layout_engine("constrained", wspace=0.08)  # so that no count of heads seems to be a bar's
+    figure.set_layout_engine("constrained", wspace=0.08)  # so that no count of heads seems to belong to a bar
     heads, units = figure.subplots(1, 2, sharey=True, width_ratios=[grid_inches, _BARS_INCHES])
     _draw_heads(heads, layers, widest=widest)
     _draw_units(units, layers)
@@ -67,7 +68,7 @@ def draw_structure(layers: Sequence[Layer], *, title: str) -> Figure:
 def _draw_heads(axes: Axes, layers: Sequence[Layer], *, widest: int) -> None:
     from matplotlib.colors import ListedColormap
 
-    # A layer that had fewer heads to begin with ends in cells that are neither: NaN stays blank.
+    # A layer that originally had fewer heads ends in cells that are neither kept nor removed: NaN stays blank.
     cells = [[*map(float, layer.heads), *[float("nan")] * (widest - len(layer.heads))] for layer in layers]
     edges_x, edges_y = ([i - 0.5 for i in range(count + 1)] for count in (widest, len(layers)))
     axes.pcolormesh(

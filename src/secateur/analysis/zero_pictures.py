@@ -1,4 +1,4 @@
-"""Pictures of where a sparse model's zeros lie: in which matrices, at which places, in which columns and rows."""
+"""Pictures of where a sparse model's zeros are: in which matrices, at which positions, in which columns and rows."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LARGEST = 384  # blocks along a side: as many as a picture has points for
+LARGEST = 384  # maximum blocks along a side: as many as a picture has points for
 _CELL_INCHES = 0.75
-_LEGIBLE = 0.5  # from this fraction on the cells of the heatmap are so dark that text is to be white
+_LEGIBLE = 0.5  # above this fraction, the cells of the heatmap are so dark that their text is white
 
 
 def pictures_of_zeros(model: PreTrainedModel, *, layer: int | None = None, title: str) -> Iterator[tuple[str, Figure]]:
-    """All of them, by the names of their files.
+    """All pictures, by the names of their files.
 
     Args:
-        layer: the one whose matrices are shown, from 0; the middle one unless given.
+        model: the sparse model.
+        layer: the index, from 0, of the layer whose matrices are shown; None: the middle one.
+        title: the pictures' title.
 
     Raises:
         SecateurError: if the model has no such layer.
@@ -38,7 +40,7 @@ def pictures_of_zeros(model: PreTrainedModel, *, layer: int | None = None, title
 
 
 def draw_sparsity(zeros: Mapping[str, Sequence[Zeros]], *, title: str) -> Figure:
-    """The fraction of zeros in each matrix: projections across, layers down, numbered from 0."""
+    """The fraction of zeros in each matrix: projections across, and layers, numbered from 0, down."""
     layers = len(next(iter(zeros.values())))
     figure = new_figure(len(zeros) * _CELL_INCHES + 1.6, layers * 0.3 + 1.3)
     axes = figure.add_subplot()
@@ -59,13 +61,14 @@ def draw_sparsity(zeros: Mapping[str, Sequence[Zeros]], *, title: str) -> Figure
 
 
 def draw_masks(matrices: Mapping[str, Tensor], *, layer: int, title: str) -> Figure:
-    """Where the zeros of one layer's matrices lie: dark is zero, rows (outputs) down and columns (inputs) across.
+    """Where the zeros in one layer's matrices are: dark is zero, rows (outputs) down and columns (inputs) across.
 
     Matrices of more than ``LARGEST`` rows or columns are shown by the fraction of zeros in square blocks.
     """
     figure = new_figure(10.0, 7.2)
     images = {name: block_means(weight, largest=LARGEST) for name, weight in matrices.items() if weight.numel()}
-    # One scale for all: where blocks average, all fractions lie close together, and black and white would be grey.
+    # One scale for all, from the smallest to the largest fraction: averages over blocks are close to each other, and
+    # would all look grey on a scale from 0 to 1.
     low = min((float(image.min()) for image in images.values()), default=0.0)
     high = max((float(image.max()) for image in images.values()), default=1.0)
     grid = figure.subplots(2, 3)
@@ -89,7 +92,7 @@ def draw_masks(matrices: Mapping[str, Tensor], *, layer: int, title: str) -> Fig
 
 
 def draw_spread(zeros: Mapping[str, Sequence[Zeros]], *, title: str) -> Figure:
-    """How unevenly zeros lie over columns, and over rows, beside a random mask: layers across, a line a projection."""
+    """How unevenly zeros are spread over columns and rows, relative to a random mask: a line for each projection."""
     figure = new_figure(10.0, 4.4)
     for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("columns", "rows"), strict=True):
         _draw_ratios(axes, {name: [getattr(each, kind).ratio for each in of] for name, of in zeros.items()})

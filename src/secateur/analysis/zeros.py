@@ -1,6 +1,6 @@
-"""How the zeros of a sparse model lie: how many in each matrix, and how unevenly over its columns and rows.
+"""The distribution of a sparse model's zeros: how many are in each matrix, and how uneven its columns and rows are.
 
-Rows of a matrix are outputs and columns inputs, as PyTorch stores them; TensorFlow's kernels lie the other way round.
+Rows of a matrix are outputs and columns inputs, as PyTorch stores them; TensorFlow's kernels are transposed.
 
 Shapes: O rows, I columns.
 """
@@ -21,13 +21,13 @@ from secateur.errors import SecateurError
 from secateur.structure.anatomy import anatomy_of, layers_of
 from secateur.structure.fixed_zeros import declared_patterns
 
-PROJECTIONS = ("Q", "K", "V", "O", "FFN up", "FFN down")  # in the order of the anatomy's
+PROJECTIONS = ("Q", "K", "V", "O", "FFN up", "FFN down")  # in the anatomy's order
 
 
 class Spread(NamedTuple):
-    """How far fractions of zeros lie apart: their standard deviation, and the one that random masks have.
+    """The spread of fractions of zeros: their standard deviation, and that of random masks.
 
-    A mask with as many zeros anywhere has spread, too: that is by chance, and what counts is the ratio of the two.
+    A random mask with as many zeros has some spread by chance, so what matters is the ratio of the two.
     """
 
     found: float
@@ -35,14 +35,14 @@ class Spread(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """1 where zeros lie as if drawn; NaN where a matrix leaves no choice, as without zeros."""
+        """1 if zeros are placed as at random; NaN if a matrix allows only one placement, such as one without zeros."""
         return self.found / self.random if self.random > 0 else math.nan
 
 
 class Zeros(NamedTuple):
-    """The zeros of one matrix: the fraction, in [0, 1], and how it differs from column to column and row to row.
+    """The zeros of one matrix: their fraction, in [0, 1], and its spread over columns and over rows.
 
-    A matrix that lost everything is ``NOTHING``: all are NaN.
+    A matrix that was removed entirely is ``NOTHING``: all values are NaN.
     """
 
     fraction: float
@@ -54,7 +54,7 @@ NOTHING = Zeros(math.nan, Spread(math.nan, math.nan), Spread(math.nan, math.nan)
 
 
 def zeros_by_projection(model: PreTrainedModel) -> dict[str, list[Zeros]]:
-    """The zeros of the encoder's matrices, layer by layer, by the names in ``PROJECTIONS``."""
+    """The zeros of the encoder's matrices, a list over layers for each name in ``PROJECTIONS``."""
     layers = _matrices(model)
     return {name: [zeros_of(layer[name]) for layer in layers] for name in PROJECTIONS}
 
@@ -63,22 +63,23 @@ def matrices_of(model: PreTrainedModel, layer: int) -> dict[str, Tensor]:
     """The matrices of one layer, (O, I), by the names in ``PROJECTIONS``.
 
     Args:
-        layer: from 0.
+        model: the model to read.
+        layer: the index of the layer, from 0.
 
     Raises:
         SecateurError: if the model has no such layer.
     """
     layers = _matrices(model)
     if not 0 <= layer < len(layers):
-        raise SecateurError(f"layer={layer}: the model has none; give one of 0 to {len(layers) - 1}")
+        raise SecateurError(f"layer={layer}: the model has no such layer; give one from 0 to {len(layers) - 1}")
     return layers[layer]
 
 
 def check_sparse(model: PreTrainedModel, *, name: str) -> None:
-    """Refuse a model that declares no zeros: those that it holds by chance have no pattern.
+    """Refuse a model that declares no fixed zeros: those that it has by chance have no pattern.
 
     Raises:
-        SecateurError: naming what was asked for by ``name``.
+        SecateurError: starting with ``name``, which identifies the model to the user.
     """
     if not declared_patterns(model.config):
         raise SecateurError(f"{name}: its model has no fixed zeros; give a run of method rpp, nip or magnitude")
@@ -99,21 +100,21 @@ def zeros_of(weight_OI: Tensor) -> Zeros:
 
 
 def random_spread(fraction: float, *, lines: int, length: int) -> float:
-    """The standard deviation of the fractions of zeros in the lines of a matrix, if its zeros lay anywhere.
+    """The standard deviation of the fractions of zeros in the lines of a matrix whose zeros are placed at random.
 
-    The number of zeros in a line is hypergeometric then; this is the root of the expected variance.
+    The number of zeros in a line is then hypergeometric; this is the square root of the expected variance.
 
     Args:
-        fraction: of zeros in the matrix, in [0, 1].
-        lines: columns or rows.
-        length: entries of one line.
+        fraction: the fraction of zeros in the matrix, in [0, 1].
+        lines: the number of columns or rows.
+        length: the number of entries in one line.
     """
     drawn_apart = (lines * length - length) / max(1, lines * length - 1)
     return math.sqrt(fraction * (1 - fraction) / length * drawn_apart)
 
 
 def over_layers(layers: Sequence[Zeros]) -> Zeros:
-    """The means over the layers whose matrix has anything left."""
+    """The means over the layers whose matrix is not empty."""
     left = [zeros for zeros in layers if not math.isnan(zeros.fraction)]
     if not left:
         return NOTHING
@@ -125,9 +126,9 @@ def over_layers(layers: Sequence[Zeros]) -> Zeros:
 
 
 def block_means(weight_OI: Tensor, *, largest: int) -> Tensor:
-    """The fraction of zeros in square blocks of a matrix, so that neither side has more than ``largest`` of them.
+    """The fraction of zeros in square blocks of a matrix, with at most ``largest`` blocks along each side.
 
-    Blocks at the end are narrower where the sides are no multiples.
+    The last blocks are narrower if a side is not a multiple of the block size.
     """
     zero_OI = (weight_OI == 0).float()
     side = math.ceil(max(zero_OI.shape) / largest)
@@ -139,7 +140,7 @@ def _deviation(fractions: Tensor) -> float:
 
 
 def _matrices(model: PreTrainedModel) -> list[dict[str, Tensor]]:
-    """The six of each layer, (O, I); XLNet's, which have heads for a dimension of their own, are laid flat."""
+    """The six matrices of each layer, (O, I); XLNet's, which have a separate dimension for heads, are flattened."""
     anatomy = anatomy_of(model.config)
     names = dict(zip(PROJECTIONS, (anatomy.matrices[path] for path in anatomy.projections), strict=True))
     return [

@@ -1,1 +1,1 @@
-"""The console commands, one module each, and what they share before anything heavy is imported."""
+"""The console commands, one module each, and what they share before any heavy imports."""

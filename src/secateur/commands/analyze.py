@@ -1,4 +1,4 @@
-"""``secateur-analyze``: what the pattern of zeros of a sparse run looks like, or how its documents' states move."""
+"""``secateur-analyze``: the pattern of zeros in a sparse run's model, or how far its documents' states move."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from secateur.analysis.document_states import Movement
     from secateur.analysis.zeros import Spread, Zeros
 
-_WORDS = 1000  # whose embeddings are mapped
+_WORDS = 1000  # how many words' embeddings are mapped by default
 _DESCRIPTION = """\
-Look at the zeros of a run of method rpp, nip or magnitude, or of one that started from such a run's model: how many
-each of the encoder's matrices has, and whether they gather in columns or rows. Prints a table of the six
+Analyse the zeros of a run of method rpp, nip or magnitude, or of a run that started from such a run's model: how many
+zeros each of the encoder's matrices has, and whether they concentrate in columns or rows. Prints a table of the six
 projections and writes pictures to RUN/figures: zeros.png, masks.png, spread.png and embeddings.png.
 
-With --documents, instead, look at a run of any method on question answering: how far the states of a document's tokens
-move when another question is asked, layer by layer. Prints a table and writes document_states.png and .json."""
+With --documents, analyse a question-answering run of any method instead: how far the states of a document's tokens
+move, layer by layer, when a different question is asked. Prints a table and writes document_states.png and .json."""
 _EPILOG = """\
-Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) stand beside those of a
-random mask with as many zeros; `times` is their ratio, and all are means over layers."""
+Standard deviations of the fraction of zeros over columns (inputs) and over rows (outputs) are shown next to those of
+a random mask with the same number of zeros; `times` is their ratio. All values are means over layers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for name in ("layer", "embeddings"):
         if options.documents is not None and getattr(options, name) is not None:
-            parser.error(f"--{name}: has no effect on --documents")
+            parser.error(f"--{name}: has no effect with --documents")
     try:
         if options.documents is not None:
             analyze_documents(options.run, count=options.documents, seed=options.seed)
@@ -56,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None:
-    """Print the table of a run, and draw its pictures.
+    """Print the table of a run's zeros, and draw its pictures.
 
     Args:
-        run: its folder.
-        layer: the one whose matrices are shown, from 0; None: the middle one.
+        run: the run's folder.
+        layer: the index, from 0, of the layer whose matrices are shown; None: the middle one.
         embeddings: how many of the most frequent words are mapped; 0: none.
-        seed: of their map.
+        seed: the seed of their map.
 
     Raises:
-        SecateurError: if the run is unfinished or its model has no fixed zeros, there is no such layer, or
-            scikit-learn is missing.
+        SecateurError: if the run is unfinished, its model has no fixed zeros, there is no such layer, or scikit-learn
+            is missing.
     """
     record = _finished(run)
     from secateur.analysis.pictures import title_of
@@ -94,15 +94,15 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
 
 
 def analyze_documents(run: Path, *, count: int, seed: int) -> None:
-    """Print how far the states of documents move with the question, and write figure and numbers.
+    """Print how far the states of documents move with the question, and write a figure and the numbers.
 
     Args:
-        run: its folder.
-        count: documents of the test split, drawn from those that are asked about twice or more.
-        seed: of the draw.
+        run: the run's folder.
+        count: how many documents to draw from those of the test split with two or more questions.
+        seed: the seed of the draw.
 
     Raises:
-        SecateurError: if the run is unfinished, is no question answering, or has no such documents.
+        SecateurError: if the run is unfinished, is not question answering, or has no such documents.
     """
     record = _finished(run)
     from secateur.analysis.documents import NAME, document_states
@@ -122,7 +122,7 @@ def analyze_documents(run: Path, *, count: int, seed: int) -> None:
 
 
 def table_of_movement(models: Mapping[str, Movement]) -> Table:
-    """A line for each layer: mean cosine distance to the centroid, and its deviation over documents, of each model."""
+    """A row for each layer: each model's mean cosine distance to the centroid, ± its deviation over documents."""
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", justify="right")
     for name in models:
@@ -134,7 +134,7 @@ def table_of_movement(models: Mapping[str, Movement]) -> Table:
 
 
 def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
-    """A line for each projection: its zeros, and their spread over columns and rows beside a random mask's."""
+    """A row for each projection: its zeros, and their spread over columns and rows next to a random mask's."""
     from secateur.analysis.zeros import over_layers
 
     table = Table(box=None, pad_edge=False)
@@ -149,7 +149,7 @@ def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
 def _finished(run: Path) -> Record:
     record = read_record(run)
     if record.status != "finished":
-        raise SecateurError(f"{run}: the run is {record.status}; finish it first, by the same command")
+        raise SecateurError(f"{run}: the run is {record.status}; finish it first by repeating its command")
     return record
 
 
@@ -166,7 +166,7 @@ def _number(value: float, decimals: int) -> str:
 def _words(
     record: Record, run: Path, model: PreTrainedModel, *, count: int, seed: int, console: Console
 ) -> dict[str, Figure]:
-    """The map of the words before and after, and a line on how many neighbours they keep."""
+    """Map the words before and after compression, and print how many neighbours they keep."""
     from secateur.analysis.embeddings import draw_embeddings, embeddings_of, frequent_words, maps_of, neighbours_kept
     from secateur.analysis.pictures import title_of
     from secateur.structure.checkpoint import load, load_tokenizer
@@ -188,19 +188,23 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a finished run")
-    parser.add_argument("--layer", type=int, help="whose matrices masks.png shows, from 0; default: the middle one")
+    parser.add_argument(
+        "--layer", type=int, help="the layer, from 0, whose matrices masks.png shows; default: the middle one"
+    )
     parser.add_argument(
         "--embeddings",
         metavar="N",
         type=int,
-        help="map the N most frequent words by t-SNE, before and after; needs scikit-learn (the extra analysis); "
-        f"0: none; default: {_WORDS}",
+        help="map the N most frequent words by t-SNE, before and after compression; needs scikit-learn (the extra "
+        f"analysis); 0: none; default: {_WORDS}",
     )
     parser.add_argument(
         "--documents",
         metavar="N",
         type=int,
-        help="how far the states of N test documents move with the question, for five questions of each at most",
+        help="show how far the states of N test documents move with the question, with at most five questions each",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of that map, or of the draw of documents; default: 1")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the map of words or of the draw of documents; default: 1"
+    )
     return parser

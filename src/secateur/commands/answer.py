@@ -1,4 +1,4 @@
-"""``secateur-answer``: a question, and where in the documents its answers stand."""
+"""``secateur-answer``: answer a question, and show where its answers are in the documents."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from secateur.serving.answerer import Answer
 
 _DESCRIPTION = """\
-Answer a question with a question-answering model, from a store that secateur-encode built with it, or from a file of
-documents, which an ordinary model reads as well. Prints the best answers with their documents and characters; scores
-are logits above that of no answer. Lengths are the store's; without one as for secateur-encode."""
+Answer a question with a question-answering model, either from a store that secateur-encode built with this model, or
+from a file of documents, which also works with an ordinary model. Prints the best answers with their documents and
+character positions; scores are logits relative to that of no answer. With a store, its lengths apply; without one, the
+defaults are those of secateur-encode."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +38,7 @@ def answers_to(options: argparse.Namespace) -> list[Answer]:
     """The best answers to the question.
 
     Raises:
-        SecateurError: if the model, the documents, the store or the question do not go together.
+        SecateurError: if the model, the documents, the store and the question do not match.
     """
     if not options.source.exists():
         raise SecateurError(f"{options.source}: no such store or file; secateur-encode builds a store")
@@ -55,7 +56,7 @@ def answers_to(options: argparse.Namespace) -> list[Answer]:
         return answerer.answer(options.question, options.document, count=options.count)
     documents, asked = Corpus(options.source), options.document
     if missing := [id_ for id_ in asked or () if id_ not in documents]:
-        raise SecateurError(f"--document {missing[0]}: {options.source} holds no such document")
+        raise SecateurError(f"--document {missing[0]}: {options.source} contains no such document")
     answerer = Answerer(*load_for_serving(options.model), **settings)
     chosen = (document for document in documents if asked is None or document.id in asked)
     return answerer.answer(options.question, chosen, count=options.count)
@@ -72,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="a model folder")
     parser.add_argument(
-        "source", metavar="STORE", type=Path, help="a store of this model, or documents (JSONL, SQuAD's JSON)"
+        "source", metavar="STORE", type=Path, help="a store of this model, or documents (JSONL or SQuAD's JSON)"
     )
     parser.add_argument("question", metavar="QUESTION")
-    parser.add_argument("--document", metavar="ID", action="append", help="ask this document alone; repeatable")
-    parser.add_argument("--count", type=int, default=5, help="answers at most")
+    parser.add_argument("--document", metavar="ID", action="append", help="search only this document; repeatable")
+    parser.add_argument("--count", type=int, default=5, help="maximum number of answers")
     parser.add_argument("--cut-questions", action="store_true", help="cut a question that is too long, with a warning")
-    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_lengths(parser)
-    # So that what is asked beside a store is told apart; without one they are as for secateur-encode.
+    # None, so that lengths given together with a store are noticed; without one, secateur-encode's defaults apply.
     parser.set_defaults(max_seq_length=None, doc_stride=None)
     return parser

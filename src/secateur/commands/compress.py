@@ -1,4 +1,4 @@
-"""The launcher: compose, check, run, record. Heavy imports wait until ``--help`` and the cheap checks are over."""
+"""The launcher: compose, check, run, record. Heavy imports are deferred until after ``--help`` and the cheap checks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ naming.register()
 
 @hydra.main(version_base="1.3", config_path=config_path(), config_name="compress")
 def main(composed: DictConfig) -> Any:
-    """Compress one model; returns what a search is told of it."""
+    """Compress one model; returns the objective value for a search, or None."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     many = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -53,24 +53,29 @@ def main(composed: DictConfig) -> Any:
         with stopping_is_no_success():
             record = compress(config, folder, asked=naming.resolved(composed))
     except Exception as error:
-        if many:  # Hydra itself tells the first failure only, once all jobs are over
+        if many:  # Hydra itself reports only the first failure, after all jobs have finished
             log.error("%s: %s", folder.name, error)
             if not isinstance(error, SecateurError) and is_leader():  # an internal error
                 _leave_traceback(folder)
         raise
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()  # Hydra makes it before anything is checked
+            folder.rmdir()  # Hydra creates it before anything is checked
     if is_leader():
         _show(record)
     return objective_value(config, record) if is_leader() else None
 
 
 def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
-    """Run what ``config`` asks for in ``folder``, or what is left of it.
+    """Run what ``config`` specifies in ``folder``, or what is left of it.
+
+    Args:
+        config: the typed config of the run.
+        folder: the run's folder.
+        asked: the composed config as plain values, for the record.
 
     Raises:
-        SecateurError: if something is wrong with the settings or the data; nothing was trained then.
+        SecateurError: if something is wrong with the settings or the data.
     """
     import torch
 
@@ -100,7 +105,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
 
 
 def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
-    """A record of what was asked for, with nothing done yet."""
+    """A record of the requested run, before anything is done."""
     from secateur.configuration.instantiation import build
     from secateur.record import Record
     from secateur.runs.predecessor import parent_of
@@ -127,7 +132,7 @@ def new_record(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record
 
 
 def _finished(config: Config, folder: Path) -> Record | None:
-    """The record of a run that is finished, with whatever export it lacked."""
+    """The record of a finished run, completed by an export or validation scores if requested; None if not finished."""
     from secateur.record import FILE_NAME, read_record
     from secateur.runs.measuring import export_finished
     from secateur.runs.pipeline import validate_finished
@@ -151,7 +156,7 @@ def _finished(config: Config, folder: Path) -> Record | None:
 def _recorded(
     config: Config, steps: Mapping[str, Step], folder: Path, *, asked: dict[str, Any], run_log: RunLog | None
 ) -> Record:
-    """Run, and leave a record and a log of it, whatever the end."""
+    """Run, and leave a record and a log, however the run ends."""
     from secateur.record import write_record
     from secateur.runs.pipeline import run
 
@@ -168,7 +173,7 @@ def _recorded(
             run(config, steps, record, folder, run_log=run_log)
             record.status, record.seconds = "finished", time.monotonic() - begin
             write_record(record, folder)
-    except DiskFullError:  # no failure, and no room to tell one: on disk the record says running still
+    except DiskFullError:  # not a failure, and no space to record one: on disk, the record still says running
         record.status = "running"
         raise
     except Exception as error:
@@ -181,7 +186,7 @@ def _recorded(
 
 
 def _end_log(run_log: RunLog, record: Record) -> None:
-    """End the log; where it cannot be, the run is no worse for it: what counts is on disk."""
+    """Close the log; a failure to do so does not affect the run, whose results are on disk."""
     try:
         run_log.close(record)
     except Exception as error:
@@ -189,12 +194,12 @@ def _end_log(run_log: RunLog, record: Record) -> None:
 
 
 def _check_launch(config: Config) -> None:
-    """A multirun inside one process cannot be trained by several: each would begin the whole sweep anew."""
+    """Refuse distributed training in a multirun within one process: each new process would start the entire sweep."""
     in_process = HydraConfig.get().mode == RunMode.MULTIRUN and "SUBMITIT_EXECUTOR" not in os.environ
     if in_process and str(config.trainer["strategy"]).startswith("ddp"):
         raise SecateurError(
-            f"trainer.strategy={config.trainer['strategy']}: not in a multirun whose jobs run in the launching "
-            "process; start the jobs one by one, or take hydra/launcher=local or slurm"
+            f"trainer.strategy={config.trainer['strategy']}: does not work in a multirun whose jobs run in the "
+            "launching process; start the jobs one by one, or use hydra/launcher=local or slurm"
         )
 
 

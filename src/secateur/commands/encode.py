@@ -1,4 +1,4 @@
-"""``secateur-encode``: what a decomposed model's lower layers make of a corpus, once, into a document store."""
+"""``secateur-encode``: encode a corpus once with a decomposed model's lower layers, into a document store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from secateur.errors import SecateurError
 from secateur.serving.lengths import add_lengths
 
 _DESCRIPTION = """\
-Encode documents with the lower layers of a model of method=deformer, and keep what comes out in STORE, for
-secateur-answer. What the store holds already is not encoded again, unless its text changed or its states are damaged;
-a run that was killed goes on."""
+Encode documents with the lower layers of a model of method=deformer, and keep the resulting states in STORE, for
+secateur-answer. Documents already in the store are not encoded again unless their text has changed or their states are
+damaged; a run that was killed resumes when repeated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def encode_corpus(options: argparse.Namespace) -> None:
-    """Encode a file's documents into a store, with a progress bar, and say what they take.
+    """Encode a file's documents into a store, with a progress bar, and print their size.
 
     Raises:
-        SecateurError: if the model reads question and document packed, documents are malformed, or the store is of
-            another model or cannot be written.
+        SecateurError: if the model reads question and document packed, documents are malformed, or the store belongs
+            to another model or cannot be written.
     """
     from secateur.serving.documents import Corpus
     from secateur.serving.packed_states import check_dtype
@@ -59,7 +59,7 @@ def encode_corpus(options: argparse.Namespace) -> None:
     size = store.size()
     print(
         f"{options.store}: {len(store)} documents, {encoded} encoded now; {size / 1e6:.1f} MB of states, "
-        f"{size / max(1, len(store)) / 1e3:.1f} kB a document"
+        f"{size / max(1, len(store)) / 1e3:.1f} kB per document"
     )
 
 
@@ -69,11 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="the model folder of a run of method=deformer")
     parser.add_argument(
-        "documents", metavar="DOCUMENTS", type=Path, help="JSONL with id and text, or SQuAD's JSON (its passages)"
+        "documents", metavar="DOCUMENTS", type=Path, help="JSONL with id and text, or the passages of SQuAD's JSON"
     )
     parser.add_argument("store", metavar="STORE", type=Path, help="a new folder, or a store to add to")
     parser.add_argument(
-        "--dtype", default="float16", help="of the states: float32, float16, or int8 with a scale for each token"
+        "--dtype", default="float16", help="type of the states: float32, float16, or int8 with a scale per token"
     )
     add_lengths(parser)
     return parser

@@ -37,7 +37,7 @@ def evaluate_checkpoint(config: EvaluateConfig) -> dict[str, float]:
     """Scores of the model in ``checkpoint`` on ``test``.
 
     Raises:
-        SecateurError: if the folder holds no model of the task, or the data is missing or malformed.
+        SecateurError: if the folder contains no model of the task, or the data is missing or malformed.
     """
     from secateur.commands.launch import quiet_libraries
     from secateur.models import check_config

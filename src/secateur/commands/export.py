@@ -1,4 +1,4 @@
-"""``secateur-export``: write the models of finished runs as ONNX, and time them in ONNX Runtime too."""
+"""``secateur-export``: export the models of finished runs to ONNX, and time them in ONNX Runtime as well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secateur.record import finished_runs
 
 _DESCRIPTION = """\
 Write the model of every finished run at or below the folders to <run>/onnx, check it against PyTorch, and time
-both models of the run anew, in PyTorch and in ONNX Runtime, with the run's own settings."""
+both models of the run again, in PyTorch and in ONNX Runtime, with the run's own settings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

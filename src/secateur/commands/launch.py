@@ -1,4 +1,4 @@
-"""What the commands share: where the config lies, and how the terminal looks."""
+"""What the commands share: the location of the config, terminal output, and exit codes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def config_path() -> str:
-    """The folder of the YAML files: inside an installed package, or at the top of a checkout."""
+    """The folder of the YAML files: inside an installed package, or at the root of a checkout."""
     packaged = PACKAGE / "conf"
     return str(packaged if packaged.is_dir() else PACKAGE.parents[1] / "conf")
 
 
 def print_tree(config: Mapping[str, Any], *, title: str) -> None:
-    """The composed config as a tree."""
+    """Print the composed config as a tree."""
     tree = Tree(f"[bold]{title}", guide_style="dim")
     _grow(tree, config)
     Console().print(tree)
@@ -35,9 +35,9 @@ def print_tree(config: Mapping[str, Any], *, title: str) -> None:
 
 @contextmanager
 def stopping_is_no_success() -> Iterator[None]:
-    """Within the context, a process that was told to stop (SIGTERM) ends with that signal's exit code.
+    """Within the context, a process that receives SIGTERM exits with that signal's exit code.
 
-    Lightning ends it as if all were well, and whoever started it would take the run for finished.
+    Lightning would exit with code 0, and the caller would take the run for finished.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def stopping_is_no_success() -> Iterator[None]:
 
 
 def quiet_libraries() -> None:
-    """Silence what our dependencies say about choices that are ours, not the user's."""
+    """Silence messages of dependencies about choices that are Secateur's, not the user's."""
     import datasets
     import transformers
 
@@ -60,19 +60,19 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Batches are cut from memory-mapped tokens in well under a millisecond: workers would cost more.
+    # Batches are cut from memory-mapped tokens in well under a millisecond; workers would cost more.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # Every process of a distributed fit evaluates all of val, so there is nothing to bring together.
+    # Every process of a distributed fit evaluates all of val, so there is nothing to synchronise.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     if not is_leader():
         logging.getLogger("secateur").setLevel(logging.WARNING)
-    # Whether jobs go through SLURM is the launcher's business.
+    # Whether jobs go through SLURM is up to the launcher.
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
-    # A loader of ours can be resumed mid-epoch; Lightning cannot know.
+    # Our loader can be resumed mid-epoch, which Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    # Where gates are trained on a frozen model, its dropout is off on purpose.
+    # When gates are trained on a frozen model, its dropout is off on purpose.
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
-    # A rank correlation needs all values at once; a test set's are few.
+    # A rank correlation needs all values at once; a test set has few.
     warnings.filterwarnings("ignore", message=".*SpearmanCorrcoef. will save all targets.*")
 
 

@@ -1,4 +1,4 @@
-"""``secateur-measure``: time the models of finished runs again, one after the other, in one quiet process."""
+"""``secateur-measure``: measure the models of finished runs again, one run after the other, in a single process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from secateur.record import finished_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure cost and latency of every finished run below the given folders, and write them into the records."""
+    """Measure the cost and latency of every finished run below the given folders, and write them to the records."""
     options = _parser().parse_args(arguments)
     try:
         measure_folders(options.folders, **_asked(options))
@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure_folders(folders: Sequence[Path], **asked: Any) -> None:
-    """Measure every finished run again, at its own settings but those of ``measure`` that are ``asked`` for.
+    """Measure every finished run again, with its own settings of ``measure`` except those given in ``asked``.
 
     Raises:
-        SecateurError: if a setting is out of range, there is no run, a record cannot be read, or a run was exported and
-            ONNX Runtime is missing.
+        SecateurError: if a setting is out of range, there is no finished run, a record cannot be read, or a run was
+            exported and ONNX Runtime is missing.
     """
     records = finished_runs(folders)
     settings = {run: MeasureConfig(**{**record.config["measure"], **asked}) for run, record in records.items()}
@@ -55,11 +55,11 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="secateur-measure", description=f"{main.__doc__} Without options each is measured as the run itself did."
+        prog="secateur-measure", description=f"{main.__doc__} By default, each run's own measurement settings are used."
     )
     parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
-    parser.add_argument("--batch-sizes", nargs="+", type=int, help="sequences of one forward pass")
-    parser.add_argument("--lengths", nargs="+", type=int, help="tokens of a sequence")
+    parser.add_argument("--batch-sizes", nargs="+", type=int, help="sequences per forward pass")
+    parser.add_argument("--lengths", nargs="+", type=int, help="tokens per sequence")
     parser.add_argument("--dtypes", nargs="+", help="float32, bfloat16")
-    parser.add_argument("--seconds", type=float, help="spent on each setting")
+    parser.add_argument("--seconds", type=float, help="seconds spent on each setting")
     return parser

@@ -1,4 +1,4 @@
-"""``secateur-report``: the table and the pictures of the runs below one folder or several."""
+"""``secateur-report``: the table and the pictures of the runs below one or more folders."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from secateur.report.reading import read
 from secateur.report.sheet import save_lines
 from secateur.report.unfinished import Unfinished
 
-_WIDTH = 100  # at least: a narrower terminal folds lines, which is better than figures cut short
-_LISTED = 20  # runs of one status that the terminal names
+_WIDTH = 100  # minimum: a narrower terminal wraps lines, which is better than truncated figures
+_LISTED = 20  # how many runs of one status the terminal lists
 _FILES = {
     "csv": "report.csv",
     "markdown": "report.md",
@@ -35,27 +35,27 @@ _FILES = {
     "frontier": "frontier.png",
     "sparsity": "sparsity.png",
 }
-_TOO_MANY = f"or models and data sets would make more than {MOST_PANELS} panels, and the page shows them"
+_TOO_MANY = f"or models and data sets would need more than {MOST_PANELS} panels; the page shows them"
 _LACKING = {
-    "frontier": f"no run has both score and speed-up, {_TOO_MANY}",
-    "sparsity": f"no run with a score has lost weights of its encoder, or has zeros in it, {_TOO_MANY}",
+    "frontier": f"no run has both a score and a speed-up, {_TOO_MANY}",
+    "sparsity": f"no run with a score has removed or zero weights in its encoder, {_TOO_MANY}",
 }
 _DESCRIPTION = """\
 Compare the runs below one or more folders: a table with mean and standard deviation over
 seeds, the same as Markdown and, with all scores and timings, as CSV; a page to open in a
 browser, with the frontier of score against speed, size and FLOPs, filters, and each run's
-config and record; and pictures of score against speed-up and against what was removed. Only
-records, pictures and what sweeps asked for are read; no model is loaded and nothing is measured."""
+config and record; and pictures of score against speed-up and against the fraction removed. Only
+records, pictures and the sweeps' own configs are read; no model is loaded and nothing is measured."""
 _EPILOG = """\
 examples:
   secateur-report outputs/sweeps/NAME
   secateur-report outputs/runs outputs/sweeps --html all.html --csv all.csv
 
-Runs that differ in nothing but their seed make one row. Where models that another run compressed
-were fine-tuned (method=finetune model.checkpoint=<run>/model), a second table has the tasks side by
-side in one row for each way of compressing, with the other run's scores if it is read too.
-Runs that failed, have not finished, cannot be read, or that a sweep asked for and that left nothing
-are listed below the tables. Exit code: 0, or 1 where there was no record or no place to write."""
+Runs that differ only in their seed form one row. If models compressed by another run were fine-tuned
+(method=finetune model.checkpoint=<run>/model), a second table shows the tasks side by side, with one
+row for each way of compressing, and that run's scores if its record is read too. Runs that failed,
+are unfinished or cannot be read, and jobs of a sweep that left no record, are listed below the
+tables. Exit code: 0, or 1 if there was no record or a file could not be written."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _nothing_to_collect() -> Iterator[None]:
-    """Records are kept until the end: looking for garbage among ten thousand of them takes half of all time."""
+    """Disable garbage collection: all records are kept until the end, and scanning 10,000 of them doubles the time."""
     gc.disable()
     try:
         yield
@@ -131,14 +131,14 @@ def _list(left_out: Sequence[Unfinished], console: Console) -> None:
         for each in alike[:_LISTED]:
             _say(console, f"  {status:10} {each.name}{f': {each.reason}' if each.reason else ''}")
         if len(alike) > _LISTED:
-            _say(console, f"  {status:10} and {len(alike) - _LISTED} more, which the page and the Markdown list")
+            _say(console, f"  {status:10} and {len(alike) - _LISTED} more, listed in the page and the Markdown")
 
 
 def _write(file: Path, write: Callable[[Path], Any]) -> Any:
     try:
         return write(file)
     except OSError as error:
-        raise SecateurError(f"{file}: cannot be written ({error.strerror}); name another file") from error
+        raise SecateurError(f"{file}: cannot be written ({error.strerror}); choose another file") from error
 
 
 def _complain(line: str) -> None:
@@ -146,5 +146,5 @@ def _complain(line: str) -> None:
 
 
 def _say(console: Console, line: str) -> None:
-    """One line, whole and as it is: folders may hold what rich takes for markup."""
+    """Print one line verbatim and unwrapped: folder names may contain what rich takes for markup."""
     console.print(Text(line), soft_wrap=True)

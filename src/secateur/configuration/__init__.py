@@ -1,1 +1,1 @@
-"""What a run is asked: the schema of its config, the checks of it, and what runs are called by it."""
+"""The configuration of a run: its schema, its checks, and the run names derived from it."""

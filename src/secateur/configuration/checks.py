@@ -1,7 +1,7 @@
-"""Checks of a composed config, before anything is loaded: mistakes are told in one line that says what would be right.
+"""Checks of a composed config before anything is loaded: mistakes are reported in one line with the remedy.
 
-Hydra refuses plain unknown overrides; ``+key=…`` and a user's own YAML get past it. So the composed config is
-merged into the typed schema, and the keys of every ``_target_`` are compared with its signature.
+Hydra refuses plain unknown overrides, but ``+key=…`` and a user's own YAML bypass that check. Therefore the composed
+config is merged into the typed schema, and the keys of every ``_target_`` are compared with its signature.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from secateur.store import check_writable
 if TYPE_CHECKING:
     from secateur.loggers import RunLog
 
-# Options of Lightning's trainer that are not the user's, and what is.
+# Options of Lightning's trainer that the phases set themselves, and the settings to use instead.
 _TRAINER_INSTEAD = {
     "max_epochs": "predecessor.epochs and method.steps.*.epochs",
     "max_steps": "predecessor.epochs and method.steps.*.epochs",
@@ -47,10 +47,10 @@ _TRAINER_INSTEAD = {
 
 
 def checked(composed: DictConfig) -> Config:
-    """The typed config of a run, every key known and every value in range.
+    """The typed config of a run, with every key known and every value in range.
 
     Raises:
-        SecateurError: for the first thing that is wrong.
+        SecateurError: for the first problem found.
     """
     config = typed(composed, Config)
     _check_method(composed)
@@ -77,10 +77,10 @@ def checked(composed: DictConfig) -> Config:
 
 
 def check_dataset(dataset: DatasetConfig) -> None:
-    """Lengths that fit each other, limits above 0, files that are there.
+    """Check that lengths are compatible, limits are above 0, and files exist.
 
     Raises:
-        SecateurError: for the first thing that is wrong.
+        SecateurError: for the first problem found.
     """
     lengths = dataset.lengths()
     for name, length in lengths.items():
@@ -92,7 +92,7 @@ def check_dataset(dataset: DatasetConfig) -> None:
             raise SecateurError(f"dataset.{name}={limit}: must be at least 1, or null for all")
     if dataset.test_share is not None and not 0 < dataset.test_share < 1:
         raise SecateurError(f"dataset.test_share={dataset.test_share}: must lie in (0, 1), or be null")
-    # Beside the longest question, a window must move on by at least one token; 4 special tokens at the most.
+    # Next to the longest question, a window must advance by at least one token; there are at most 4 special tokens.
     room = dataset.max_seq_length - lengths.get("max_question_length", 0) - 4
     if room < 1:
         raise SecateurError(f"dataset.max_seq_length={dataset.max_seq_length}: leaves no room for the text")
@@ -126,10 +126,10 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
 
 
 def check_measure(measure: MeasureConfig) -> None:
-    """Sizes above 0, and dtypes that models are timed in.
+    """Check that sizes are above 0 and that models can be timed in the dtypes.
 
     Raises:
-        SecateurError: for the first that is not.
+        SecateurError: for the first value that is invalid.
     """
     for name in ("batch_sizes", "lengths", "dtypes"):
         if not getattr(measure, name):
@@ -146,10 +146,10 @@ def check_measure(measure: MeasureConfig) -> None:
 
 
 def check_export(export: ExportConfig) -> None:
-    """A format that is known, whose packages are installed.
+    """Check that the export format is known and its packages are installed.
 
     Raises:
-        SecateurError: if it is neither.
+        SecateurError: if the format is unknown or packages are missing.
     """
     if export.name not in ("none", "onnx"):
         raise SecateurError(f"export.name={export.name}: must be none or onnx")
@@ -158,7 +158,7 @@ def check_export(export: ExportConfig) -> None:
 
 
 def checked_log(logger: LoggerConfig) -> RunLog | None:
-    """The logger that was chosen, if any.
+    """The chosen logger, or None.
 
     Raises:
         SecateurError: if it lacks something, such as a key.
@@ -170,13 +170,17 @@ def checked_log(logger: LoggerConfig) -> RunLog | None:
 
 
 def check_writable_paths(config: Config) -> None:
-    """Refuse output folders that cannot be written."""
+    """Refuse output folders that cannot be written.
+
+    Raises:
+        SecateurError: for the first such folder.
+    """
     for key in ("runs", "sweeps", "store"):
         check_writable(Path(getattr(config.paths, key)), key=f"paths.{key}")
 
 
 def _check_method(composed: DictConfig) -> None:
-    """Composition merges silently: refuse steps that are not in the order, and settings that no step reads."""
+    """Refuse steps missing from the order and settings that no step reads: composition merges them silently."""
     method = OmegaConf.to_container(composed.method, resolve=False)
     assert isinstance(method, dict)
     for key in ("name", "order", "steps"):
@@ -191,7 +195,7 @@ def _check_method(composed: DictConfig) -> None:
 
 
 def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
-    """The order names every step once, and each is one."""
+    """Check that every step is one, and that the order names each exactly once."""
     if not isinstance(order, list):
         raise SecateurError(
             f"method.order={_shown(order)}: must be a list of steps; there are {', '.join(steps) or 'none'}"
@@ -218,31 +222,31 @@ def _shown(value: Any) -> Any:
 
 
 def _check_amount(sparsity: float | None, composed: DictConfig) -> None:
-    """``sparsity`` is a fraction, and some step reads it."""
+    """Check that ``sparsity``, if given, is a fraction and that some step reads it."""
     if sparsity is None:
         return
     if not 0 <= sparsity < 1:
-        raise SecateurError(f"sparsity={sparsity}: must lie in [0, 1): it is the fraction of the encoder that goes")
+        raise SecateurError(f"sparsity={sparsity}: must lie in [0, 1): it is the fraction of the encoder to remove")
     if not _is_read(composed, "sparsity"):
         raise SecateurError(f"sparsity={sparsity}: has no effect on method={composed.method.name}; set sparsity=null")
 
 
 def _is_read(composed: DictConfig, key: str) -> bool:
-    """Whether some step of the method refers to a key outside of it."""
+    """Whether some step of the method refers to ``key``, which is outside the method's own settings."""
     return f"${{{key}}}" in str(OmegaConf.to_container(composed.method, resolve=False))
 
 
 def _check_loss(distillation: DistillationConfig, composed: DictConfig) -> None:
-    """Some step reads it; and an experiment's settings of one loss are merged onto whatever distillation is chosen."""
+    """Refuse a loss that no step reads, and an experiment's loss settings merged onto a different distillation."""
     loss = distillation.loss
     if isinstance(loss, dict) and "_target_" not in loss:
         name = next(iter(loss), "")
         raise SecateurError(
-            f"distillation.loss.{name}={loss.get(name)}: has no effect on distillation={distillation.name}; take an "
-            "experiment without it"
+            f"distillation.loss.{name}={loss.get(name)}: has no effect on distillation={distillation.name}; choose an "
+            "experiment that does not set it"
         )
     if loss is not None and not _is_read(composed, "distillation.loss"):
         raise SecateurError(
-            f"distillation={distillation.name}: has no effect on method={composed.method.name}, which trains nothing "
-            "by it; set distillation=none"
+            f"distillation={distillation.name}: has no effect on method={composed.method.name}, which does not train "
+            "with it; set distillation=none"
         )

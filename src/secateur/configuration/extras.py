@@ -1,4 +1,4 @@
-"""Packages that not everybody needs: what each extra brings, and whether it is there."""
+"""Optional packages: what each extra provides, and whether it is installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from secateur.errors import SecateurError
 
-# What each extra brings: packages by the module that they are imported as.
+# What each extra provides: packages by the name of the module that they are imported as.
 EXTRAS = {
     "analysis": {"sklearn": "scikit-learn"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
@@ -17,13 +17,15 @@ EXTRAS = {
 
 
 def check_extra(extra: str, *, asked: str, otherwise: str = "") -> None:
-    """Refuse what was ``asked`` where packages of an extra are missing; none of them is imported.
+    """Refuse a request if packages of an extra are missing; none of them is imported.
 
     Args:
-        otherwise: what else would do, for the end of the message.
+        extra: a key of ``EXTRAS``.
+        asked: what was requested, for the start of the message.
+        otherwise: an alternative, for the end of the message.
 
     Raises:
-        SecateurError: naming those that are missing.
+        SecateurError: naming the missing packages.
     """
     missing = [package for module, package in EXTRAS[extra].items() if find_spec(module) is None]
     if missing:

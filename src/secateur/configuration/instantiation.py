@@ -1,4 +1,4 @@
-"""From a composed config to typed settings and objects; a mistake is told under the key that the user would change."""
+"""From a composed config to typed settings and objects; a mistake is reported under the key to change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def typed(composed: DictConfig, schema: type[Schema]) -> Schema:
 
 
 def unknown_key(key: str, known: Iterable[str], *, where: str) -> SecateurError:
-    """The error for a key that nobody reads, with the nearest known one as a hint."""
+    """The error for a key that nothing reads, with the most similar known key as a hint."""
     known = sorted(known)
     near = get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known) or 'none'}"
@@ -47,7 +47,11 @@ def unknown_key(key: str, known: Iterable[str], *, where: str) -> SecateurError:
 
 
 def build(node: Any, *, key: str, **runtime: Any) -> Any:
-    """Instantiate a ``_target_`` node; a mistake in it is reported under its place in the config, ``key``."""
+    """Instantiate a ``_target_`` node.
+
+    Raises:
+        SecateurError: if that fails, reported under the node's place in the config, ``key``.
+    """
     try:
         return instantiate(node, **runtime)
     except InstantiationException as error:
@@ -59,9 +63,9 @@ def build(node: Any, *, key: str, **runtime: Any) -> Any:
 
 @contextmanager
 def set_in(method: Mapping[str, Any], step: str) -> Iterator[None]:
-    """Within the context, a mistake of a method's step is reported under the key that says it.
+    """Within the context, a mistake in a method's step is reported under the key that sets the value.
 
-    That is one of the method's own settings where it has one of that name, else the step's, at whatever depth.
+    That is the method's own setting if it has one of that name, otherwise the step's, at any depth.
     """
     key = f"method.steps.{step}"
     try:
@@ -77,7 +81,7 @@ def set_in(method: Mapping[str, Any], step: str) -> Iterator[None]:
 
 
 def _path_to(name: str, node: Any) -> str | None:
-    """Keys from ``node`` down to one that is called ``name``, joined by dots; the topmost of several."""
+    """The dotted path from ``node`` to a key called ``name``, or None; the topmost if there are several."""
     if not isinstance(node, Mapping):
         return None
     if name in node:

@@ -1,7 +1,7 @@
-"""Where a run lies: its folder is named by what was asked for, not by the clock.
+"""Where a run is stored: its folder is named after its configuration, not after the time.
 
-The resolvers here are evaluated by Hydra before any check of the config, so they never raise; what is wrong with
-a value is said by :mod:`secateur.configuration.checks`, in one line.
+Hydra evaluates these resolvers before the config is checked, so they never raise; invalid values are reported by
+:mod:`secateur.configuration.checks`, in one line.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from secateur.configuration.schema import DatasetConfig
 from secateur.data.sources import fingerprint
 from secateur.store import key_of
 
-# What may differ between two runs that are the same run: the compressed model is the same, whatever it is exported to.
+# Keys that do not affect the compressed model: runs that differ only in these are the same run.
 OUTSIDE = ("hydra", "paths", "callbacks", "logger", "sweep", "force", "retry", "threads", "export", "objective")
 
-_STAND_IN = "secateur-unwritable"  # where a run's folder has no name, or cannot be made
+_STAND_IN = "secateur-unwritable"  # if a run's folder has no name, or cannot be created
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """``<method>-<model>-<dataset>-s<sparsity>-seed<n>-<hash>``, the hash over all that decides the outcome."""
+    """``<method>-<model>-<dataset>-s<sparsity>-seed<n>-<hash>``, the hash over all that affects the result."""
     try:
         asked = resolved(_root_)
-    except OmegaConfBaseException:  # a reference to what is not there
+    except OmegaConfBaseException:  # a reference to a missing key
         return _STAND_IN
     parts = [_name(asked, "method"), _name(asked, "model"), _name(asked, "dataset")]
     if asked.get("sparsity") is not None:
@@ -51,14 +51,14 @@ def sweep_folder(*, _root_: DictConfig) -> str:
 
 
 def evaluation_folder(*, _root_: DictConfig) -> str:
-    """Where scores of a model on a data set go: one folder for each pair, called after the end of the model's path."""
+    """Where scores of a model on a data set are written: a folder per pair, named after the end of the model's path."""
     model = "-".join(Path(_root_.checkpoint).parts[-2:])
     name = re.sub(r"[^\w.-]+", "_", f"{model}-{_root_.dataset.name}")
     return str(Path(_root_.paths.output) / "evaluations" / name)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The part of the composed config that decides the outcome, as plain values."""
+    """The part of the composed config that affects the result, as plain values."""
     keys = [str(key) for key in config if key not in OUTSIDE]
     plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [*keys, "paths"]), resolve=True)
     assert isinstance(plain, dict)
@@ -66,7 +66,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Make the resolvers known to OmegaConf."""
+    """Register the resolvers with OmegaConf."""
     for resolver in (run_name, run_folder, sweep_folder, evaluation_folder):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 
@@ -86,12 +86,12 @@ def _name(asked: dict[str, Any], group: str) -> str:
 def _fingerprint(asked: dict[str, Any]) -> str:
     try:
         return fingerprint(DatasetConfig(**asked["dataset"]).source())
-    except (KeyError, TypeError):  # a key too many or too few, which the check of the config reports
+    except (KeyError, TypeError):  # an extra or a missing key, which the check of the config reports
         return "unknown"
 
 
 def _creatable(folder: Path) -> str:
-    """``folder``, or where it cannot be made, a stand-in: Hydra makes it before the checks can say so."""
+    """``folder``, or a stand-in if it cannot be created: Hydra creates it before the checks can report that."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""The schema of the composed configs: every key and its type. The YAML files under ``conf/`` say what each means."""
+"""The schema of the composed configs: every key and its type. The YAML files under ``conf/`` explain each key."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class DatasetConfig:
         )
 
     def lengths(self) -> dict[str, int]:
-        """How long inputs may be, in tokens: those of the lengths that the data set has."""
+        """The maximum lengths, in tokens, that are set for the data set."""
         lengths = {name: getattr(self, name) for name in ("max_seq_length", "max_question_length", "doc_stride")}
         return {name: length for name, length in lengths.items() if length is not None}
 
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """``conf/model``: what to start from, and the training settings that suit it."""
+    """``conf/model``: the initial model, and the training settings that suit it."""
 
     name: str
     checkpoint: str | None
@@ -79,7 +79,7 @@ class ModelConfig:
 
 @dataclass(kw_only=True)
 class DistillationConfig:
-    """``conf/distillation``: what recovery imitates."""
+    """``conf/distillation``: what recovery training imitates."""
 
     name: str
     loss: dict[str, Any] | None
@@ -102,7 +102,7 @@ class PredecessorConfig:
 
 @dataclass(kw_only=True)
 class EvaluationConfig:
-    """How scores are taken."""
+    """How models are scored."""
 
     batch_size: int
 
@@ -119,14 +119,14 @@ class MeasureConfig:
 
 @dataclass(kw_only=True)
 class ExportConfig:
-    """``conf/export``: the format beside safetensors that a run's model is written in."""
+    """``conf/export``: the format, in addition to safetensors, in which a run's model is written."""
 
     name: str
 
 
 @dataclass(kw_only=True)
 class LoggerConfig:
-    """``conf/logger``: where curves and figures go beside the record."""
+    """``conf/logger``: where curves and figures are logged, in addition to the record."""
 
     name: str
     log: dict[str, Any] | None
@@ -145,7 +145,7 @@ class PathsConfig:
 
 @dataclass(kw_only=True)
 class Config:
-    """The whole composed config. ``method`` is open here: a method brings its own keys, checked against its steps."""
+    """The entire composed config. ``method`` is untyped: each method has its own keys, checked against its steps."""
 
     dataset: DatasetConfig
     model: ModelConfig
@@ -170,7 +170,7 @@ class Config:
 
     @property
     def start(self) -> ModelConfig:
-        """The model that the run starts from, whose vocabulary it uses: a given predecessor, or what one is made of."""
+        """The initial model, whose vocabulary the run uses: a given predecessor, or what one is trained from."""
         if self.predecessor.checkpoint is None:
             return self.model
         return replace(self.model, checkpoint=self.predecessor.checkpoint, vocabulary_size=None)

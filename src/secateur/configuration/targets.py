@@ -1,4 +1,4 @@
-"""What every ``_target_`` of a config is given, held against its signature: the keys, and the types of plain values."""
+"""Compares the arguments of each ``_target_`` in a config with its signature: keys, and types of plain values."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def check_targets(config: Any, *, composed: DictConfig) -> None:
 
     Args:
         config: the typed settings.
-        composed: the same as Hydra composed it, so that a wrong value is told under the key that it was set by.
+        composed: the same config as Hydra composed it, so that a wrong value is reported under the key that set it.
 
     Raises:
-        SecateurError: for a target that cannot be imported, a key that it does not take, or a value of another type.
+        SecateurError: for a target that cannot be imported, a key that it does not take, or a value of the wrong type.
     """
     resolved = OmegaConf.to_container(OmegaConf.structured(config))
     written = OmegaConf.to_container(composed, resolve=False)
@@ -60,7 +60,7 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    """The types of a target's parameters, as far as they are plain: numbers, strings, truth values, lists of them."""
+    """The types of a target's parameters that are plain: numbers, strings, Booleans, and lists of these."""
     bases = reversed(target.__mro__) if inspect.isclass(target) else ()
     takers = [vars(base).get("__init__") for base in bases] or [target]
     hints = {name: hint for each in takers if inspect.isfunction(each) for name, hint in get_type_hints(each).items()}
@@ -85,7 +85,7 @@ def _is_of(value: Any, hint: Any) -> bool:
 
 @cache
 def _adapter(hint: Any) -> TypeAdapter:
-    # Strict: 2.0 is no whole number, and "no" neither true nor false, since YAML would have made a truth value of it.
+    # Strict: 2.0 is not a whole number, and the string "no" is not a Boolean, since YAML would have converted it.
     return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
@@ -101,7 +101,7 @@ def _in_plural(hint: Any) -> str:
 
 
 def _set_by(key: str, written: Any) -> str:
-    """The key that the value at ``key`` comes from, where it or a node above it refers to another (``${method.p}``)."""
+    """The key that sets the value at ``key``, if it or a node above it refers to another key (``${method.p}``)."""
     node, rest = written, key.split(".")
     while rest:
         name, *rest = rest

@@ -1,4 +1,4 @@
-"""Cost: what a model weighs, what it computes, how fast it is."""
+"""Cost: a model's size, computation, memory and speed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def cost_of(model: PreTrainedModel, folder: Path, *, lengths: Iterable[int]) -> Cost:
-    """What ``model``, saved in ``folder``, weighs.
+    """The costs of ``model``, which is saved in ``folder``.
 
     FLOPs and peak memory are for one sequence of each of the ``lengths``, in tokens.
 

@@ -13,9 +13,9 @@ from secateur.structure.modes import eager_attention, evaluating
 def count_flops(model: PreTrainedModel, *, length: int, batch_size: int = 1, cached: bool = False) -> int:
     """FLOPs of one forward pass over ``batch_size`` sequences of ``length`` tokens, its task head included.
 
-    Counted are matrix products, a multiplication and an addition being two FLOPs. Look-ups, LayerNorm,
-    softmax, activations and biases are not. Zeroed weights count in full: a dense kernel multiplies by them
-    all the same. With ``cached`` the states of the document are there, and only what a question costs is counted.
+    Matrix products are counted, with a multiplication and an addition as two FLOPs. Look-ups, LayerNorm, softmax,
+    activations and biases are not. Zeroed weights count in full, since a dense kernel multiplies by them anyway. With
+    ``cached``, the states of the document are given, and only the cost of a question is counted.
 
     Raises:
         SecateurError: if ``length`` exceeds the model's positions.

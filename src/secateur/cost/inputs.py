@@ -1,4 +1,4 @@
-"""What the measurements share: the inputs a model is measured on.
+"""What the measurements share: the inputs on which a model is measured.
 
 Shapes: B sequences in a batch, L tokens in each; multiple choice takes C choices for each example, here one.
 """
@@ -34,9 +34,9 @@ def check_lengths(lengths: Sequence[int], config: PretrainedConfig) -> None:
 def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cached: bool = False) -> dict[str, Any]:
     """Random tokens without padding, (B, L), on the model's device; equal for equal vocabularies and shapes.
 
-    Of a model that reads question and document apart, the first half at most is the question, of the longest that it
-    was made for. With ``cached`` the states of the document take its place: they lie in the processor's memory, so that
-    bringing them to the model's device is part of what is measured.
+    For a model that reads question and document separately, the question takes the model's question slot, but at most
+    half of the tokens. With ``cached``, the document is given as its states: they are in CPU memory, so moving them to
+    the model's device is part of the measurement.
 
     A multiple-choice model gets (B, 1, L), so that ``batch_size`` is the number of sequences for every task.
 
@@ -46,13 +46,13 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cache
     check_length(model, length)
     shape = (batch_size, 1, length) if is_multiple_choice(model) else (batch_size, length)
     vocabulary = model.config.vocab_size
-    # Special tokens stand in the first half of a vocabulary, and a padding id would move RoBERTa's positions.
+    # Special tokens are in the first half of a vocabulary, and a padding id would shift RoBERTa's positions.
     generator = torch.Generator().manual_seed(SEED)
     ids_BL = torch.randint(vocabulary // 2, vocabulary, shape, generator=generator).to(model.device)
     inputs = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
     segments = segments_of(model.config)
     if segments is None:
-        # XLNet compares types within attention, which costs something; others look them up, zeros if there are none.
+        # XLNet compares types within attention, which costs time; others look them up, as zeros if none are given.
         compares_types = anatomy_of(model.config).positions == "relative"
         return {**inputs, "token_type_ids": torch.zeros_like(ids_BL)} if compares_types else inputs
     question_length = min(segments["question_slot"], -(-length // 2))
@@ -64,7 +64,7 @@ def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cache
 
 
 def with_padding(model: PreTrainedModel, ids_NL: Tensor, *, at_start: bool = False) -> tuple[Tensor, Tensor]:
-    """Ids of which every sequence but the first has padding in one half, the second unless ``at_start``; their mask."""
+    """Ids with every sequence but the first padded in its second half (first if ``at_start``), and the mask."""
     is_padding_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
     is_padding_NL[1:, ids_NL.shape[1] // 2 + 1 :] = True
     if at_start:
@@ -73,10 +73,10 @@ def with_padding(model: PreTrainedModel, ids_NL: Tensor, *, at_start: bool = Fal
 
 
 def check_length(model: PreTrainedModel, length: int) -> None:
-    """Refuse a length, in tokens, that the model has no positions for.
+    """Refuse a length, in tokens, for which the model has too few positions.
 
     Raises:
-        SecateurError: if it has not.
+        SecateurError: if it is not between 1 and the number of positions.
     """
     longest = max_positions_of(model.config)
     if not 0 < length <= longest:

@@ -1,4 +1,4 @@
-"""What keeping a document's states changes: nothing, up to rounding."""
+"""The effect of keeping a document's states on a model's outputs: none, up to rounding."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from secateur.structure.shape import segments_of
 
 
 def cache_difference(model: PreTrainedModel, *, lengths: Iterable[int]) -> float:
-    """The largest difference of any output of a segmented ``model`` between documents kept and not, over all lengths.
+    """The largest difference in any output of a segmented ``model`` with and without kept states, over all lengths.
 
     Args:
-        lengths: tokens of question and document, random ones; of two sequences one has half of either.
+        model: a model that reads question and document separately.
+        lengths: of question and document together, in random tokens; in one of two sequences, half of each is padding.
     """
     with evaluating(model), torch.no_grad():
         return max((_difference(model, length) for length in lengths), default=0.0)

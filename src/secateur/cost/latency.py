@@ -47,20 +47,19 @@ def measure_latency(
 ) -> Latency:
     """Time both models at every batch size × length × dtype, on the device they are on, and as ONNX if exported.
 
-    A pass takes random tokens without padding and runs under ``torch.inference_mode``. The models take turns,
-    so that whatever slows the machine down slows both. ``bfloat16`` is a copy whose weights are cast, as one
-    would deploy it, not autocast, which casts them anew in every pass. ONNX Runtime computes on the CPU in
-    float32, as the files have it, with as many threads. A user's processes on one machine measure one after
-    another.
+    A pass takes random tokens without padding and runs under ``torch.inference_mode``. The models take turns, so that
+    anything that slows the machine down slows both. ``bfloat16`` means a copy with cast weights, as one would deploy
+    it, not autocast, which casts them again in every pass. ONNX Runtime computes on the CPU in float32, the type of the
+    files, with the same number of threads. A user's processes on one machine measure one after another.
 
     Args:
         reference: the dense model.
-        compressed: the model to compare with it; may be the very same object.
+        compressed: the model to compare with it; may be the same object.
         batch_sizes: sequences in a batch.
         lengths: tokens in a sequence.
         dtypes: ``float32``, ``bfloat16``.
-        seconds: for all passes together at one setting, after a warm-up of a tenth of that; each gets 5
-            repeats at least, however long they take.
+        seconds: the time for all passes together at one setting, after a warm-up of a tenth of that; each pass is
+            repeated at least 5 times, however long that takes.
         onnx: the exported files of the reference and of the compressed model.
 
     Raises:
@@ -98,9 +97,9 @@ def _check(dtypes: Sequence[str], lengths: Sequence[int], models: Sequence[PreTr
 def _runners(
     models: Sequence[PreTrainedModel], *, dtypes: Sequence[DTypeName], onnx: Sequence[Path] | None
 ) -> Iterator[tuple[Runtime, DTypeName, list[Runner]]]:
-    """The runners of both models in each runtime and dtype, made when their turn comes: casts and sessions are big.
+    """The runners of both models in each runtime and dtype, created only when needed, since they take much memory.
 
-    A third is that of the compressed model with the documents' states, where it can keep them.
+    A third runner is that of the compressed model with the documents' states, if it can keep them.
     """
     is_segmented = segments_of(models[1].config) is not None
     for dtype in dtypes:
@@ -162,15 +161,15 @@ def _percentiles(times: Sequence[float]) -> Percentiles:
 
 
 def _cast(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The model itself where it already has the dtype, else a copy: the caller's model stays as it is."""
+    """The model itself if it already has the dtype, otherwise a copy: the caller's model is not changed."""
     return model if model.dtype == dtype else copy.deepcopy(model).to(dtype)  # type: ignore[arg-type]
 
 
 @contextmanager
 def _only_measurement() -> Iterator[None]:
-    """Keep measurements on this machine apart; the system frees the lock if the process dies."""
-    # One file per user: another user's file in a shared temporary folder may not be opened. What other users
-    # do shows as load.
+    """Let only one process measure on this machine at a time; the system frees the lock if the process dies."""
+    # One file per user: another user's file in a shared temporary folder may not be opened. Other users' measurements
+    # are detected as load.
     user = os.getuid() if hasattr(os, "getuid") else "all"
     lock = FileLock(Path(tempfile.gettempdir()) / f"secateur-measure-{user}.lock")
     try:

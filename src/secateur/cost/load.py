@@ -17,7 +17,7 @@ QUIET_GPU_BYTES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Seconds since some fixed moment: by the wall clock, in this process's threads, in all processors."""
+    """Seconds since a fixed moment: wall-clock time, CPU time of this process, and busy time of all processors."""
 
     wall: float
     own: float
@@ -25,18 +25,17 @@ class Load:
 
 
 def load_now() -> Load:
-    """The clocks as they stand; ``machine`` is None where the system does not tell."""
+    """The current readings; ``machine`` is None if the system does not report it."""
     return Load(wall=time.monotonic(), own=time.process_time(), machine=_busy_seconds())
 
 
 def ran_beside_others(before: Load, after: Load) -> bool:
     """Whether other processes kept the processors busy between the two readings.
 
-    Other processes' time is the machine's busy time (whatever user or container it was for, and what a
-    hypervisor gave to others) less our own. They ran beside when that comes to more than a quarter of one
-    core, which is above what an idle system does for itself, and to more than a twentieth of what we used, by
-    which the kernel's ticks and a process's own clock may differ. The window should last a second or more.
-    Where the system does not tell, quiet is not claimed.
+    Other processes' time is the machine's busy time (of all users and containers, and what a hypervisor gave to other
+    machines) minus our own. It counts if it is more than a quarter of one core, which is above what an idle system
+    uses, and more than a twentieth of our own time, by which the kernel's ticks and a process's own clock may differ.
+    The interval should be a second or longer. If the system does not report busy time, the result is True.
     """
     if before.machine is None or after.machine is None:
         return True
@@ -46,9 +45,9 @@ def ran_beside_others(before: Load, after: Load) -> bool:
 
 
 def gpu_is_shared(device: torch.device) -> bool:
-    """Whether over 1 GiB of the GPU is taken by something else than this process's tensors.
+    """Whether more than 1 GiB of GPU memory is used by anything other than this process's tensors.
 
-    Each process that uses a GPU keeps about half a GiB there for itself, ours too.
+    Each process that uses a GPU reserves about half a GiB for itself, including ours.
     """
     if device.type != "cuda":
         return False
@@ -57,7 +56,7 @@ def gpu_is_shared(device: torch.device) -> bool:
 
 
 def _busy_seconds() -> float | None:
-    """Time that all processors together were not idle, since the system started."""
+    """The busy time of all processors together since the system started, in seconds."""
     try:
         first = STAT.read_text(encoding="ascii").splitlines()[0]
     except OSError:

@@ -19,7 +19,7 @@ from secateur.structure.modes import evaluating
 
 
 def peak_memory(model: PreTrainedModel, *, length: int, batch_size: int = 1) -> int:
-    """Bytes that one forward pass in inference holds at its peak, see :func:`peak_bytes`.
+    """The peak memory of one forward pass in inference, in bytes; see :func:`peak_bytes`.
 
     Raises:
         SecateurError: if ``length`` exceeds the model's positions.
@@ -28,17 +28,17 @@ def peak_memory(model: PreTrainedModel, *, length: int, batch_size: int = 1) -> 
 
 
 def peak_bytes(module: nn.Module, inputs: Mapping[str, Any]) -> int:
-    """Parameters, buffers and inputs, plus the most that the pass's own tensors take at any one time.
+    """Bytes of parameters, buffers and inputs, plus the maximum that the pass's own tensors take at any one time.
 
-    On CUDA, the caching allocator tells the latter (it rounds to blocks of 512 bytes). Elsewhere, each
-    operation's new tensors are added up and taken off when they die: the same figure on every machine and at
-    every thread count. It leaves out the scratch space that a kernel takes and frees within one operation,
-    such as the blocks of the fused attention. Python, libraries and the allocator's reserve are in neither.
+    On CUDA, the caching allocator reports the latter (rounded to blocks of 512 bytes). Elsewhere, each operation's new
+    tensors are added when created and subtracted when freed, which gives the same figure on every machine and for any
+    number of threads. It excludes scratch space that a kernel allocates and frees within one operation, such as the
+    blocks of the fused attention. Neither includes Python, libraries and the allocator's reserve.
     """
     tensors = [each for each in inputs.values() if isinstance(each, Tensor)]
     resident = _storages([*module.parameters(), *module.buffers(), *tensors])
     on_cuda = any(tensor.is_cuda for tensor in tensors)
-    # no_grad, not inference_mode: there, composite operations are seen whole, and what they allocate is not.
+    # no_grad, not inference_mode: the latter hides what composite operations allocate internally.
     with evaluating(module), torch.no_grad():
         transient = _cuda_peak if on_cuda else observed_peak
         return sum(storage.nbytes() for storage in resident) + transient(lambda: module(**inputs), resident)
@@ -51,19 +51,19 @@ def disk_bytes(folder: Path) -> int:
         SecateurError: if there is no such folder.
     """
     if not folder.is_dir():
-        raise SecateurError(f"{folder}: no such folder, so its size cannot be told; save the model there first")
+        raise SecateurError(f"{folder}: no such folder, so its size is unknown; save the model there first")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def observed_peak(run: Callable[[], Any], resident: Iterable[UntypedStorage] = ()) -> int:
-    """The most bytes that tensors made while ``run`` ran took at any one time, without those of ``resident``."""
+    """The peak bytes of tensors created while ``run`` ran, without those in ``resident``."""
     with _LiveTensors(resident) as tensors:
         run()
     return tensors.peak
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Keeps the running sum of the storages that operations made and that are still alive."""
+    """Tracks the total size of the storages that operations created and that are still alive."""
 
     def __init__(self, resident: Iterable[UntypedStorage]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _LiveTensors(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         for storage in _storages(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)):
-            if storage._cdata not in self._known:  # else a view, or an operation in place
+            if storage._cdata not in self._known:  # otherwise a view, or the result of an in-place operation
                 self._born(storage)
         self.peak = max(self.peak, self.live)
         return result
@@ -93,12 +93,12 @@ class _LiveTensors(TorchDispatchMode):
 
 
 def _storages(tensors: Iterable[Tensor]) -> list[UntypedStorage]:
-    """The memory behind ``tensors``, each piece once, however many tensors share it."""
+    """The storages behind ``tensors``, each once, however many tensors share it."""
     return list({storage._cdata: storage for storage in (t.untyped_storage() for t in tensors)}.values())
 
 
 def _cuda_peak(forward: Callable[[], Any], resident: Iterable[UntypedStorage]) -> int:
-    forward()  # takes the libraries' workspaces, which later passes and other models share
+    forward()  # allocates the libraries' workspaces, which later passes and other models share
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     forward()

@@ -1,4 +1,4 @@
-"""Parameters of a model, and what is gone from its encoder next to its reference."""
+"""Parameters of a model, and what its encoder lost compared with its reference."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def encoder_matrices(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Weights of the six projections of every layer, named ``<layer>.<path in the layer>``, of linear ones (out, in).
+    """Weights of the six projections of every layer, by ``<layer>.<path in the layer>``; linear ones are (out, in).
 
-    They are the model's own parameters, not copies; a projection that lost everything has no elements.
+    They are the model's own parameters, not copies; a projection that was removed entirely has no elements.
     """
     names = anatomy_of(model.config).matrices
     return {
@@ -32,7 +32,7 @@ def encoder_matrices(model: PreTrainedModel) -> dict[str, Tensor]:
 def structure_of(model: PreTrainedModel, *, reference: PreTrainedModel) -> Structure:
     """What ``model`` lost of ``reference``'s encoder, and what is left in each of its layers.
 
-    All fractions have the reference's number as their base, so ``removed + zeroed`` is the whole saving.
+    All fractions are relative to the reference's count, so ``removed + zeroed`` is the total saving.
     """
     matrices = encoder_matrices(model).values()
     base = sum(matrix.numel() for matrix in encoder_matrices(reference).values())
@@ -54,9 +54,9 @@ def structure_of(model: PreTrainedModel, *, reference: PreTrainedModel) -> Struc
 
 
 def bitmask_saving(model: PreTrainedModel) -> int:
-    """Bytes saved by writing a bit for each weight and float32 for those that are not 0, not float32 for all.
+    """Bytes saved by storing a bit for each weight and float32 for nonzero weights, instead of float32 for all.
 
-    Each parameter is written in whichever way is smaller; below 3.1 % zeros that is the ordinary one.
+    Each parameter is stored in whichever way is smaller; below 3.1 % zeros, that is the ordinary one.
     """
     return sum(max(0, 4 * _zeros(weight) - (weight.numel() + 7) // 8) for weight in model.parameters())
 

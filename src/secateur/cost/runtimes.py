@@ -1,4 +1,4 @@
-"""Runtimes: what runs a model's forward pass, PyTorch or ONNX Runtime, and how a pass is made ready for timing."""
+"""Runtimes: PyTorch and ONNX Runtime, which run a model's forward pass, and how a pass is prepared for timing."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from secateur.structure.shape import segments_of
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# What an export leaves: of an ordinary model one file, of one that reads question and document apart the other two.
+# The files of an export: the first for an ordinary model, the other two for one that encodes documents separately.
 MODEL_FILE, ENCODER_FILE, ANSWERING_FILE = "model.onnx", "document_encoder.onnx", "answering_model.onnx"
 
-# One forward pass over inputs that lie ready; the work is done when it returns.
+# One forward pass over prepared inputs; the work is done when it returns.
 Pass = Callable[[], object]
-# Makes the pass over so many sequences of so many tokens: runner(batch_size, length).
+# Prepares a pass over batch_size sequences of length tokens: runner(batch_size, length).
 Runner = Callable[[int, int], Pass]
 
 
 def pytorch_runner(model: PreTrainedModel, *, cached: bool = False) -> Runner:
-    """Passes of ``model`` in PyTorch, on its device, in the mode it is in; ``cached``: given the documents' states."""
+    """Passes of ``model`` in PyTorch, on its device and in its current mode; ``cached``: with the documents' states."""
 
     def prepare(batch_size: int, length: int) -> Pass:
         inputs = random_inputs(model, length=length, batch_size=batch_size, cached=cached)
@@ -40,15 +40,18 @@ def pytorch_runner(model: PreTrainedModel, *, cached: bool = False) -> Runner:
 
 
 def onnx_file(model: PreTrainedModel) -> str:
-    """The file of an export that answers."""
+    """The file of an export that computes answers."""
     return MODEL_FILE if segments_of(model.config) is None else ANSWERING_FILE
 
 
 def onnx_runner(file: Path, model: PreTrainedModel, *, cached: bool = False) -> Runner:
-    """Passes of ``file`` in ONNX Runtime, over the inputs that ``model``, which it was exported from, would get.
+    """Passes of ``file`` in ONNX Runtime, over the inputs that ``model``, from which it was exported, would get.
 
     Args:
-        cached: given the documents' states; otherwise the encoder beside ``file`` makes them in every pass.
+        file: the exported file.
+        model: the model that it was exported from.
+        cached: whether the documents' states are given; otherwise the encoder next to ``file`` computes them in every
+            pass.
 
     Raises:
         SecateurError: if there is no such file.
@@ -68,8 +71,8 @@ def onnx_runner(file: Path, model: PreTrainedModel, *, cached: bool = False) -> 
 def open_session(file: Path) -> InferenceSession:
     """``file`` in ONNX Runtime on the CPU, with as many threads as PyTorch has now.
 
-    Idle threads do not spin. ONNX Runtime lets them by default, which saves microseconds where one session has
-    the processor to itself; where two take turns, or another process computes, they get in each other's way.
+    Idle threads do not spin. By default they do in ONNX Runtime, which saves microseconds if one session has the
+    processor to itself; if two sessions take turns, or another process computes, they interfere with each other.
 
     Raises:
         SecateurError: if there is no such file.
@@ -85,7 +88,7 @@ def open_session(file: Path) -> InferenceSession:
 
 
 def feeds_of(session: InferenceSession, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """``inputs`` as ``session`` takes them; what is missing (token types) is zero, as it is in PyTorch."""
+    """``inputs`` as ``session`` takes them; missing ones (token types) are zero, as in PyTorch."""
     return {
         node.name: (inputs[node.name] if node.name in inputs else torch.zeros_like(inputs["input_ids"])).cpu().numpy()
         for node in session.get_inputs()
@@ -95,7 +98,7 @@ def feeds_of(session: InferenceSession, inputs: Mapping[str, Tensor]) -> dict[st
 def _apart_pass(
     session: InferenceSession, encoder: InferenceSession | None, model: PreTrainedModel, batch_size: int, length: int
 ) -> Pass:
-    """A pass of the pair: documents encoded, unless their states are there, and questions answered."""
+    """A pass of the pair: encodes the documents, unless ``encoder`` is None, and answers the questions."""
     inputs = random_inputs(model, length=length, batch_size=batch_size, cached=True)
     feeds = feeds_of(session, {**inputs, "question_ids": inputs["input_ids"]})
     if encoder is None:

@@ -6,7 +6,7 @@ from secateur.record import ModelFigures, Record
 
 
 def model_card(record: Record) -> str:
-    """Markdown that says where the model comes from, what it scores, weighs and how fast it is."""
+    """Markdown that describes the model's origin, scores, size and speed."""
     assert record.reference is not None
     assert record.compressed is not None
     asked = "" if record.sparsity is None else f" at sparsity {record.sparsity:g}"
@@ -42,7 +42,11 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
         rows.append((f"{record.metric} kept", "100 %", f"{100 * record.retention:.1f} %"))
     if ours.structure.layers_decomposed:
         rows.append(
-            ("layers that read question and document apart", "0 %", f"{100 * ours.structure.layers_decomposed:.0f} %")
+            (
+                "layers that read question and document separately",
+                "0 %",
+                f"{100 * ours.structure.layers_decomposed:.0f} %",
+            )
         )
     rows.append(("removed from the encoder", "0 %", f"{100 * ours.structure.removed:.1f} %"))
     if ours.structure.is_sparse:
@@ -60,12 +64,12 @@ def _figures(record: Record, dense: ModelFigures, ours: ModelFigures) -> list[tu
 
 
 def _slots(ours: ModelFigures) -> list[str]:
-    """How a model that reads question and document apart is called."""
+    """How to call a model that reads question and document separately."""
     if not ours.structure.layers_decomposed:
         return []
     return [
-        "It reads `[CLS] question [SEP]` and `document [SEP]`, each padded to a slot, the first of Q tokens; what it",
-        "makes of a document serves every question:",
+        "It reads `[CLS] question [SEP]` and `document [SEP]`, each padded to a slot, the first of Q tokens; the",
+        "states of a document can be reused for every question:",
         "",
         "    outputs = model(ids, mask, question_length=Q)",
         "    states = model.encode(document_ids, document_mask)",
@@ -80,7 +84,7 @@ def _onnx(record: Record) -> list[str]:
     size, difference = f"{record.onnx.disk_bytes / 1e6:.1f} MB", f"{record.onnx.largest_difference:.0e}"
     apart = record.compressed and record.compressed.structure.layers_decomposed
     what = "a document encoder and the answering model" if apart else "the same"
-    return [f"Beside this folder, `{record.onnx.folder}` is {what} as ONNX: {size}, outputs within {difference}.", ""]
+    return [f"Next to this folder, `{record.onnx.folder}` is {what} as ONNX: {size}, outputs within {difference}.", ""]
 
 
 def _speed(record: Record) -> list[str]:

@@ -1,6 +1,6 @@
-"""What an export consists of: one graph for an ordinary model, two for one that reads question and document apart.
+"""The graphs of an export: one for an ordinary model, two for one that reads question and document separately.
 
-Shapes: B examples of a batch, C choices of each (multiple choice alone), L tokens, Q of them the question's, D the
+Shapes: B examples of a batch, C choices of each (only multiple choice), L tokens, Q of them the question's, D the
 document's; N sequences, B or B · C; E features.
 """
 
@@ -28,10 +28,11 @@ class Graph:
     """One file of an export.
 
     Attributes:
+        file: the file's name.
         module: what it computes; its outputs are a mapping.
-        axes: of each input that it may have, the names of the axes, all of any size.
-        inputs: random ones of so many examples and tokens; every sequence but the first ends in padding.
-        from_tokenizer: its inputs are those that a tokenizer gives.
+        axes: for each possible input, the names of its axes, all of variable size.
+        inputs: makes random inputs, given the numbers of examples and tokens; every sequence but the first is padded.
+        from_tokenizer: whether it takes only those inputs that the tokenizer returns.
     """
 
     file: str
@@ -42,7 +43,7 @@ class Graph:
 
 
 def graphs_of(model: PreTrainedModel) -> list[Graph]:
-    """The graphs that a model is exported as."""
+    """The graphs as which a model is exported."""
     return _pair(model) if layout_of(model.config) == SEGMENTED else [_whole(model)]
 
 
@@ -59,7 +60,7 @@ class DocumentEncoder(nn.Module):
 
 
 class AnsweringModel(nn.Module):
-    """The question through the lower layers, both through the upper ones."""
+    """Passes the question through the lower layers, then question and document through the upper ones."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ def _pair(model: PreTrainedModel) -> list[Graph]:
 
 
 def _slots(model: PreTrainedModel, *, batch_size: int, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Ids and mask of questions and of documents (N, ...), ``length`` tokens together as far as there are positions."""
+    """Ids and mask of questions and of documents (N, ...), together ``length`` tokens or as many as have positions."""
     length = min(length, max_positions_of(model.config))
     inputs = random_inputs(model, length=length, batch_size=batch_size * math.prod(_choices_of(model)))
     ids_NL, question_length = inputs["input_ids"].reshape(-1, length), inputs["question_length"]
@@ -128,11 +129,11 @@ def _slots(model: PreTrainedModel, *, batch_size: int, length: int) -> tuple[tup
 
 
 def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> dict[str, Tensor]:
-    """(B, L) or (B, C, L), of whatever inputs a model may take."""
+    """Random inputs (B, L) or (B, C, L), of every kind that a model may take."""
     length = min(length, max_positions_of(model.config))
     shape = (batch_size, *_choices_of(model), length)
     ids_NL = random_inputs(model, length=length, batch_size=math.prod(shape[:-1]))["input_ids"].view(-1, length)
-    # RoBERTa counts positions by which tokens are padding, so the ids have to say so too.
+    # RoBERTa computes positions from which tokens are padding, so the ids must contain padding, too.
     ids_NL, mask_NL = with_padding(model, ids_NL)
     types_NL = torch.arange(length, device=model.device).expand_as(ids_NL) * _type_count(model) // length
     values = {"input_ids": ids_NL, "attention_mask": mask_NL, "token_type_ids": types_NL}
@@ -140,7 +141,7 @@ def _padded_inputs(model: PreTrainedModel, *, batch_size: int, length: int) -> d
 
 
 def _choices_of(model: PreTrainedModel) -> tuple[int, ...]:
-    """The axis that multiple choice has beside the others."""
+    """The size of the additional axis of multiple choice, if the model has it."""
     return (_CHOICES,) if is_multiple_choice(model) else ()
 
 

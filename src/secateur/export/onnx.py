@@ -1,8 +1,8 @@
-"""ONNX: a model as a file that other runtimes run, with batches, choices and lengths of any size.
+"""ONNX: a model as a file that other runtimes can run, with batches, choices and lengths of any size.
 
-A model that reads question and document apart becomes two: one that encodes documents, one that answers.
+A model that reads question and document separately becomes two: one that encodes documents, one that answers.
 
-Shapes: B examples of a batch, C choices of each (multiple choice alone), L tokens; N sequences, B or B · C.
+Shapes: B examples of a batch, C choices of each (only multiple choice), L tokens; N sequences, B or B · C.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 TOLERANCE = 1e-4
-"""The largest difference from PyTorch, of any output, that an exported model may have."""
+"""The largest difference from PyTorch, in any output, that an exported model may have."""
 
-# Examples × tokens (as far as the model has positions): the one to trace, and those to compare on.
+# Examples × tokens (as far as the model has positions): the shape to trace, and the shapes to compare.
 _TRACED = (2, 16)
 _COMPARED = ((1, 16), (2, 101), (3, 384))
-# A file of protobuf ends at 2 GiB; what is in it beside the weights is small.
+# A protobuf file is limited to 2 GiB; apart from the weights, its content is small.
 _MOST_INLINE_BYTES = 2**31 - 2**26
 
 
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> float:
-    """Write ``model`` in float32 to ``<folder>/model.onnx``, its configuration and ``tokenizer`` beside it.
+    """Write ``model`` in float32 to ``<folder>/model.onnx``, with its configuration and ``tokenizer``.
 
-    One that reads question and document apart goes to ``document_encoder.onnx`` and ``answering_model.onnx``.
+    A model that reads question and document separately is written to ``document_encoder.onnx`` and
+    ``answering_model.onnx``.
 
-    The folder is laid out as Hugging Face Optimum expects it, and takes the place of what is there once it is
-    whole and agrees with PyTorch. All heads are supported, and layers that have no heads or units. Inputs are
-    those of the tokenizer that the model takes. Weights beyond 2 GiB lie in a file of their own beside it.
+    The folder has the layout that Hugging Face Optimum expects, and replaces an existing one once it is complete and
+    agrees with PyTorch. All heads are supported, and so are layers without heads or units. Inputs are those of the
+    tokenizer's outputs that the model takes. Weights beyond 2 GiB are stored in a separate file next to the graph.
 
     Returns:
         The largest difference from PyTorch, as :func:`check_parity` gives it.
@@ -74,7 +75,7 @@ def check_parity(model: PreTrainedModel, folder: Path) -> float:
     """Compare the files in ``folder`` in ONNX Runtime with ``model`` in PyTorch, on several shapes, with padding.
 
     Returns:
-        The largest difference of any output, absolute.
+        The largest absolute difference in any output.
 
     Raises:
         SecateurError: if it exceeds ``TOLERANCE``, or a file is missing.
@@ -83,7 +84,7 @@ def check_parity(model: PreTrainedModel, folder: Path) -> float:
 
 
 def input_names(graph: Graph, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """What the graph takes, of a whole model only what the tokenizer gives: RoBERTa's, say, gives no token types."""
+    """The graph's inputs; for an ordinary model only those that the tokenizer returns: RoBERTa's has no token types."""
     names = tokenizer.model_input_names if graph.from_tokenizer else graph.axes
     return [name for name in names if name in graph.axes]
 
@@ -93,7 +94,7 @@ def _check_graph(model: PreTrainedModel, graph: Graph, file: Path) -> float:
     names = [node.name for node in session.get_inputs()]
     inputs = (_chosen(graph, names, *shape) for shape in _COMPARED)
     difference = float(np.max([_difference(model, graph, session, each) for each in inputs]))
-    if not difference <= TOLERANCE:  # so that no number at all is refused too
+    if not difference <= TOLERANCE:  # written this way so that NaN is refused, too
         raise SecateurError(
             f"{file}: differs from PyTorch by {difference:.1e}, more than {TOLERANCE:g}; do not use it, and try other "
             "versions of torch, onnxscript and onnxruntime"
@@ -104,7 +105,7 @@ def _check_graph(model: PreTrainedModel, graph: Graph, file: Path) -> float:
 def _write_graph(model: PreTrainedModel, graph: Graph, names: Iterable[str], file: Path) -> None:
     inputs = _chosen(graph, names, *_TRACED)
     weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
-    # Eager: a layer without heads comes out of the fused attention as a reshaping that ONNX Runtime refuses.
+    # Eager: with fused attention, a layer without heads becomes a reshape that ONNX Runtime refuses.
     with evaluating(model), eager_attention(model), torch.no_grad(), _quiet_exporter():
         torch.onnx.export(
             graph.module,
@@ -136,7 +137,7 @@ def _difference(model: PreTrainedModel, graph: Graph, session: InferenceSession,
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without what the exporter says about packages that are not needed, and about its own internals."""
+    """Silence the exporter's messages about packages that are not needed and about its own internals."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

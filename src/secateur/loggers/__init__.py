@@ -1,4 +1,4 @@
-"""Where curves and figures go beside the record, which stays the truth: files, or a dashboard."""
+"""Where curves and figures are logged in addition to the record, which remains authoritative: files or a dashboard."""
 
 from secateur.loggers.base import RunLog
 from secateur.loggers.dashboard import Wandb

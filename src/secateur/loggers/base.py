@@ -1,4 +1,4 @@
-"""What a run tells a logger, whichever it is."""
+"""The interface between a run and any logger."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from secateur.record import Record
 
 
 class RunLog(ABC):
-    """The log of one run, built from settings alone; it is opened once the run's folder is known."""
+    """The log of one run, built from settings only; it is opened once the run's folder is known."""
 
     def check(self) -> None:  # noqa: B027 - files need nothing
-        """Refuse what cannot be logged to, before anything is loaded.
+        """Refuse a logger that cannot be used, before anything is loaded.
 
         Raises:
-            SecateurError: saying what is missing.
+            SecateurError: naming what is missing.
         """
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for the run to be logged even if it is finished already."""
+        """Whether the run must be logged even if it is already finished, because another process waits for it."""
         return False
 
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
-        """Begin, or go on where an earlier process of the same run left off.
+        """Start the log, or resume it where an earlier process of the same run stopped.
 
         Args:
-            folder: the run's.
-            config: all that was asked for, as plain values.
+            folder: the run's folder.
+            config: the run's complete config, as plain values.
         """
         self.folder = folder
 
     @abstractmethod
     def phase(self, name: str) -> Logger:
-        """Where the curves of a phase go."""
+        """The Lightning logger for the curves of a phase."""
 
     def close(self, record: Record) -> None:  # noqa: B027 - files are closed by their phases
-        """End: with the record's figures, as a run that failed, or, if the record says running, as one interrupted."""
+        """Close the log by the record's status: finished, with its figures; failed; or, if running, interrupted."""

@@ -1,4 +1,4 @@
-"""A run on Weights & Biases: one for each job, whose id stays the same when the job is interrupted and goes on."""
+"""A run on Weights & Biases: one for each job, whose id stays the same when the job is interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Wandb(RunLog):
     """One run of a project.
 
     Args:
-        project, entity: where it goes; None takes the account's default entity.
-        group: runs that belong together, the sweep.
+        project, entity: where the run is logged; an entity of None is the account's default.
+        group: the sweep, which groups its runs.
         job_type: the method.
-        tags: to filter by.
-        offline: write to ``<run>/wandb`` alone, for ``wandb sync`` later.
+        tags: tags to filter by.
+        offline: write only to ``<run>/wandb``, for ``wandb sync`` later.
     """
 
     def __init__(
@@ -47,20 +47,24 @@ class Wandb(RunLog):
         self.run: Any = None
 
     def check(self) -> None:
-        """Online, there has to be a key; nothing is sent to find out whether it is right."""
+        """Refuse to log online without an API key; nothing is sent to verify the key.
+
+        Raises:
+            SecateurError: if there is no key.
+        """
         import wandb
 
         disabled = os.environ.get("WANDB_MODE") in {"offline", "disabled", "dryrun"}
         if not self.offline and not disabled and wandb.api.api_key is None:
-            raise SecateurError("logger=wandb: there is no key; run wandb login, or set logger.offline=true")
+            raise SecateurError("logger=wandb: there is no API key; run wandb login, or set logger.offline=true")
 
     @property
     def is_awaited(self) -> bool:
-        """Whether an agent of wandb's own sweeps started this process, and waits for the run that it gave an id."""
+        """Whether an agent of wandb's own sweeps started this process and waits for the run to which it gave an id."""
         return "WANDB_SWEEP_ID" in os.environ
 
     def open(self, folder: Path, *, config: Mapping[str, Any]) -> None:
-        """Start the run with its whole config: what is told later has been lost by runs without network.
+        """Start the run with its complete config: config sent later can be lost by runs without a network.
 
         Raises:
             SecateurError: if the server does not answer, or refuses the run.
@@ -77,7 +81,7 @@ class Wandb(RunLog):
                 config=dict(config),
                 mode="offline" if self.offline else None,
                 resume="allow",
-                reinit="create_new",  # jobs of one process each have a run of their own
+                reinit="create_new",  # several jobs in one process each have their own run
             )
         except wandb.errors.Error as error:
             reason = str(error).splitlines()[0]
@@ -85,12 +89,12 @@ class Wandb(RunLog):
 
     def phase(self, name: str) -> Logger:
         """Curves called ``<phase>/train/loss`` and so on, against ``<phase>/optimizer_step``."""
-        # Steps begin anew with each phase, and runs that go on take some again: charts have an axis of their own.
+        # Steps restart with each phase, and resumed runs repeat some, so each phase's charts have their own axis.
         self.run.define_metric(f"{name}/*", step_metric=f"{name}/{STEP}")
         return _PhaseLogger(experiment=self.run, prefix=name)
 
     def close(self, record: Record) -> None:
-        """The record's figures as the run's summary, its pictures, and how it ended."""
+        """Log the record's figures as the run's summary, its pictures, and its exit status."""
         import wandb
 
         finished = record.status == "finished"
@@ -99,21 +103,21 @@ class Wandb(RunLog):
             pictures = sorted((self.folder / "figures").glob("*.png"))
             self.run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
         elif record.status == "running":
-            self.run.mark_preempting()  # the dashboard then tells it apart from one that crashed
+            self.run.mark_preempting()  # so that the dashboard distinguishes it from a crashed run
         self.run.finish(exit_code=0 if finished else 1)
         self.run = None
 
 
 class _PhaseLogger(WandbLogger):
-    """Lightning's, with a phase's metrics in a section of their own, against the phase's own optimizer steps."""
+    """Lightning's logger, with each phase's metrics in a separate section, against the phase's own optimizer steps."""
 
     LOGGER_JOIN_CHAR = "/"
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add the step as a metric of the phase. A client that has died ends the curves, not the run.
+        """Log metrics, with the step as a metric of the phase. If the client has died, the run continues.
 
-        A cluster that takes a job away sends SIGTERM to all its processes, and the client's is the quickest to go.
+        A cluster that preempts a job sends SIGTERM to all its processes, and the client's is the first to exit.
         """
         try:
             super().log_metrics({**metrics, STEP: step} if step is not None else metrics)
@@ -122,7 +126,7 @@ class _PhaseLogger(WandbLogger):
 
 
 def figures(record: Record) -> Iterator[tuple[str, float]]:
-    """What a finished run came to, by name: scores, what is kept, what is gone, costs, speed-ups."""
+    """The figures of a finished run, by name: scores, retention, fractions removed, costs and speed-ups."""
     for name, model in (("reference", record.reference), ("compressed", record.compressed)):
         if model is not None:
             yield from _of_model(name, model)
@@ -146,7 +150,7 @@ def _of_model(name: str, model: ModelFigures) -> Iterator[tuple[str, float]]:
 
 
 def _kept_id(path: Path, *, given: str | None) -> str:
-    """The id of this run folder, made on first use; or the one that is given."""
+    """The wandb id of this run folder, created on first use, or the given one."""
     if given is not None or not path.is_file():
         path.write_text(given or uuid.uuid4().hex[:8], encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""Curves as files in ``<run>/logs``: a folder for each phase, and a new version in it whenever the phase is resumed."""
+"""Curves as files in ``<run>/logs``: a folder for each phase, with a new version whenever the phase is resumed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Csv(RunLog):
 
 
 class TensorBoard(RunLog):
-    """Event files, for ``tensorboard --logdir <run>/logs`` or the folder of a whole sweep."""
+    """Event files, for ``tensorboard --logdir <run>/logs`` or a sweep's folder."""
 
     def check(self) -> None:
-        """The package is an extra."""
+        """Refuse this logger if its package, an extra, is missing."""
         check_extra("tensorboard", asked="logger=tensorboard")
 
     def phase(self, name: str) -> Logger:

@@ -1,4 +1,4 @@
-"""What a report is of: the records that were found, as rows, and what is in no table."""
+"""The contents of a report: the records that were found, as rows, and the runs that are in no table."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Contents:
     """Everything that tables, pictures and the page are made of.
 
     Attributes:
-        rows: of finished runs, those that differ in their seed alone in one.
-        stages: of models that another run compressed and that were fine-tuned, tasks side by side in one row.
-        unfinished: runs in no table, and why.
+        found: the records that were read.
+        rows: finished runs; those that differ only in their seed form one row.
+        stages: models that another run compressed and that were then fine-tuned, with tasks side by side in one row.
+        unfinished: runs that are in no table, and why.
     """
 
     found: Found
@@ -30,6 +31,6 @@ class Contents:
 
     @classmethod
     def of(cls, found: Found, folders: Iterable[Path]) -> Self:
-        """What was found in ``folders``."""
+        """The contents of a report on what was found in ``folders``."""
         records = found.records
         return cls(found=found, rows=group(records), stages=stage_rows(records), unfinished=unfinished(found, folders))

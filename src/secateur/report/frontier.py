@@ -1,4 +1,4 @@
-"""The frontier: what each model scores against how much faster it is, and which nothing beats on both."""
+"""The frontier: each model's score against its speed-up, and which models no other beats in both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
 
 
 def figure_of_frontier(rows: Sequence[Row]) -> Figure | None:
-    """Score against speed-up, one panel for each model and dataset with a compressed model that has both."""
+    """Score against speed-up, one panel for each model and data set with a compressed model that has both figures."""
     known = [row for row in rows if row.score is not None and row.speedup is not None]
     panels = panels_of(known, worth=lambda row: not row.dense)
     return figure_of(panels, _draw_panel, last=_FRONTIER) if panels else None

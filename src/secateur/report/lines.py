@@ -1,4 +1,4 @@
-"""Rows as lines of a CSV: every score and every latency setting in columns of their own."""
+"""Rows as lines of a CSV: every score and every latency setting in its own columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secateur.report.sheet import mean_and_std
 
 
 def row_lines(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """One line for each row, by column."""
+    """One line for each row, as a mapping by column."""
     for row, best in zip(rows, frontiers(rows), strict=True):
         yield _line(row) | {"frontier": "; ".join(best)} | _published(published_of(row))
 

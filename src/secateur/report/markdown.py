@@ -1,4 +1,4 @@
-"""The tables as Markdown, as GitHub renders it: names from records stand as they are, whatever they hold."""
+"""The tables as GitHub-flavoured Markdown: names from records are shown verbatim, whatever they contain."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """With a backslash before whatever Markdown or HTML would read as markup, on one line."""
+    """``text`` on one line, with a backslash before whatever Markdown or HTML would read as markup."""
     return re.sub(r"([\\`*_{}\[\]<>()#|!~&$])", r"\\\1", " ".join(text.split()))

@@ -1,7 +1,7 @@
-"""Jobs of a sweep that left no record: asked for in the ``multirun.yaml`` that Hydra keeps in the sweep's folder.
+"""Jobs of a sweep that left no record, according to the ``multirun.yaml`` that Hydra keeps in the sweep's folder.
 
-Hydra keeps the last command only, so of a sweep that was started several times its last start counts. A job is found
-again by what its record's config says of the keys that the sweep varies.
+Hydra keeps only the last command, so for a sweep that was started several times the last start counts. Jobs and
+records are matched by the record's config values of the keys that the sweep varies.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from secateur.errors import SecateurError
 from secateur.report.reading import Found, value_at
 
 _FILE = "multirun.yaml"
-_GRID = "BasicSweeper"  # a search decides on its jobs as it goes
+_GRID = "BasicSweeper"  # a search chooses its jobs as it runs, so they cannot be listed
 
 Config = Mapping[str, Any]
 
 
 def missing_jobs(folders: Iterable[Path], found: Found) -> tuple[list[str], dict[str, str]]:
-    """The jobs without a record, each by its sweep and what was asked: ``first: method=gain seed=1``.
+    """The jobs without a record, each given by its sweep and its overrides: ``first: method=gain seed=1``.
 
     Returns:
-        Beside them, by its name, why the jobs of a sweep cannot be known.
+        The missing jobs; and, by the sweep's name, why the jobs of a sweep cannot be determined.
     """
     files = dict.fromkeys(file.resolve() for folder in folders for file in sorted(folder.rglob(_FILE)))
     configs = {path: record.config for path, record in found.runs.items()}
@@ -36,7 +36,7 @@ def missing_jobs(folders: Iterable[Path], found: Found) -> tuple[list[str], dict
         try:
             jobs = swept(file)
         except SecateurError as error:
-            unknown[file.parent.name] = f"{error}; what is missing of this sweep is not listed"
+            unknown[file.parent.name] = f"{error}; missing jobs of this sweep are not listed"
             continue
         own = [config for path, config in configs.items() if file.parent in path.parents]
         missing += [f"{file.parent.name}: {job}" for job in _missing(jobs, own)]
@@ -44,10 +44,10 @@ def missing_jobs(folders: Iterable[Path], found: Found) -> tuple[list[str], dict
 
 
 def swept(file: Path) -> list[dict[str, str]]:
-    """What each job of a grid varies, as ``{key: value}`` in the notation of the command line; none for a search.
+    """What each job of a grid varies, as ``{key: value}`` in command-line notation; an empty list for a search.
 
     Raises:
-        SecateurError: if the file is no multirun's, is cut short, or varies what only the config's folders tell.
+        SecateurError: if the file is not a multirun's, is truncated, or varies what depends on the config folders.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -55,7 +55,7 @@ def swept(file: Path) -> list[dict[str, str]]:
     from yaml import YAMLError
 
     try:
-        # Unresolved: it may refer to what is known to a job alone.
+        # Unresolved: it may refer to values that only a job knows.
         plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         if _GRID not in str(value_at(plain, "hydra.sweeper._target_")):
             return []
@@ -82,24 +82,24 @@ def _missing(jobs: Sequence[Mapping[str, str]], configs: Sequence[Config]) -> It
 
 
 def _tells(key: str, jobs: Sequence[Mapping[str, str]], configs: Sequence[Config]) -> bool:
-    """Whether jobs can be told apart by it: a config keeps no experiment's name, and no reference to another key."""
+    """Whether ``key`` distinguishes jobs: a config contains no experiment's name and no references to keys."""
     kept = not configs or any(_chosen(config, key) is not None for config in configs)
     return kept and not any("${" in job[key] for job in jobs)
 
 
 def _chosen(config: Config, key: str) -> Any:
-    """What a run's config has there; of a group the name of the option."""
+    """The value of ``key`` in a run's config; for a group, the name of the chosen option."""
     value = value_at(config, key.lstrip("+"))
     return value.get("name") if isinstance(value, Mapping) else value
 
 
 def _value(text: str) -> Any:
-    """What a config has where the command line says ``text``: for ``0.50`` 0.5, for ``folder/option`` the option."""
+    """The config value of ``text`` on the command line: 0.5 for ``0.50``, the option for ``folder/option``."""
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
     try:
         value = OmegaConf.select(OmegaConf.create(f"value: {text}"), "value")
-    except YAMLError:  # of Hydra's notation what YAML lacks
+    except YAMLError:  # Hydra notation that is not valid YAML
         return text
     return value.rsplit("/", 1)[-1] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Pictures of rows: one panel for each model and dataset, a colour and a marker for each method in all of them."""
+"""Pictures of rows: one panel for each model and data set; each method has the same colour and marker in all panels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Panels = Mapping[tuple[str, str, str], Sequence[Row]]
 
 
 def panels_of(rows: Iterable[Row], *, worth: Callable[[Row], bool]) -> Panels:
-    """The rows by model, dataset and metric, where at least one of them makes a picture worth drawing.
+    """The rows by model, data set and metric, for groups in which at least one row is ``worth`` drawing.
 
-    There are none where there would be more than ``MOST_PANELS``: nobody could read that, and drawing takes minutes.
+    Empty if there would be more than ``MOST_PANELS``, which would be illegible and take minutes to draw.
     """
     panels: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -35,11 +35,12 @@ def panels_of(rows: Iterable[Row], *, worth: Callable[[Row], bool]) -> Panels:
 def figure_of(
     panels: Panels, draw_panel: Callable[[Axes, Sequence[Row], Sequence[str]], None], *, last: str = ""
 ) -> Figure:
-    """All panels, with one legend beside them.
+    """All panels, with one legend at the side.
 
     Args:
+        panels: the rows of each panel, by model, data set and metric.
         draw_panel: draws rows on axes, given the names of all methods in all panels.
-        last: the label that ends the legend; the dense model begins it.
+        last: the label at the end of the legend; the dense model comes first.
     """
     across = math.ceil(math.sqrt(len(panels)))
     down = math.ceil(len(panels) / across)
@@ -57,7 +58,7 @@ def figure_of(
 
 
 def draw_points(axes: Axes, points: Sequence[tuple[Stat, Stat]], **look: Any) -> None:
-    """Points (x, y) with bars of one standard deviation, where any of them has a spread."""
+    """Draw points (x, y) with error bars of one standard deviation, if any of them has a spread."""
     xs, ys = zip(*points, strict=True)
     x_bars, y_bars = ([stat.std or 0 for stat in stats] for stats in (xs, ys))
     axes.errorbar(
@@ -70,7 +71,7 @@ def draw_points(axes: Axes, points: Sequence[tuple[Stat, Stat]], **look: Any) ->
 
 
 def look_of(method: str, methods: Sequence[str]) -> dict[str, Any]:
-    """The colour and marker of one of the ``methods``, or of the dense model."""
+    """The colour and marker of ``method``, one of ``methods`` or the dense model."""
     if method == DENSE:
         return {"marker": "*", "color": INK, "markersize": 14, "zorder": 4}
     place = methods.index(method)

@@ -1,4 +1,4 @@
-"""Which models nothing beats: in score, and in one of measured speed, stored bytes and FLOPs."""
+"""Pareto frontiers: the models that no other beats in both score and one of measured speed, size in bytes and FLOPs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from secateur.report.rows import Row, Stat
 
 
 class Good(NamedTuple):
-    """What a score is weighed against: ``sign`` is 1 where more of it is better, -1 where less is.
+    """A figure that is traded off against the score: ``sign`` is 1 if more is better, -1 if less is.
 
-    Only rows of the same ``setting`` are compared.
+    Only rows with the same ``setting`` are compared.
     """
 
     sign: int
@@ -29,12 +29,12 @@ GOODS = {
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points (x, y) that no other beats: is as good in both and better in one, where more is better.
+    """The points (x, y) that no other point beats, that is, matches in both coordinates and exceeds in one.
 
-    Equal points do not beat one another, so all of them are on the frontier. A point with a NaN never is.
+    Equal points do not beat each other, so all of them are on the frontier. A point with a NaN never is.
 
     Returns:
-        Their indices, by rising x.
+        Their indices, by increasing x.
     """
     known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
     highest, beyond = -math.inf, math.nan
@@ -48,7 +48,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def frontiers(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """For each row those of ``GOODS`` in which it is on the frontier of its model, data and metric."""
+    """For each row, those of ``GOODS`` for which it is on the frontier of its model, data and metric."""
     found: list[tuple[str, ...]] = [() for _ in rows]
     for name, good in GOODS.items():
         panels: dict[Hashable, list[tuple[int, float, float]]] = defaultdict(list)

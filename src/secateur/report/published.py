@@ -1,4 +1,4 @@
-"""What papers published beside what was measured here, where the setting is the same (``published.yaml``)."""
+"""Published figures to show next to what was measured here, where the setting is the same (``published.yaml``)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WHOLE = {"dataset.limit_train": None, "dataset.limit_test": None}
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A figure of a paper: ``score`` of its compressed model and ``dense`` of its dense one, in percent.
+    """A paper's figures: ``score`` of its compressed model and ``dense`` of its dense one, in percent.
 
-    ``speedup`` is on the paper's own hardware; ``statistic`` says what the figures are of its runs.
+    ``speedup`` was measured on the paper's own hardware; ``statistic`` says how its figures summarise its runs.
     """
 
     method: str
@@ -37,12 +37,12 @@ class Published:
 
     @property
     def retention(self) -> float:
-        """The compressed model's score over the dense one's."""
+        """The compressed model's score divided by the dense one's."""
         return self.score / self.dense
 
 
 def published_of(row: Row) -> Published | None:
-    """What was published for the setting of a row, if anything was."""
+    """The figures published for the setting of a row; None if there are none."""
     names = (row.method, row.model, row.dataset, row.distillation, row.metric)
     return next((each for each in _entries().get(names, ()) if _same_settings(each, row)), None)
 

@@ -1,4 +1,4 @@
-"""The records below folders: each run once, and what is wrong with the files that are none."""
+"""The records below folders: each run once, and what is wrong with files that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from secateur.record import Record, find_records, read_record
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What lies below some folders.
+    """What was found below some folders.
 
     Attributes:
         runs: the record of each run, by its file, in name order, finished ones first.
-        copies: further files of the same runs, each with the one that counts.
-        unreadable: what is wrong with a file that is damaged or follows another schema, by the file.
+        copies: further files of the same runs, each mapped to the one that counts.
+        unreadable: what is wrong with each file that is damaged or follows another schema.
     """
 
     runs: Mapping[Path, Record]
@@ -34,8 +34,8 @@ class Found:
 def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> Found:
     """Every run at or below ``folders``, once, however often it is found.
 
-    What is damaged or follows another schema is left out, and ``warn`` gets one line about it. A run that
-    lies in several places under one name (a sweep and its copy) counts once too, finished before unfinished.
+    Files that are damaged or follow another schema are left out, and ``warn`` is called with one line about each. A run
+    that is found in several places under one name (a sweep and its copy) also counts once, finished before unfinished.
 
     Raises:
         SecateurError: if a folder is missing, or no record is left.
@@ -53,7 +53,7 @@ def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> Found:
             unreadable[path] = str(error)
             warn(str(error))
     if not records:
-        raise SecateurError(f"{', '.join(map(str, folders))}: no record of a run at or below; start one with secateur")
+        raise SecateurError(f"{', '.join(map(str, folders))}: no run's record found there; start a run with secateur")
     runs, copies = _once(records)
     for copy, first in list(copies.items())[:1]:
         and_more = f" (and {len(copies) - 1} more such)" if len(copies) > 1 else ""
@@ -62,7 +62,7 @@ def read(folders: Iterable[Path], *, warn: Callable[[str], None]) -> Found:
 
 
 def value_at(config: Any, key: str) -> Any:
-    """What a config has at ``dotted.key``; None if it has none."""
+    """The value of a config at ``dotted.key``; None if there is none."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""Rows of a table: runs that differ in their seed alone are one, with the mean and spread of every figure."""
+"""Rows of a table: runs that differ only in their seed form one row, with the mean and spread of every figure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FRACTIONS = (
     *("heads_removed", "units_removed", "layers_removed", "layers_decomposed"),
 )
 GONE = "gone"
-"""What is removed or zero, of the weights in the matrices of the encoder's layers."""
+"""The fraction of the weights in the matrices of the encoder's layers that is removed or zero."""
 SIZES = ("parameters", "encoder_parameters", "flops", "disk_bytes", "sparse_bytes")
 
-# Where a run was kept or logged, and how often it was tried, changes nothing in its outcome.
+# Where a run was stored or logged, and how often it was tried, does not affect its result.
 _IGNORED = frozenset({"seed", "sweep", "paths", "logger", "callbacks", "hydra", "force", "retry"})
 
 
 class Stat(NamedTuple):
-    """Mean and sample standard deviation of ``n`` readings; ``std`` is None where there is only one."""
+    """Mean and sample standard deviation of ``n`` readings; ``std`` is None if there is only one."""
 
     mean: float
     std: float | None
@@ -34,7 +34,7 @@ class Stat(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What a latency was measured at; ``length`` in tokens."""
+    """The setting at which a latency was measured; ``length`` in tokens."""
 
     dtype: str
     batch_size: int
@@ -47,12 +47,12 @@ class Setting(NamedTuple):
 
     @property
     def rank(self) -> tuple:
-        """Its place among others: PyTorch's first, and of those float32."""
+        """A sort key: PyTorch first, then float32 first."""
         return self.runtime != "pytorch", self.dtype != "float32", self.batch_size, self.length
 
 
 class Timing(NamedTuple):
-    """Times as fast as the reference, and milliseconds per batch."""
+    """The speed-up over the reference, and milliseconds per batch (median and 90th percentile)."""
 
     speedup: Stat
     p50: Stat
@@ -61,13 +61,13 @@ class Timing(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Runs that differ in their seed alone, or (``method`` is ``dense``) one reference.
+    """Runs that differ only in their seed, or (``method`` is ``dense``) one reference.
 
-    ``figures`` has ``retention`` (a fraction of the reference's score), those of ``FRACTIONS`` and those of
+    ``figures`` contains ``retention`` (a fraction of the reference's score), those of ``FRACTIONS`` and those of
     ``SIZES`` (FLOPs of one forward pass over ``flops_length`` tokens); what was not measured is missing.
-    ``documents_kept`` says that times and FLOPs are those of a question to documents whose states are kept.
-    ``differs`` names the settings, as ``dotted.key=value``, in which this row departs from those that have
-    the same method, model, dataset, distillation and sparsity. ``records`` are those of its runs.
+    ``documents_kept`` means that times and FLOPs are those of a question about documents whose states are kept.
+    ``differs`` lists the settings, as ``dotted.key=value``, in which this row differs from others with the same
+    method, model, data set, distillation and sparsity. ``records`` are those of its runs.
     """
 
     method: str
@@ -96,12 +96,12 @@ class Row:
 
     @property
     def score(self) -> Stat | None:
-        """The score on the task's own metric."""
+        """The score in the task's own metric."""
         return self.scores.get(self.metric)
 
     @property
     def is_sparse(self) -> bool:
-        """Whether so much of the encoder is zero that a table shows it; a few zeros any model has."""
+        """Whether the encoder has enough zeros for a table to show them; every model has a few."""
         return "zeroed" in self.figures and self.figures["zeroed"].mean >= FEW_ZEROS
 
     @property
@@ -112,12 +112,12 @@ class Row:
 
     @property
     def speedup(self) -> Stat | None:
-        """Times as fast as the reference at the headline setting."""
+        """The speed-up over the reference at the headline setting."""
         return self.timings[self.headline].speedup if self.headline else None
 
     @property
     def onnx(self) -> Timing | None:
-        """At the headline setting in ONNX Runtime, against the reference in ONNX Runtime."""
+        """The timing at the headline setting in ONNX Runtime, relative to the reference in ONNX Runtime."""
         return self.timings.get(self.headline._replace(runtime="onnxruntime")) if self.headline else None
 
 
@@ -125,9 +125,8 @@ def group(records: Iterable[Record]) -> list[Row]:
     """The rows of a table of the finished ``records``.
 
     Returns:
-        For each model and dataset in name order: its references, then its runs by method and sparsity. Where
-        each predecessor was trained with the run's own seed, ``predecessor_seed`` is None and the spread
-        covers both.
+        For each model and data set in name order: its references, then its runs by method and sparsity. If each
+        predecessor was trained with the run's own seed, ``predecessor_seed`` is None and the spread covers both.
     """
     finished = [record for record in records if record.status == "finished"]
     rows = _labelled([*_dense_rows(finished), *_compressed_rows(finished)])
@@ -135,11 +134,11 @@ def group(records: Iterable[Record]) -> list[Row]:
 
 
 def differences(settings: Sequence[Mapping[str, Any]], *, prefix: str = "") -> list[tuple[str, ...]]:
-    """In which dotted keys nested settings differ, as ``key=value``, for each of them.
+    """For each of the nested settings, the dotted keys in which they differ, as ``key=value``.
 
-    A mapping that only some have is named once, as ``key=absent`` where it is missing, and not leaf by leaf.
+    A mapping that only some have is listed once, as ``key=absent`` where it is missing, and not leaf by leaf.
     """
-    if len(settings) < 2:  # as most rows of a large sweep are: their configs need not be gone through
+    if len(settings) < 2:  # the case for most rows of a large sweep, whose configs need not be traversed
         return [() for _ in settings]
     labels: list[list[str]] = [[] for _ in settings]
     for key in dict.fromkeys(key for each in settings for key in each):
@@ -156,17 +155,17 @@ def differences(settings: Sequence[Mapping[str, Any]], *, prefix: str = "") -> l
 
 
 def stat_of(readings: Sequence[float]) -> Stat | None:
-    """Mean and spread of readings; None where there are none."""
+    """Mean and spread of readings; None if there are none."""
     n = len(readings)
     if n < 2:
         return _one(readings)
-    # statistics.stdev counts in fractions, 300 times as long: with the figures of 10,000 runs half a minute.
+    # statistics.stdev computes with fractions, which takes 300 times as long: half a minute for 10,000 runs' figures.
     mean = math.fsum(readings) / n
     return Stat(mean, math.sqrt(math.fsum([(reading - mean) ** 2 for reading in readings]) / (n - 1)), n)
 
 
 def _one(readings: Sequence[float]) -> Stat | None:
-    """The figure of a single model, such as a reference that many records share: there is no spread over seeds."""
+    """The figure of a single model, such as a reference that many records share, without a spread over seeds."""
     return Stat(math.fsum(readings) / len(readings), None, 1) if readings else None
 
 
@@ -190,7 +189,7 @@ def _by_predecessor_seed(records: Sequence[Record]) -> dict[int | None, list[Rec
 
 
 def settings_of(record: Record) -> dict[str, Any]:
-    """The config that makes a run what it is, without seeds, and with the data's fingerprint."""
+    """The config values that determine a run, without seeds, and the fingerprint of its data."""
     config = {key: value for key, value in record.config.items() if key not in _IGNORED}
     predecessor = {key: value for key, value in (config.get("predecessor") or {}).items() if key != "seed"}
     return config | {"predecessor": predecessor, "fingerprint": record.fingerprint}
@@ -224,7 +223,7 @@ def _dense_rows(records: Sequence[Record]) -> Iterable[Row]:
 
 
 def model_name(model: ModelFigures) -> str:
-    """The end of its path: how deep the record lies that points there does not matter."""
+    """The last two parts of its folder's path, which do not depend on where the record is stored."""
     return "/".join(Path(model.folder).parts[-2:])
 
 
@@ -292,7 +291,7 @@ def _labelled(rows: Sequence[Row]) -> list[Row]:
     labelled = []
     for alike in look_alikes.values():
         for row, differs in zip(alike, differences([row.settings for row in alike]), strict=True):
-            # A table of several predecessor seeds says which, also where nothing looks alike.
+            # A table with several predecessor seeds names them, even for rows without look-alikes.
             several = not row.dense and len(predecessors[row.model, row.dataset] - {None}) > 1
             seed = [f"predecessor.seed={row.settings['predecessor']['seed']}"] if several else []
             labelled.append(replace(row, differs=tuple(dict.fromkeys(seed + list(differs)))))

@@ -1,4 +1,4 @@
-"""CSV files: lines of any columns under one header, whole or not at all, harmless to open in a spreadsheet."""
+"""CSV files: lines with any columns under one header, written atomically, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from secateur.report.rows import Stat
 
 
 def write_lines(lines: Iterable[Mapping[str, Any]], file: TextIO) -> None:
-    """Write ``lines``; what one of them lacks of the others' columns is empty there."""
+    """Write ``lines``; columns that a line lacks are left empty."""
     lines = list(lines)
     header = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.writer(file, lineterminator="\n")
@@ -34,5 +34,5 @@ def mean_and_std(name: str, stat: Stat | None) -> dict[str, float | None]:
 
 
 def _harmless(cell: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets an apostrophe before it; numbers stay numbers."""
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe; numbers stay numbers."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -1,4 +1,4 @@
-"""What models score against how much of the encoder was removed or is zero."""
+"""Models' scores against how much of the encoder is removed or zero."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def draw(rows: Sequence[Row], path: Path) -> bool:
-    """Draw score against what was removed or is zero as a PNG.
+    """Draw score against the fraction removed or zero as a PNG.
 
     Returns:
         Whether there was anything to draw.
@@ -30,7 +30,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
 
 
 def figure_of_removal(rows: Sequence[Row]) -> Figure | None:
-    """Score against the fraction that is gone, one panel for each model and dataset with a smaller or sparser model."""
+    """Score against the fraction removed or zero, one panel for each model and data set with a compressed model."""
     known = [row for row in rows if row.score is not None and GONE in row.figures]
     panels = panels_of(known, worth=lambda row: row.figures[GONE].mean > 0)
     distilled = sorted({row.distillation for row in known if not row.dense} - {"none"})
@@ -45,7 +45,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], methods: Sequence[str], *, dist
     for line in _lines(rows):
         method, distillation = line[0].method, line[0].distillation
         look = look_of(method, methods) | {"ls": _LINES[distillations.index(distillation) % len(_LINES)]}
-        if distillation != "none":  # hollow, so that a single point tells them apart, too
+        if distillation != "none":  # hollow markers, so that even single points can be distinguished
             look |= {"markerfacecolor": "white", "markeredgecolor": look["color"], "markeredgewidth": 1.5}
         draw_points(axes, [_point(row) for row in line], label=method_label(method, distillation), **look)
     axes.set_xlabel("fraction of the encoder's weights removed or zero")
@@ -55,7 +55,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], methods: Sequence[str], *, dist
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """What one line joins, by rising x: rows that differ in how much is to go, and in no other setting."""
+    """The rows that one line joins, by increasing x: they differ only in how much is to be removed."""
     lines: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         if not row.dense:

@@ -1,7 +1,7 @@
 """Models that were compressed once, on text, and then fine-tuned on several tasks: both stages in one row.
 
 Stage 2 is a run of ``method=finetune`` whose ``model.checkpoint`` is the model of another run, which is stage 1. What a
-row says of stage 1 comes from its record; where that is not among those read, from its name, which says less.
+row says about stage 1 comes from its record or, if that was not read, from the run's name, which contains less.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RUN_NAME = re.compile(r"([\w.]+)-([\w.]+)-([\w.]+)(?:-s([\d.]+(?:e-\d+)?))?-see
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCell:
-    """What fine-tuning on one task came to: ``kept`` is a fraction of the dense model's score."""
+    """The result of fine-tuning on one task: ``kept`` is a fraction of the dense model's score."""
 
     score: Stat
     kept: Stat | None
@@ -32,15 +32,16 @@ class TaskCell:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """Runs of stage 1 that differ in their seed alone, or (``method`` is ``dense``) their references, on all tasks.
+    """Runs of stage 1 that differ only in their seed, or (``method`` is ``dense``) their references, on all tasks.
 
     Attributes:
-        model, text: of stage 1; ``text`` is the data set that it was compressed on.
-        distillation: of stage 1; empty where nobody knows.
+        model, text: those of stage 1; ``text`` is the data set that it was compressed on.
+        method, sparsity: those of stage 1.
+        distillation: that of stage 1; empty if unknown.
         differs: the settings of either stage, as ``dotted.key=value``, in which look-alikes differ.
-        zeroed, removed: mean fractions of the encoder's weights that went, in the models of stage 2.
+        zeroed, removed: mean fractions of the encoder's weights zeroed or removed, in the models of stage 2.
         text_scores: those of ``TEXT_SCORES`` that are known, in percent.
-        tasks: by data set.
+        tasks: the results on each task, by data set.
     """
 
     model: str
@@ -57,7 +58,7 @@ class StageRow:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """A run of stage 2, and what is known of its stage 1; ``first`` is None where the record was not read."""
+    """A run of stage 2, and what is known about its stage 1; ``first`` is None if the record was not read."""
 
     second: Record
     parent: str
@@ -86,12 +87,12 @@ def stage_rows(records: Iterable[Record]) -> list[StageRow]:
 def _pairs(records: Iterable[Record]) -> list[_Pair]:
     by_name = {record.name: record for record in records if record.status == "finished"}
     pairs = [pair for record in by_name.values() if (pair := _pair(record, by_name)) is not None]
-    # `seed` has no part in fine-tuning, which is the predecessor's: runs that differ in it alone are one model.
+    # Fine-tuning uses the predecessor's seed, not `seed`: runs that differ only in `seed` are the same model.
     return list({_model_of(pair): pair for pair in pairs}.values())
 
 
 def _model_of(pair: _Pair) -> Hashable:
-    """What decides the model of stage 2."""
+    """What determines the model of stage 2."""
     settings = json.dumps(_second_settings(pair), sort_keys=True, default=str)
     return pair.parent, pair.second.dataset, pair.second.predecessor_seed, settings
 
@@ -117,7 +118,7 @@ def _pair(record: Record, by_name: Mapping[str, Record]) -> _Pair | None:
 
 
 def _labelled(pairs: Sequence[_Pair]) -> list[_Pair]:
-    """With the settings in which stage 1 differs among look-alikes, and stage 2 among runs on the same task."""
+    """The pairs with the settings in which stage 1 differs among look-alikes, and stage 2 among runs on one task."""
     pairs = _marked(pairs, "first_differs", _first_settings, alike=lambda pair: tuple(pair.asked.values()))
     return _marked(pairs, "second_differs", _second_settings, alike=lambda pair: (pair.text, pair.second.dataset))
 
@@ -138,7 +139,7 @@ def _marked(
 
 
 def _first_settings(pair: _Pair) -> Mapping[str, Any]:
-    """Without the record, all there is to tell one pattern or γ from another is what it came to."""
+    """The settings of stage 1; without its record, only the resulting sparsity distinguishes patterns or γ."""
     if pair.first is not None:
         return settings_of(pair.first)
     assert pair.second.compressed is not None
@@ -146,7 +147,7 @@ def _first_settings(pair: _Pair) -> Mapping[str, Any]:
 
 
 def _second_settings(pair: _Pair) -> Mapping[str, Any]:
-    """Without stage 1's model."""
+    """The settings of stage 2, without the path of stage 1's model."""
     settings = settings_of(pair.second)
     model = {name: value for name, value in settings["model"].items() if name != "checkpoint"}
     return settings | {"model": model}
@@ -200,7 +201,7 @@ def _text_scores(models: Iterable[ModelFigures]) -> dict[str, Stat]:
 
 
 def _references(records: Iterable[Record]) -> list[ModelFigures]:
-    """Of each dense model one, however many records name it."""
+    """Each dense model once, however many records refer to it."""
     return list({model_name(r.reference): r.reference for r in records if r.reference is not None}.values())
 
 

@@ -17,13 +17,13 @@ from secateur.report.stages import StageRow
 from secateur.report.table import NOTHING, label_of, marks_of, plus_minus, score_text, steady
 
 WIDTH = 100
-_METHOD = 20  # columns that a method's name gets before it is folded
+_METHOD = 20  # characters of a method's name before it is wrapped
 
 _Column = tuple[str, list[str]]
 
 
 def render_stages(rows: Sequence[StageRow]) -> Table:
-    """The rows for a terminal of 100 columns: for each model and text scores, then what is kept."""
+    """The rows for a terminal of 100 columns: for each model and text, first the scores, then the percentage kept."""
     page = Table.grid()
     for title, members in _by_text(rows):
         page.add_row(Text(title, "bold"))
@@ -42,7 +42,7 @@ def render_stages(rows: Sequence[StageRow]) -> Table:
 
 
 def stage_sections(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
-    """For each model and text its title and two tables of columns, however wide: scores, and what is kept."""
+    """For each model and text, its title and two tables of columns of any width: scores, and the percentage kept."""
     for title, members in _by_text(rows):
         own, labels = _own_columns(members), _labels(members, of=rows)
         tables = (("method", [*own, *_scores(members)]), ("kept %", [*own[:1], *_kept(members)]))
@@ -50,13 +50,13 @@ def stage_sections(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[dict[st
 
 
 def stage_notes(rows: Sequence[StageRow]) -> list[str]:
-    """What the marks of look-alikes stand for, and last what the figures are."""
+    """What the marks of look-alikes stand for, and lastly what the figures are."""
     differing = [f"{mark} {', '.join(differs)}" for differs, mark in marks_of(rows).items()]
-    return [*differing, "mean ± standard deviation over seeds; kept % is of what the dense model scores on the task"]
+    return [*differing, "mean ± standard deviation over seeds; kept % is of the dense model's score on the task"]
 
 
 def stage_lines(rows: Sequence[StageRow]) -> Iterator[dict[str, Any]]:
-    """A line for each row, each figure with mean, standard deviation and, on tasks, number of models."""
+    """A line for each row: each figure with its mean, standard deviation and, for tasks, the number of models."""
     for row in rows:
         line: dict[str, Any] = {
             name: getattr(row, name) for name in ("model", "text", "method", "distillation", "sparsity")
@@ -77,7 +77,7 @@ def _by_text(rows: Sequence[StageRow]) -> Iterator[tuple[str, list[StageRow]]]:
 
 
 def _labels(rows: Sequence[StageRow], *, of: Sequence[StageRow]) -> list[str]:
-    """What each row's method is called, with the mark that it has among all."""
+    """The label of each row's method, with its mark among all rows."""
     marks = marks_of(of)
     return [label_of(row, marks) for row in rows]
 
@@ -100,7 +100,7 @@ def _own_columns(rows: Sequence[StageRow]) -> list[_Column]:
 
 
 def _scores(rows: Sequence[StageRow]) -> list[_Column]:
-    """What was scored on each task, in name order."""
+    """The scores on each task, in name order."""
     return [
         (f" {task}", [score_text(row.tasks[task].score if task in row.tasks else None) for row in rows])
         for task in _tasks(rows)
@@ -108,7 +108,7 @@ def _scores(rows: Sequence[StageRow]) -> list[_Column]:
 
 
 def _kept(rows: Sequence[StageRow]) -> list[_Column]:
-    """What that is of the dense model's."""
+    """The scores on each task as percentages of the dense model's."""
     return [
         (
             f" {task}",
@@ -123,7 +123,7 @@ def _tasks(rows: Sequence[StageRow]) -> list[str]:
 
 
 def _fitting(corner: str, own: Sequence[_Column], tasks: Sequence[_Column]) -> Iterator[tuple[str, list[_Column]]]:
-    """The columns of a table under one corner, and of those that take the tasks which do not fit, one each at least."""
+    """The columns of a table, and of further tables for the tasks that do not fit, with at least one task each."""
     columns, least = [*own], len(own)
     for task in tasks:
         if len(columns) > least and sum(map(_width, [*columns, task])) > WIDTH - _METHOD:

@@ -17,18 +17,18 @@ from secateur.report.rows import Row, Stat, group
 from secateur.report.stages import StageRow
 
 NOTHING = "-"
-_FOLDED = ("method", "  in")  # columns of text, on as many lines as they take
+_FOLDED = ("method", "  in")  # text columns, wrapped to as many lines as needed
 
 
 def render(records: Iterable[Record]) -> Table:
-    """The table of the finished ``records`` for a terminal of 100 columns; also for a single run."""
+    """The table of the finished ``records``, one or more, for a terminal of 100 columns."""
     return render_rows(group(records))
 
 
 def render_rows(rows: Sequence[Row]) -> Table:
-    """The rows of :func:`group` for a terminal of 100 columns, one table for each model and dataset.
+    """The rows of :func:`group` for a terminal of 100 columns, one table for each model and data set.
 
-    What all rows of a table share stands above it; in which settings look-alikes differ stands below.
+    What all rows of a table share is shown above it; the settings in which look-alikes differ are listed below.
     """
     page = Table.grid()
     for section in sections(rows):
@@ -43,14 +43,14 @@ def render_rows(rows: Sequence[Row]) -> Table:
 
 
 class Section(NamedTuple):
-    """The tables of one model and dataset, each as its columns: cells by header, the rows' labels first."""
+    """The tables of one model and data set, each as its columns: cells by header, with the rows' labels first."""
 
     title: str
     tables: list[dict[str, list[str]]]
 
 
 def sections(rows: Sequence[Row]) -> Iterator[Section]:
-    """All figures of a report as text, for each model and dataset."""
+    """All figures of a report as text, for each model and data set."""
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         members[row.model, row.dataset].append(row)
@@ -61,7 +61,7 @@ def sections(rows: Sequence[Row]) -> Iterator[Section]:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """In which settings look-alikes differ, by the numbers beside their names."""
+    """The settings in which look-alikes differ, after the numbers that mark their names."""
     return [f"{mark} {', '.join(differs)}" for differs, mark in marks_of(rows).items()]
 
 
@@ -74,12 +74,12 @@ def _further(rows: Sequence[Row]) -> list[tuple[list[Row], dict[str, Callable[[R
 
 
 def marks_of(rows: Sequence[Row] | Sequence[StageRow]) -> dict[tuple[str, ...], str]:
-    """A mark for each set of settings in which look-alikes differ, told below the table."""
+    """A mark for each set of settings in which look-alikes differ, explained below the table."""
     return {differs: f"({n})" for n, differs in enumerate(dict.fromkeys(r.differs for r in rows if r.differs), 1)}
 
 
 def label_of(row: Row | StageRow, marks: Mapping[tuple[str, ...], str]) -> str:
-    """A row's method as a table calls it, with its mark."""
+    """The label of a row's method in tables, with its mark."""
     return " ".join(filter(None, [method_label(row.method, row.distillation), marks.get(row.differs)]))
 
 
@@ -129,7 +129,7 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
         if header in _FOLDED:
             table.add_column(header, overflow="fold", min_width=10)
         else:
-            # A width known beforehand spares rich from measuring each cell four times over.
+            # A given width saves rich from measuring each cell four times.
             table.add_column(Text(header), justify="right", no_wrap=True, width=max(map(len, [header, *cells])))
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
@@ -137,7 +137,7 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
-    # The leading spaces set the wide columns apart, where one space between all is what 100 columns allow.
+    # Leading spaces separate the wide columns; 100 characters allow only one space between all the others.
     columns: dict[str, Callable[[Row], str]] = {
         **_ASKED,
         f" {rows[0].metric}": lambda row: f" {score_text(row.score)}",
@@ -168,11 +168,11 @@ def _title(rows: Sequence[Row]) -> str:
     if len(seeds) != 1:
         return title
     seed = seeds.pop()
-    return f"{title}, predecessor " + ("seeded as the run" if seed is None else f"seed {seed}")
+    return f"{title}, predecessor " + ("seeded like the run" if seed is None else f"seed {seed}")
 
 
 def caption(rows: Sequence[Row]) -> list[str]:
-    """What the figures are, and where they were taken."""
+    """What the figures are, and where they were measured."""
     timed = [row for row in rows if row.headline is not None and not row.dense]
     settings = _by_dataset({row.dataset: str(row.headline) for row in timed})
     lengths = _by_dataset({row.dataset: f"{row.flops_length} tokens" for row in rows if row.flops_length})
@@ -181,18 +181,18 @@ def caption(rows: Sequence[Row]) -> list[str]:
     lines += [f"FLOPs of one forward pass over {lengths}"] if lengths else []
     lines += [f"speed-up in {settings}; {devices}"] if timed else []
     if len(timed) > 1:
-        lines.append("best: nothing beats it in score and one of s speed, b bytes, F FLOPs")
+        lines.append("best: no other model beats it in both score and s (speed), b (bytes) or F (FLOPs)")
     if kept := sorted({row.method for row in rows if row.documents_kept}):
         lines.append(f"{', '.join(kept)}: times and FLOPs with the documents' states kept")
     if any(row.is_sparse for row in rows):
-        lines.append("zeros gain no speed, dense kernels multiply them too; stored sparse: a bit for each weight, and")
-        lines.append("float32 for those that are not 0")
+        lines.append("zeros give no speed-up, dense kernels multiply by them too; stored sparse: one bit for")
+        lines.append("each weight, and float32 for those that are not 0")
     if any(row.headline.batch_size == 1 and "cuda" in " ".join(row.devices) for row in timed if row.headline):
-        lines.append("batch 1 on a GPU: starting kernels takes most of the time, smaller models gain little there")
+        lines.append("batch 1 on a GPU: kernel launches take most of the time, so smaller models gain little there")
     if any(row.onnx for row in timed):
         lines.append("ms per batch at the same setting; ONNX speed-up with both models in ONNX Runtime")
     if any(row.beside_others for row in timed):
-        lines.append("timed while other jobs ran beside: secateur-measure times them again, alone")
+        lines.append("timed while other jobs were running: secateur-measure times them again, alone")
     if any(published_of(row) for row in rows):
         lines.append("published: by the paper, on its hardware, in the same setting; not measured here")
     return lines
@@ -206,12 +206,12 @@ def _by_dataset(texts: Mapping[str, str]) -> str:
 
 def score_text(stat: Stat | None) -> str:
     """A score with its spread."""
-    # Scores come as percentages (F1 of SQuAD) or as fractions (a correlation): both get three digits or four.
+    # Scores are percentages (F1 on SQuAD) or fractions (a correlation): both are shown with three or four digits.
     return plus_minus(stat, decimals=1 if stat and abs(stat.mean) > 1 else 3)
 
 
 def plus_minus(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
-    """A mean with its spread where there is one, or what stands for nothing."""
+    """A mean with its spread, if any; ``NOTHING`` if there is no figure."""
     if stat is None:
         return NOTHING
     spread = "" if stat.std is None else f" ± {stat.std * scale:.{decimals}f}"
@@ -219,7 +219,7 @@ def plus_minus(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
 
 
 def steady(stat: Stat | None, *, decimals: int, scale: float = 1) -> str:
-    """Without the spread where it would read 0: sizes are mostly the same for every seed."""
+    """Like :func:`plus_minus`, without a spread that would read 0: sizes are mostly the same for every seed."""
     still = stat and stat.std is not None and stat.std * scale < 0.5 * 10**-decimals
     return plus_minus(stat._replace(std=None) if stat and still else stat, decimals=decimals, scale=scale)
 

@@ -1,4 +1,4 @@
-"""Runs that are in no table, and why: failed, still running, unreadable, or asked for without leaving a record."""
+"""Runs that are in no table, and why: failed, still running, unreadable, or missing because they left no record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from secateur.report.reading import Found
 
 
 class Unfinished(NamedTuple):
-    """A run in no table; ``status`` is ``failed``, ``missing``, ``running`` or ``unreadable``."""
+    """A run that is in no table; ``status`` is ``failed``, ``missing``, ``running`` or ``unreadable``."""
 
     status: str
     name: str
@@ -19,7 +19,7 @@ class Unfinished(NamedTuple):
 
 
 def unfinished(found: Found, folders: Iterable[Path]) -> list[Unfinished]:
-    """All of them, by status and name."""
+    """All unfinished runs, by status and name."""
     listed = [
         Unfinished(record.status, record.name, gist(record.error or ""))
         for record in found.records
@@ -28,11 +28,11 @@ def unfinished(found: Found, folders: Iterable[Path]) -> list[Unfinished]:
     listed += [Unfinished("unreadable", path.parent.name, reason) for path, reason in found.unreadable.items()]
     missing, unknown = missing_jobs(folders, found)
     listed += [Unfinished("unreadable", sweep, reason) for sweep, reason in unknown.items()]
-    listed += [Unfinished("missing", job, "no record; the same command does what is missing") for job in missing]
+    listed += [Unfinished("missing", job, "no record; repeat the sweep's command to run it") for job in missing]
     return sorted(listed)
 
 
 def gist(error: str) -> str:
-    """The line of an error that says what went wrong: a traceback's last, any other message's first."""
+    """The line of an error that says what went wrong: the last of a traceback, the first of any other message."""
     lines = error.strip().splitlines() or [""]
     return lines[-1 if lines[0].startswith("Traceback") else 0]

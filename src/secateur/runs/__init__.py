@@ -1,1 +1,1 @@
-"""One run from its settings to its record: what it starts from, its steps, its figures and its folder."""
+"""One run, from its settings to its record: its initial model, its steps, its figures and its folder."""

@@ -31,7 +31,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
     """The method's steps in order, built from their settings; whatever can be refused early is refused here.
 
     Raises:
-        SecateurError: if a step, the task or the model cannot be as the config says.
+        SecateurError: if a step, the task or the model cannot be built as configured.
     """
     task: Task = build(config.dataset.task, key="dataset.task")
     loss: Distillation | None = build(config.distillation.loss, key="distillation.loss")
@@ -42,7 +42,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
     if loss is not None and loss.needs_same_depth and any(step.changes_depth for step in steps.values()):
         raise SecateurError(
             f"distillation={config.distillation.name}: compares layer by layer, and method={config.method['name']} "
-            "takes layers away; use distillation=logits or patient"
+            "removes layers; use distillation=logits or patient"
         )
     check_predecessor(config.model, config.predecessor, reference=config.reference)
     if config.predecessor.checkpoint is None:
@@ -87,33 +87,34 @@ def check_order(steps: Mapping[str, Step]) -> None:
 
 
 def _check_step(step: Step, name: str, config: Config, architecture: PretrainedConfig) -> None:
-    """Refuse what a step cannot do with the model that the run starts from."""
+    """Refuse a step that cannot be applied to the model that the run starts from."""
     if not step.any_architecture:
         check_linear_attention(architecture, key=f"method={config.method['name']}")
     if not step.takes_decomposed and segments_of(architecture) is not None:
         raise SecateurError(
-            f"method={config.method['name']}: does not go on from a model that reads question and document apart; "
-            "decompose its own model instead, by method=deformer predecessor.checkpoint=RUN/model"
+            f"method={config.method['name']}: cannot start from a model that reads question and document separately; "
+            "compress first, then decompose the result with method=deformer predecessor.checkpoint=RUN/model"
         )
     heads, units = planned_sizes(architecture)
     with set_in(config.method, name):
         step.check(heads=heads, units=units)
     if step.needs_pretrained and config.model.checkpoint is None:
         raise SecateurError(
-            f"method.init=pretrained: model={config.model.name} has no pretrained weights; give model.checkpoint, or "
-            "another init"
+            f"method.init=pretrained: model={config.model.name} has no pretrained weights; set model.checkpoint, or "
+            "choose another init"
         )
     if step.needs_pretrained and planned_sizes(config_of(config.model)) != (heads, units):
         raise SecateurError(
-            f"method.init=pretrained: model={config.model.name} has other heads or units than "
-            f"predecessor.checkpoint={config.predecessor.checkpoint}; give another init"
+            f"method.init=pretrained: model={config.model.name} differs in heads or units from "
+            f"predecessor.checkpoint={config.predecessor.checkpoint}; choose another init"
         )
 
 
 def _check_zeros(model: ModelConfig, steps: Iterable[Step]) -> None:
-    """Refuse to ask for fewer zeros than a given model keeps, before a predecessor is trained.
+    """Refuse a target of fewer zeros than a given model keeps, before a predecessor is trained.
 
-    Later steps start from what the first one leaves, which takes zeros out with heads, units and layers.
+    Only the first step is checked: later steps start from its result, and removing heads, units and layers removes
+    their zeros, too.
     """
     first, folder = next(iter(steps), None), Path(model.checkpoint or "")
     if first is None or first.zeros is None or not (folder / "config.json").is_file():

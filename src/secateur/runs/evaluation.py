@@ -1,4 +1,4 @@
-"""Scoring a model on a split, and keeping scores and predictions as files."""
+"""Scoring a model on a split, and storing scores and predictions as files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def evaluate(
     scores = module.evaluator.scores()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PREDICTIONS).write_text(json.dumps(module.evaluator.predictions()), encoding="utf-8")
-    write_whole(folder / SCORES, json.dumps(scores, indent=2))  # last: it stands for the whole folder
+    write_whole(folder / SCORES, json.dumps(scores, indent=2))  # last: its presence marks the folder as complete
     return scores
 
 
 def read_scores(folder: Path) -> dict[str, float]:
-    """What :func:`evaluate` wrote."""
+    """The scores that :func:`evaluate` wrote."""
     return json.loads((folder / SCORES).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""On what something ran: the machine and the libraries, for records."""
+"""What a run was executed on: the machine and the libraries, for records."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LIBRARIES = ("secateur", "torch", "transformers", "pytorch-lightning", "datasets
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of secateur and of the libraries that it stands on."""
+    """Installed versions of secateur and of the libraries it is built on."""
     return {name: version(name) for name in LIBRARIES}
 
 
 def machine() -> dict[str, Any]:
-    """Processor, system, accelerator (None without one) and threads of one operation."""
+    """The processor, the system, the accelerator (None if there is none) and the threads per operation."""
     import torch
 
     return {

@@ -1,4 +1,4 @@
-"""The figures of a run: what its model scores, weighs and takes beside the reference, and its export."""
+"""The figures of a run: the scores, size and cost of its model compared with the reference, and its export."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 def score(
     workshop: Workshop, model_folder: Path, *, reference: Path, folder: Path, start: Path | None
 ) -> tuple[ModelFigures, ModelFigures]:
-    """Scores on ``test`` of the reference and of the run's model, whose predictions go to ``folder``.
+    """Scores on ``test`` of the reference and of the run's model, whose predictions are written to ``folder``.
 
     Args:
-        start: the model that a method without steps leaves as it is, and that runs share; None where there are steps.
+        start: the model that a method without steps leaves unchanged, shared by runs; None if there are steps.
     """
     dense = read_scores(workshop.stored_evaluation(reference))
     if not (folder / SCORES).is_file():
@@ -43,7 +43,7 @@ def score(
             workshop.evaluate(load(model_folder), folder)
         else:
             shared = workshop.stored_evaluation(start)
-            for name in (PREDICTIONS, SCORES):  # the scores last: where they are, all is there
+            for name in (PREDICTIONS, SCORES):  # the scores last: their presence marks the folder as complete
                 shutil.copyfile(shared / name, folder / name)
     return (
         ModelFigures(folder=os.path.relpath(reference, folder), scores=dense),
@@ -52,10 +52,10 @@ def score(
 
 
 def export(record: Record, folder: Path) -> None:
-    """The model of the run in ``folder`` as ONNX, made unless it is there.
+    """Export the model of the run in ``folder`` to ONNX, or check an existing export, and add it to ``record``.
 
     Raises:
-        SecateurError: if the packages of the ``onnx`` extra are missing, or it does not agree with PyTorch.
+        SecateurError: if the packages of the ``onnx`` extra are missing, or the export does not agree with PyTorch.
     """
     log.info("exporting to ONNX")
     model, target = load(folder / "model"), folder / "onnx"
@@ -67,7 +67,7 @@ def export(record: Record, folder: Path) -> None:
 
 
 def export_finished(settings: MeasureConfig, record: Record, folder: Path) -> None:
-    """Export the model of a finished run, and measure it anew with ONNX Runtime beside PyTorch."""
+    """Export the model of a finished run, and measure it again in PyTorch and ONNX Runtime."""
     export(record, folder)
     measure_again(settings, record, folder)
 
@@ -76,21 +76,21 @@ def measure_again(settings: MeasureConfig, record: Record, folder: Path) -> None
     """Measure the models of a finished run on the device they were measured on, and write the record.
 
     Raises:
-        SecateurError: if this machine has no such device.
+        SecateurError: if this machine does not have that device.
     """
     assert record.latency is not None
     device = torch.device(record.latency.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SecateurError(f"{folder}: was measured on {device}, which is not there; measure it on such a machine")
+        raise SecateurError(f"{folder}: was measured on {device}, which this machine lacks; use one that has it")
     measure(settings, record, folder, device=device)
     write_record(record, folder)
 
 
 def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: torch.device) -> None:
-    """Parameters, FLOPs, memory, size and latency of both models of the run in ``folder``; the model's card.
+    """Measure parameters, FLOPs, memory, size and latency of both models of a run; write the model card.
 
     Args:
-        device: where they are timed. ONNX Runtime is timed on the CPU, and so only beside it.
+        device: the device to time on. ONNX Runtime runs on the CPU and is therefore timed only if this is the CPU.
     """
     assert record.reference is not None
     assert record.compressed is not None
@@ -120,7 +120,7 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
 def _exported(
     record: Record, folder: Path, *, reference: PreTrainedModel, compressed: PreTrainedModel
 ) -> Iterator[tuple[Path, Path] | None]:
-    """The ONNX files of reference and compressed model, where the run was exported; the former is for the timing."""
+    """The ONNX files of both models, if the run was exported; the reference's is temporary, for the timing only."""
     if record.onnx is None or reference.device.type != "cpu":
         yield None
         return

@@ -37,13 +37,13 @@ from secateur.training.trainer import check_strategy
 
 log = logging.getLogger(__name__)
 
-VALIDATION = "validation"  # scores and predictions on val, where a search asks for them
+VALIDATION = "validation"  # scores and predictions on val, if a search requests them
 
 
 def run(
     config: Config, steps: Mapping[str, Step], record: Record, folder: Path, *, run_log: RunLog | None = None
 ) -> None:
-    """Do what is left to do of a run, filling in ``record`` on the way; curves go to ``run_log``."""
+    """Complete a run, filling in ``record`` along the way; curves are written to ``run_log``."""
     record.parents += [parent for step in steps.values() for parent in step.parents]
     workshop = open_workshop(config, config.start, run_log=run_log)
     processes = workshop.make_trainer(folder=folder).world_size
@@ -52,7 +52,7 @@ def run(
         with set_in(config.method, name):
             step.check_data(workshop.data, processes=processes)
     if any(step.segments for step in steps.values()):
-        workshop.data.laid_out(SEGMENTED)  # refuses documents that are empty, before a predecessor is trained
+        workshop.data.laid_out(SEGMENTED)  # refuses empty documents before a predecessor is trained
     else:
         workshop.check_slot(config_of(config.start))
     reference = ready_reference(config.predecessor, reference=config.reference)
@@ -99,10 +99,10 @@ def _origins(workshop: Workshop, config: Config, start: Path) -> Origins:
 
 
 def _take_figures(config: Config, workshop: Workshop, record: Record, folder: Path, *, start: Path | None) -> None:
-    """Score and measure the reference and the compressed model, and draw what came out.
+    """Score and measure the reference and the compressed model, and draw the results.
 
     Args:
-        start: what the compressed model is, where no step changed it.
+        start: the folder of the initial model, if there are no steps that could change it.
     """
     reference = reference_folder(workshop, config.model, config.predecessor, reference=config.reference)
     log.info("scoring on test")
@@ -117,14 +117,14 @@ def _take_figures(config: Config, workshop: Workshop, record: Record, folder: Pa
 
 
 def validate_finished(config: Config, record: Record, folder: Path) -> None:
-    """Add scores on ``val`` to the record of a run that was finished without any."""
+    """Add scores on ``val`` to the record of a run that finished without them."""
     workshop = open_workshop(config, config.start)
     record.validation = _validated(workshop, folder)
     write_record(record, folder)
 
 
 def _validated(workshop: Workshop, folder: Path) -> dict[str, float]:
-    """What the compressed model of a run scores on ``val``."""
+    """The scores of a run's compressed model on ``val``."""
     return workshop.evaluate(load(folder / "model"), folder / VALIDATION, split="val")
 
 
@@ -141,10 +141,13 @@ def run_steps(
     """Run each step that is not finished yet.
 
     Args:
+        start: the folder of the model that the first step starts from.
         opened: loads the model of a folder, ``start`` or a step's.
+        folder: the folder in which each step writes a subfolder.
+        seed: the run's seed, from which each step's is derived.
 
     Returns:
-        What each step did, and the model folder that the last one left.
+        The records of all steps, and the folder of the final model.
     """
     done: list[StepRecord] = []
     last = start
@@ -157,7 +160,7 @@ def run_steps(
             state = _run_step(step, state, workshop, name=name, origins=origins, folder=step_folder, seed=seed)
         else:
             state = None
-        if not is_leader():  # what the leader wrote is what counts
+        if not is_leader():  # only the leader's files count
             wait_for(step_folder)
             state = None
         done.append(read_step(step_folder))
@@ -168,14 +171,14 @@ def run_steps(
 def _run_step(
     step: Step, state: State, workshop: Workshop, *, name: str, origins: Origins, folder: Path, seed: int
 ) -> State:
-    """One step, written to ``folder`` whole."""
+    """Run one step, whose results appear in ``folder`` all at once."""
     begin = time.monotonic()
     partial = unfinished(folder)
     if is_leader():
         partial.mkdir(parents=True, exist_ok=True)
     context = workshop.context(
         name=name,
-        # Steps must not share random numbers: each has a seed of its own, derived from the run's.
+        # Steps must not share random numbers: each has its own seed, derived from the run's.
         seed=int(key_of([seed, folder.name])[:8], 16) % 2**31,
         data_seed=seed,
         folder=partial,
@@ -205,8 +208,8 @@ def _run_step(
 
 
 def _restored(model: PreTrainedModel, step_folder: Path) -> State:
-    """The state before the step that will write ``step_folder``: ``model``, and what the last step said of it."""
-    # Earlier ones alone: where several processes train, the leader may be ahead of this one.
+    """The state before the step that will write ``step_folder``: ``model``, and what the previous step stored."""
+    # Only earlier steps: if several processes train, the leader may be ahead of this one.
     earlier = [each for each in finished_steps(step_folder.parents[1]) if each.name < step_folder.name]
     kept: dict[str, Any] = dict(per_gate_of(earlier[-1])) if earlier else {}
     return State(model=model, **kept)

@@ -1,4 +1,4 @@
-"""The predecessor: the dense model fine-tuned on the task, trained once for all runs that ask for the same."""
+"""The predecessor: the dense model fine-tuned on the task, trained once for all runs with the same settings."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 
 
 def start_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
-    """The folder of the model that a run begins to compress: a given fine-tuned one, or the predecessor."""
+    """The folder of the model that a run compresses: a given fine-tuned model, or the predecessor."""
     if predecessor.checkpoint is not None:
         return Path(predecessor.checkpoint)
     return predecessor_folder(workshop, model, predecessor)
 
 
 def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, reference: str) -> Path:
-    """The folder of the dense model that is 100 % in every table.
+    """The folder of the dense model that counts as 100 % in every table.
 
-    A stacked run inherits it from its parent's record. Where the parent was compressed elsewhere and comes in
-    through ``model.checkpoint``, it is the parent's reference, fine-tuned here with the same settings.
+    A stacked run inherits it from its parent's record. If the parent was compressed on other data and is given as
+    ``model.checkpoint``, it is the parent's reference, fine-tuned here with the same settings.
     """
     if (ready := ready_reference(predecessor, reference=reference)) is not None:
         return ready
@@ -48,13 +48,13 @@ def reference_folder(workshop: Workshop, model: ModelConfig, predecessor: Predec
     if parent is None:
         return predecessor_folder(workshop, model, predecessor)
     assert model.checkpoint is not None
-    # Zeros that a dense model holds by chance are not to be kept, whatever is asked of the parent's model.
+    # Zeros that a dense model has by chance must not be kept, even if the parent model's zeros are.
     dense = dataclasses.replace(model, checkpoint=str(_reference_of(model.checkpoint, parent)), keep_zeros=False)
     return predecessor_folder(workshop, dense, predecessor)
 
 
 def ready_reference(predecessor: PredecessorConfig, *, reference: str) -> Path | None:
-    """The folder of the reference where it is given or inherited as it is; None where it is fine-tuned here."""
+    """The folder of the reference if it is given, or inherited unchanged; None if it has to be fine-tuned here."""
     if reference != "auto":
         return Path(reference)
     if predecessor.checkpoint is None:
@@ -64,7 +64,7 @@ def ready_reference(predecessor: PredecessorConfig, *, reference: str) -> Path |
 
 
 def parent_of(checkpoint: str | None) -> Record | None:
-    """The record of the run that ``checkpoint`` is the model of, if it is one."""
+    """The record of the run that produced ``checkpoint``; None if no run did."""
     if checkpoint is None or not (Path(checkpoint).parent / "record.json").is_file():
         return None
     return read_record(Path(checkpoint).parent)
@@ -74,14 +74,14 @@ def check_predecessor(model: ModelConfig, predecessor: PredecessorConfig, *, ref
     """Refuse settings of the predecessor, or given models, that cannot be used, before anything is loaded.
 
     Raises:
-        SecateurError: if a setting is out of range, a folder holds no config.json, or a parent's reference is missing.
+        SecateurError: if a setting is out of range, a folder contains no config.json, or a parent's reference is missing.
     """
     given = {"predecessor.checkpoint": predecessor.checkpoint}
     if reference != "auto":
         given["reference"] = reference
     for key, folder in given.items():
         if folder is not None and not (Path(folder) / "config.json").is_file():
-            raise SecateurError(f"{key}={folder}: no model's folder; give one that holds config.json")
+            raise SecateurError(f"{key}={folder}: not a model folder; give one that contains config.json")
     try:
         _phase(predecessor)
     except SecateurError as error:
@@ -98,10 +98,10 @@ def check_predecessor(model: ModelConfig, predecessor: PredecessorConfig, *, ref
 
 
 def segmented_folder(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig) -> Path:
-    """The folder of the segmented predecessor, which reads question and document in slots of their own.
+    """The folder of the segmented predecessor, which reads question and document in separate slots.
 
-    It is trained with the predecessor's settings: from what the predecessor was made of, or where one is given, from
-    that, which may have been compressed.
+    It is trained with the predecessor's settings: from the predecessor's own initial model, or from a given
+    predecessor, which may already be compressed.
     """
     return predecessor_folder(workshop, model, predecessor, layout=SEGMENTED)
 
@@ -109,7 +109,7 @@ def segmented_folder(workshop: Workshop, model: ModelConfig, predecessor: Predec
 def predecessor_folder(
     workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, *, layout: str = PACKED
 ) -> Path:
-    """The dense model's folder in the store, where it is trained on first use."""
+    """The folder of the dense model in the store, where it is trained on first use."""
     settings = _settings(predecessor)
     shape: dict[str, Any] = {"architecture": model.architecture, "vocabulary_size": model.vocabulary_size}
     if model.checkpoint is not None:
@@ -152,7 +152,7 @@ def _phase(predecessor: PredecessorConfig) -> FineTuning:
 
 
 def _untrained(workshop: Workshop, model: ModelConfig, predecessor: PredecessorConfig, layout: str) -> PreTrainedModel:
-    """What is fine-tuned: a given predecessor, or the model of the config under a fresh head."""
+    """The model to fine-tune: a given predecessor, or the configured model with a fresh head."""
     if predecessor.checkpoint is None:
         start = pretrained_model(workshop, model, seed=predecessor.seed)
     else:
@@ -164,7 +164,7 @@ def _untrained(workshop: Workshop, model: ModelConfig, predecessor: PredecessorC
 
 
 def _train(workshop: Workshop, phase: FineTuning, folder: Path, *, start: PreTrainedModel, seed: int) -> None:
-    """Fine-tune into ``folder``, which may hold the checkpoint of a process that died."""
+    """Fine-tune into ``folder``, which may contain the checkpoint of a process that died."""
     log.info("training the predecessor in %s", folder)
     begin = time.monotonic()
     work = folder / "predecessor"
@@ -184,7 +184,7 @@ def _train(workshop: Workshop, phase: FineTuning, folder: Path, *, start: PreTra
 
 
 def pretrained_model(workshop: Workshop, model: ModelConfig, *, seed: int) -> PreTrainedModel:
-    """The model before it is trained on the task, under a head that is drawn with ``seed``."""
+    """The model before it is trained on the task, with a head initialised from ``seed``."""
     return fresh_model(
         model,
         auto_class=workshop.task.auto_class,

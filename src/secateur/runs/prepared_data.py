@@ -1,4 +1,4 @@
-"""Rows turned into tokens, made once for each data set and vocabulary, and shared by all runs."""
+"""Tokenised rows, made once for each data set and vocabulary and shared by all runs."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def prepare(
     """The data of a run and its tokenizer, read from the store, where they are made on first use.
 
     Raises:
-        SecateurError: if a file is missing or malformed; it names the file and the row.
+        SecateurError: if a file is missing or malformed, naming the file and the row.
     """
-    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are the lengths alone
+    lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are only the lengths
     folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
@@ -69,35 +69,35 @@ def prepare(
     examples = examples_in(PACKED)
     if examples["train"].questions_cut:
         log.warning(
-            "dataset.max_question_length=%d: %d training questions are longer and cut",
+            "dataset.max_question_length=%d: %d training questions are longer and will be cut",
             *(dataset.max_question_length, examples["train"].questions_cut),
         )
     return TaskData(examples, eval_batch_size=eval_batch_size, examples_in=examples_in), tokenizer
 
 
 def check_segmented(dataset: DatasetConfig, task: Task) -> None:
-    """Refuse to lay a data set's questions and documents out apart where it has none, or no room is set for questions.
+    """Refuse to read questions and documents separately if a data set has none, or the question slot has no size.
 
     Raises:
-        SecateurError: for either.
+        SecateurError: in either case.
     """
     if not task.asks_of_documents:
         raise SecateurError(
-            f"dataset={dataset.name}: has no questions beside documents, which alone can be read apart; take question "
-            "answering, multiple choice or pairs of texts"
+            f"dataset={dataset.name}: has no pairs of question and document to read separately; use question "
+            "answering, multiple choice or text pairs"
         )
     if dataset.max_question_length is None:
         raise SecateurError(
-            "dataset.max_question_length=null: where question and document are read apart, the question has a slot of "
-            "its own; say how many tokens, such as 32"
+            "dataset.max_question_length=null: when question and document are read separately, the question has its "
+            "own slot; say how many tokens, such as 32"
         )
 
 
 def read_rows(dataset: DatasetConfig, task: Task, folder: Path | None = None) -> DatasetDict:
-    """Validated rows of ``train``, ``val`` and ``test``, kept in ``folder`` where they may exceed memory.
+    """Validated rows of ``train``, ``val`` and ``test``, stored in ``folder``, if given, as they may exceed memory.
 
     Raises:
-        SecateurError: if a file is missing or malformed; it names the file and the row.
+        SecateurError: if a file is missing or malformed, naming the file and the row.
     """
     return with_validation(
         task.load_rows(dataset.source()) if folder is None else task.read_rows(dataset.source(), folder),
@@ -121,7 +121,7 @@ def _key(dataset: DatasetConfig, model: ModelConfig, task: Task) -> str:
 
 
 def _vocabulary(model: ModelConfig) -> Any:
-    """What tokens depend on: the models of a sweep, whose weights differ, have them in common."""
+    """What determines the vocabulary: models of a sweep that differ only in their weights share it."""
     if model.checkpoint is None:
         return [anatomy_of(config_of(model)).vocabulary, model.vocabulary_size]
     folder = Path(model.checkpoint)

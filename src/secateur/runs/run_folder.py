@@ -1,4 +1,4 @@
-"""A run's folder: one process at a time works in it, and what an earlier run of the same name left is forgotten."""
+"""A run's folder: only one process at a time works in it, and a forced run discards what an earlier one left."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ WRITTEN = (
     *("record.json*", "error.txt", "scores.json*", "predictions.json*", "multirun.yaml", "report.*", "*.log"),
     *("model", "model.*", "onnx", "onnx.*", "steps", "figures", "logs", "wandb", "validation", "scoring"),
 )
-"""What a run, its loggers and Hydra leave in its folder."""
+"""The files and folders that a run, its loggers and Hydra write."""
 
 
 class Alone(FileLock):
-    """Only one process works in a run folder.
+    """A lock that lets only one process work in a run folder.
 
     Raises:
-        SecateurError: on entering it, if another does.
+        SecateurError: on entering, if another process holds it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class Alone(FileLock):
             self.acquire(timeout=0)
         except Timeout:
             who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-            raise SecateurError(f"{self.folder}: {who} works there; let it finish") from None
+            raise SecateurError(f"{self.folder}: {who} is working there; let it finish") from None
         owner.write_text(me(), encoding="utf-8")
         return self
 
@@ -45,12 +45,12 @@ def discard(folder: Path) -> None:
     """Delete what an earlier run of the same name left in ``folder``.
 
     Raises:
-        SecateurError: if something else is there: nothing is deleted then.
+        SecateurError: if the folder contains anything else; nothing is deleted then.
     """
     found = list(folder.glob("[!.]*"))  # not the lock that this process holds
     if foreign := sorted(path.name for path in found if not _is_of_a_run(path.name)):
         raise SecateurError(
-            f"force=true: {folder} holds {foreign[0]}, which no run wrote; move it elsewhere, or choose another folder"
+            f"force=true: {folder} contains {foreign[0]}, which no run wrote; move it elsewhere, or choose another folder"
         )
     for path in found:
         if path.is_dir() and not path.is_symlink():
@@ -64,8 +64,8 @@ def _is_of_a_run(name: str) -> bool:
 
 
 def discards_itself() -> bool:
-    """Whether a run that is forced has to forget what was there.
+    """Whether a forced run must itself discard what is in its folder.
 
-    A launcher's jobs were cleared before they were handed over, and a job that SLURM began anew goes on.
+    A launcher clears its jobs' folders before it submits them, and a job that SLURM restarted resumes.
     """
     return "SUBMITIT_EXECUTOR" not in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"

@@ -33,9 +33,9 @@ from secateur.training.trainer import TrainerFactory, trainer_factory, with_prec
 
 log = logging.getLogger(__name__)
 
-# Where a step scores models on the way, in its folder; gone once it is finished.
+# The subfolder in which a step scores intermediate models; removed when the step finishes.
 SCRATCH = "scratch"
-# Settings of the trainer that change what is shown, not what is computed.
+# Settings of the trainer that affect what is displayed, not what is computed.
 DISPLAY = ("log_every_n_steps", "enable_progress_bar")
 
 
@@ -44,10 +44,13 @@ class Workshop:
     """Task, data and tools of a run.
 
     Attributes:
-        dataset: the settings that ``data`` were made by.
-        make_trainer: a trainer on the configured device.
+        task: the task of the run.
+        dataset: the settings from which ``data`` was made.
+        data: the examples of all splits.
+        tokenizer: the tokenizer that ``data`` was made with.
+        make_trainer: builds a trainer on the configured device.
+        arithmetic: the trainer's settings that affect the result of training, part of the store's keys.
         store: the folder of what runs share: dense models, tokens, scores, teachers' outputs.
-        arithmetic: the trainer's settings that decide what a training run gives, part of the store's keys.
     """
 
     task: Task
@@ -60,13 +63,13 @@ class Workshop:
 
     @property
     def question_slot(self) -> int:
-        """Tokens of the longest question, special tokens included, where it has a slot of its own."""
+        """The size of the question slot in tokens: the longest question, special tokens included."""
         return SlotTemplate.of(self.tokenizer).question_slot(self.dataset.lengths()["max_question_length"])
 
     def context(
         self, *, name: str, seed: int, data_seed: int, folder: Path, origins: Origins, layout: str = PACKED
     ) -> Context:
-        """What a step called ``name`` may use, that begins with a model of inputs in ``layout``."""
+        """The context of a step called ``name`` whose initial model takes inputs in ``layout``."""
         return Context(
             name=name,
             task=self.task,
@@ -80,10 +83,10 @@ class Workshop:
         )
 
     def check_head(self, model: PreTrainedModel, *, key: str) -> None:
-        """Refuse a fine-tuned model that does not answer this run's data.
+        """Refuse a fine-tuned model whose head does not fit this run's data.
 
         Raises:
-            SecateurError: naming ``key``, where the model comes from.
+            SecateurError: naming ``key``, the setting that gives the model.
         """
         self.task.check_head(model, self.data.examples["train"], key=f"{key} with dataset={self.dataset.name}")
 
@@ -101,13 +104,13 @@ class Workshop:
             )
 
     def check_slot(self, config: PretrainedConfig) -> None:
-        """Warn of a model to start from that reads questions apart, in a slot of another size than this run's."""
+        """Warn if the initial model reads questions in a separate slot whose size differs from this run's."""
         segments = segments_of(config)
         if segments is not None and (apart := segments["question_slot"] - self.question_slot):
             longest = self.dataset.lengths()["max_question_length"]
             log.warning(
-                "dataset.max_question_length=%d: the model reads questions of up to %d tokens, and will answer no "
-                "longer ones; set it to that",
+                "dataset.max_question_length=%d: the model reads questions of up to %d tokens and will not answer "
+                "longer ones; set it to that length",
                 longest,
                 longest + apart,
             )
@@ -119,7 +122,7 @@ class Workshop:
         return evaluate(model, self.task, data, split=split, trainer=trainer, folder=folder)
 
     def stored_evaluation(self, model_folder: Path) -> Path:
-        """Where scores and predictions on ``test`` of a model that many runs share are kept: they are made once."""
+        """The folder of scores and predictions on ``test`` of a model that many runs share; computed once."""
         key = key_of(
             {
                 "model": checkpoint_fingerprint(model_folder),
@@ -136,7 +139,7 @@ class Workshop:
         )
 
     def teacher_outputs(self, teacher_folder: Path) -> TeacherOutputs:
-        """What a model that many runs imitate says of every training example: computed once, kept in the store."""
+        """A teacher's outputs for every training example: computed once and kept in the store for all runs."""
         key = key_of(
             {
                 "teacher": checkpoint_fingerprint(teacher_folder),
@@ -144,7 +147,7 @@ class Workshop:
                 "limit_train": self.dataset.limit_train,
                 "task": self.task_settings(),
                 "arithmetic": self.arithmetic,
-                # Windows are cut between tokens: with others of them, the same number is another window.
+                # Windows are cut between tokens: with other tokens, the same index means a different window.
                 "versions": {**library_versions(), "tokenizers": tokenizers.__version__},
             }
         )
@@ -153,7 +156,7 @@ class Workshop:
             lambda partial: _teach(self, teacher_folder, partial),
             what=f"the outputs of the teacher {teacher_folder}",
         )
-        log.info("the teacher's outputs are read from %s", folder)
+        log.info("reading the teacher's outputs from %s", folder)
         return TeacherOutputs(folder)
 
     def task_settings(self) -> dict[str, Any]:
@@ -162,7 +165,7 @@ class Workshop:
 
 
 def open_workshop(config: Config | EvaluateConfig, model: ModelConfig, *, run_log: RunLog | None = None) -> Workshop:
-    """Read the data, tokenised with ``model``'s vocabulary, and put together what a run's stages share.
+    """Read the data, tokenised with ``model``'s vocabulary, and assemble what a run's stages share.
 
     Raises:
         SecateurError: if the data is missing or malformed.
@@ -183,7 +186,7 @@ def open_workshop(config: Config | EvaluateConfig, model: ModelConfig, *, run_lo
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide what a training run gives."""
+    """Versions of the libraries that affect the result of training."""
     return {"torch": torch.__version__, "transformers": transformers.__version__}
 
 

@@ -1,7 +1,7 @@
-"""The answerer: a question and documents in, answers with their places out.
+"""The answerer: takes a question and documents, and returns answers with their positions.
 
-A decomposed model reads what its lower layers made of the documents before, from a :class:`DocumentStore`; an ordinary
-one reads them anew, through the same class.
+A decomposed model reads documents as states that its lower layers computed earlier, from a :class:`DocumentStore`; an
+ordinary model reads the documents again for every question, through the same class.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answe
 
 LONG_QUESTIONS = ("error", "cut")
 _DOCUMENTS_AT_A_TIME = 64
-_SPANS = 20  # looked at in each window, at least
+_SPANS = 20  # minimum number of candidate spans per window
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Answer:
-    """An answer, and where it stands.
+    """An answer and its position.
 
     Attributes:
-        score: the sum of its start's and end's logit less that of no answer; the best of several documents is the one
-            with the highest, and below 0 that its document holds no answer is the likelier.
-        text: as it stands in the document.
+        score: the sum of the start and end logits, minus that of no answer. Scores are comparable between documents;
+            below 0, the model considers it more likely that the document contains no answer.
+        text: the answer, verbatim from the document.
         document_id: the document's name.
-        start, end: characters of the document, end not included.
+        start, end: character positions in the document; the end is exclusive.
     """
 
     score: float
@@ -57,16 +57,18 @@ class Answerer:
     """Answers questions on documents with an extractive question-answering model.
 
     Args:
-        model: in evaluation mode, on the device to compute on.
-        store: documents' states that this very model made; decomposed models alone.
-        max_seq_length, doc_stride: as in training, in tokens; None: 384 and 128. With a store they are the store's.
-        max_question_length: of an ordinary model, in tokens; a decomposed one has a slot of a fixed size.
-        long_questions: a question that does not fit is refused ("error") or cut at its end, with a warning ("cut").
+        model: a question-answering model in evaluation mode, on the device to compute on.
+        tokenizer: the model's tokenizer.
+        store: documents' states computed by this model; only for decomposed models.
+        max_seq_length, doc_stride: as in training, in tokens; None: 384 and 128. With a store, its values apply.
+        max_question_length: for an ordinary model, in tokens; a decomposed one has a question slot of fixed size.
+        long_questions: whether a question that does not fit is refused ("error"), or cut at its end with a warning
+            ("cut").
         max_answer_length: in tokens.
-        batch_size: windows of one forward pass.
+        batch_size: windows per forward pass.
 
     Raises:
-        SecateurError: if the model answers something else, or a setting does not go with it.
+        SecateurError: if the model is not for extractive question answering, or a setting does not suit it.
     """
 
     def __init__(
@@ -97,16 +99,17 @@ class Answerer:
         if store is not None:
             for name, asked in {"max_seq_length": max_seq_length, "doc_stride": doc_stride}.items():
                 if asked is not None:
-                    log.warning("%s=%s: has no effect beside a store, which is in windows already", name, asked)
+                    log.warning("%s=%s: has no effect with a store, which is already split into windows", name, asked)
 
     def answer(
         self, question: str, documents: Iterable[str | Document] | None = None, *, count: int = 5
     ) -> list[Answer]:
-        """The best answers to a question, best first; of one document, those whose texts differ.
+        """The best answers to a question, best first; answers from the same document have different texts.
 
         Args:
-            documents: names of documents in the store, or documents; None: all that the store holds.
-            count: how many answers at most.
+            question: the question, as text.
+            documents: names of documents in the store, or documents; None: all documents in the store.
+            count: the maximum number of answers.
 
         Raises:
             SecateurError: if the question is empty or too long, a document is empty or not in the store, or there is
@@ -114,14 +117,14 @@ class Answerer:
         """
         check_at_least_one(count=count)
         if isinstance(documents, str):
-            raise SecateurError(f"documents={documents!r}: is one name; give a list of names, or of documents")
+            raise SecateurError(f"documents={documents!r}: is a single name; give a list of names, or of documents")
         question_ids = self._question(question)
         best: list[Answer] = []
         for number, batch in enumerate(batched(self._documents(documents), _DOCUMENTS_AT_A_TIME)):
             ready = self.reader.ready(batch, question_size=len(question_ids))
             found = self._answers(question_ids, ready, count=count)
             best = heapq.nlargest(count, [*best, *found])
-            if number:  # few documents fill few holes, and are to be answered fast
+            if number:  # few documents leave few holes, and should be answered fast
                 trim_heap()
         return best
 
@@ -131,9 +134,9 @@ class Answerer:
             raise SecateurError(f"question={question!r}: is empty; ask something")
         longest = self.reader.longest_question
         if len(ids) > longest:
-            said = f"question={question!r}: has {len(ids)} tokens, beyond the {longest} that there is room for"
+            said = f"question={question!r}: has {len(ids)} tokens, more than the {longest} that there is room for"
             if self.long_questions == "error":
-                raise SecateurError(f"{said}; shorten it, or let it be cut (long_questions=cut, --cut-questions)")
+                raise SecateurError(f"{said}; shorten it, or allow it to be cut (long_questions=cut, --cut-questions)")
             log.warning("%s; it is cut", said)
         return ids[:longest]
 
@@ -147,11 +150,11 @@ class Answerer:
 
     def _opened(self, asked: str) -> DocumentStore:
         if self.store is None:
-            raise SecateurError(f"{asked}: there is no store to take it from; give a store, or the documents")
+            raise SecateurError(f"{asked}: there is no store to read from; give a store, or the documents")
         return self.store
 
     def _answers(self, question_ids: np.ndarray, documents: Sequence[Readable], *, count: int) -> list[Answer]:
-        """The best answers that each document holds."""
+        """The best answers in each document."""
         places = [(row, number) for row, each in enumerate(documents) for number in range(len(each.windows))]
         places.sort(key=lambda place: -len(documents[place[0]].contents[place[1]]))
         spans: list[Spans] = []
@@ -164,7 +167,7 @@ class Answerer:
                 read.start,
                 read.end,
                 read.document_mask,
-                n_best_size=max(count, _SPANS),  # some of which may be of white space alone, and no answer
+                n_best_size=max(count, _SPANS),  # some of which may be only white space, and thus not answers
                 max_answer_length=self.max_answer_length,
                 cls_position=read.cls_position,
             )
@@ -189,11 +192,11 @@ def _reader(
     lengths: Lengths,
     batch_size: int,
 ) -> Reader:
-    """What reads documents for this model: with a store, as its states were made."""
+    """The reader for this model; with a store, it uses the settings with which the states were computed."""
     if layout_of(model.config) != SEGMENTED:
         if store is not None:
             raise SecateurError(
-                f"{store.folder}: a {type(model).__name__} reads documents anew with every question; give the documents"
+                f"{store.folder}: a {type(model).__name__} cannot use stored states; give the documents instead"
             )
         return PackedReader(model, tokenizer, lengths=lengths)
     if store is None:

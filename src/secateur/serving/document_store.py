@@ -1,17 +1,16 @@
-"""The document store: what a model's lower layers make of documents, on disk, for every question to come.
+"""The document store: documents' states, computed by a model's lower layers, on disk for all future questions.
 
 A folder with three files:
 
-* ``store.json``: which model the states are of, and how documents are parted into windows;
-* ``states.bin``: the states of one document after the other, only ever appended to;
-* ``index.sqlite``: for each document its text and a digest of it, how many tokens it has, where its states lie, and a
-  checksum of both.
+* ``store.json``: the model that the states belong to, and how documents are split into windows;
+* ``states.bin``: the token offsets and states of one document after the other; only ever appended to;
+* ``index.sqlite``: for each document, its text and the text's digest, its number of tokens, and the position, size and
+  checksum of its entry in ``states.bin``.
 
-States are on disk before their row is committed, so whatever moment a writer dies at, every row leads to whole states;
-what lies behind the last of them is cut off by the next writer. There is one writer at a time, and any number of
-readers.
+States are on disk before their row is committed, so whenever a writer dies, every row refers to complete states; the
+next writer truncates whatever follows the last of them. There is one writer at a time, and any number of readers.
 
-Shapes: T tokens of a document, E features. A window of S tokens has S + 1 states, the last of ``[SEP]``.
+Shapes: T tokens of a document, E features. A window of S tokens has S + 1 states, the last of which is ``[SEP]``'s.
 """
 
 from __future__ import annotations
@@ -33,18 +32,21 @@ from secateur.serving.documents import Document, EncodedDocument, windows_of
 from secateur.serving.packed_states import bytes_per_token, check_dtype, from_bytes, to_bytes
 from secateur.serving.store_folder import STATES, Header, connect, make_folder, only_writer, read_header
 
-_ALIGNMENT = 8  # bytes; every document begins at a multiple
+_ALIGNMENT = 8  # bytes; every document starts at a multiple
 
 
 class DamagedError(SecateurError):
-    """The states of a document are not those that were written."""
+    """The states or the text of a document are not those that were written."""
 
 
 class DocumentStore:
-    """A folder of documents' states; made by :meth:`create`, read by whoever opens it.
+    """A folder of documents' states, created by :meth:`create` and read by opening it.
+
+    Args:
+        folder: an existing store.
 
     Raises:
-        SecateurError: if the folder holds no store, or one of another format.
+        SecateurError: if the folder contains no store, or one of another format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,14 +56,18 @@ class DocumentStore:
         try:
             self._file = (folder / STATES).open("rb")
         except OSError as error:
-            raise SecateurError(f"{folder / STATES}: cannot be read ({error.strerror}); encode anew") from error
+            raise SecateurError(f"{folder / STATES}: cannot be read ({error.strerror}); encode again") from error
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
-        """An empty store in a new folder, or the one that is there.
+        """An empty store in a new folder, or the existing store.
+
+        Args:
+            folder: a new or empty folder, or an existing store.
+            header: the model and the settings that the states must belong to.
 
         Raises:
-            SecateurError: if the folder holds something else, or states of another model or kind.
+            SecateurError: if the folder contains something else, or states of another model or kind.
         """
         check_dtype(header.dtype)
         make_folder(folder, header)
@@ -70,7 +76,10 @@ class DocumentStore:
         return store
 
     def check(self, header: Header) -> None:
-        """Refuse states of another model, or kept otherwise.
+        """Refuse states of another model, or states stored with other settings.
+
+        Args:
+            header: the header that the store should have.
 
         Raises:
             SecateurError: naming the first difference.
@@ -78,26 +87,26 @@ class DocumentStore:
         if header.model != self.header.model:
             raise SecateurError(
                 f"{self.folder}: was built by another model ({self.header.model}, not {header.model}), whose states "
-                "say nothing to this one; encode the documents into a folder of their own"
+                "this one cannot use; encode the documents into a separate folder"
             )
         for name, asked in asdict(header).items():
             if (found := getattr(self.header, name)) != asked:
                 raise SecateurError(
-                    f"{self.folder}: has {name}={found}, not {asked}; choose another folder, or {found}"
+                    f"{self.folder}: has {name}={found}, not {asked}; choose another folder, or {name}={found}"
                 )
 
     def __len__(self) -> int:
         return self._rows("SELECT count(*) FROM documents")[0][0]
 
     def size(self) -> int:
-        """Bytes of the states of all documents, of which what was replaced is no part."""
+        """Bytes that the entries of all documents take in ``states.bin``, without those that were replaced."""
         return self._rows("SELECT coalesce(sum(size), 0) FROM documents")[0][0]
 
     def __contains__(self, id_: str) -> bool:
         return bool(self._rows("SELECT 1 FROM documents WHERE id = ?", id_))
 
     def documents(self) -> Iterator[Document]:
-        """Every document, by name; what is added meanwhile may or may not be among them.
+        """Every document, in order of name; documents added in the meantime may or may not be included.
 
         Raises:
             DamagedError: if a text is not what was written.
@@ -108,18 +117,23 @@ class DocumentStore:
             last = rows[-1][0]
 
     def document(self, id_: str) -> Document:
-        """The document of that name.
+        """The document named ``id_``, without its states.
 
         Raises:
-            SecateurError: if there is none, or its text is not what was written.
+            SecateurError: if there is none.
+            DamagedError: if its text is not what was written.
         """
         rows = self._rows("SELECT id, text, digest FROM documents WHERE id = ?", id_)
         if not rows:
-            raise SecateurError(f"{self.folder}: holds no document {id_!r}, of {len(self)}; secateur-encode adds it")
+            raise SecateurError(f"{self.folder}: none of its {len(self)} documents is {id_!r}; secateur-encode adds it")
         return self._checked(*rows[0])
 
     def find(self, document: Document) -> EncodedDocument | None:
-        """The document with its states; None where they are not there, or of another text of that name.
+        """The document with its states; None if the store has none, or has those of another text under that name.
+
+        Returns:
+            Its token offsets, int32 (T, 2), and the states of each window, (S + 1, E), as
+            :func:`~secateur.serving.packed_states.from_bytes` returns them: float32, or float16 if stored so.
 
         Raises:
             DamagedError: if the states are not what was written.
@@ -138,10 +152,10 @@ class DocumentStore:
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
-        """Within the context documents can be added.
+        """Within the context, documents can be added through the :class:`Writer` that it yields.
 
         Raises:
-            SecateurError: if another process writes to this store, or it cannot be written.
+            SecateurError: if another process is writing to this store, or it cannot be written.
         """
         with only_writer(self.folder):
             try:
@@ -153,17 +167,17 @@ class DocumentStore:
                 yield Writer(self, file.fileno(), self._index, end)
 
     def bytes_per_window(self, size: int) -> int:
-        """What the states of a window of ``size`` document tokens take."""
+        """The bytes that the states of a window of ``size`` document tokens take, ``[SEP]`` included."""
         return (size + 1) * bytes_per_token(self.header.features, self.header.dtype)
 
     def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         try:
             return self._index.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise SecateurError(f"{self.folder}: the index cannot be read ({error}); encode anew") from error
+            raise SecateurError(f"{self.folder}: the index cannot be read ({error}); encode again") from error
 
     def _end(self, written: int) -> int:
-        """Where the last document ends; a damaged row that leads beyond the file is no reason to make it longer."""
+        """Where the last document ends; a damaged row that points beyond the file must not extend it."""
         (end,) = self._rows("SELECT CAST(coalesce(max(position + size), 0) AS INTEGER) FROM documents")[0]
         end = max(0, min(end, written))
         return end - end % _ALIGNMENT
@@ -175,16 +189,16 @@ class DocumentStore:
         return document
 
     def _mapped(self, position: Any, size: Any) -> memoryview | None:
-        """A stretch of the file through a memory map of its own, which goes when nobody looks at it any more.
+        """A range of the file through its own memory map, which is released when it is no longer referenced.
 
-        None where there is no such stretch: a damaged index may hold anything.
+        None if there is no such range: a damaged index may contain anything.
         """
         if not isinstance(position, int) or not isinstance(size, int) or position < 0 or size <= 0:
             return None
         if position + size > os.fstat(self._file.fileno()).st_size:
             return None
         begin = position - position % mmap.ALLOCATIONGRANULARITY
-        # Copy on write: PyTorch wants arrays that could be written, and the file never is.
+        # Copy on write: PyTorch needs writable arrays, and the file must never be written through them.
         mapped = mmap.mmap(self._file.fileno(), position + size - begin, access=mmap.ACCESS_COPY, offset=begin)
         return memoryview(mapped)[position - begin :]
 
@@ -213,10 +227,13 @@ class Writer:
     def add(self, documents: Iterable[EncodedDocument]) -> int:
         """Add documents, all or none of them.
 
-        What is kept under the same names is replaced; its states stay in the file, unused.
+        Documents of the same names are replaced; their old states remain in the file, unused.
+
+        Args:
+            documents: with offsets (T, 2) and the states of each window, float32 (S + 1, E).
 
         Returns:
-            bytes written.
+            The number of bytes written to ``states.bin``.
 
         Raises:
             SecateurError: if they cannot be written.
@@ -234,12 +251,14 @@ class Writer:
             with self._index:
                 self._index.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         except (OSError, sqlite3.DatabaseError) as error:
-            raise SecateurError(f"{self._store.folder}: cannot be written ({error}); what is in it stays") from error
+            raise SecateurError(
+                f"{self._store.folder}: cannot be written ({error}); the documents already in it are kept"
+            ) from error
         written, self._end = position - self._end, position
         return written
 
     def _packed(self, encoded: EncodedDocument) -> bytes:
-        """Where its tokens stand, then the states of its windows, up to a whole multiple of the alignment."""
+        """The offsets of its tokens, then the states of its windows, padded to a multiple of the alignment."""
         states = (to_bytes(window_SE, self._store.header.dtype) for window_SE in encoded.states)
         content = b"".join([encoded.offsets.astype(np.int32).tobytes(), *states])
         return content + bytes(-len(content) % _ALIGNMENT)

@@ -1,4 +1,4 @@
-"""Documents that questions are asked of: their files, and how they are parted into windows of tokens."""
+"""Documents that questions are asked about: their files, and how they are split into windows of tokens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from secateur.errors import SecateurError
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A text under a name of its own."""
+    """A text with a unique name."""
 
     id: str
     text: str
 
     @property
     def digest(self) -> bytes:
-        """A key of the text, so that what was made of another text under the same name is told apart."""
+        """The SHA-256 digest of the text, which distinguishes it from other texts under the same name."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -46,14 +46,15 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedDocument:
-    """A document as a model's upper layers take it.
+    """A document as input to a model's upper layers.
 
     Shapes: T tokens, S tokens of a window, E features.
 
     Attributes:
+        document: its name and text.
         offsets: the characters [start, end) of each token, (T, 2), int32.
-        windows: where each begins, and how many of the document's tokens it has.
-        states: of each window, (S + 1, E): its tokens and ``[SEP]``.
+        windows: for each window, its first token and its number of document tokens.
+        states: for each window, the states of its tokens and ``[SEP]``, (S + 1, E).
     """
 
     document: Document
@@ -63,14 +64,15 @@ class EncodedDocument:
 
 
 class Corpus:
-    """Documents of a file: JSONL with ``id`` and ``text``, or SQuAD's JSON, each passage once.
+    """The documents in a file: JSONL with ``id`` and ``text``, or SQuAD's JSON, each passage once.
 
-    The whole file is checked here, and read anew each time that the documents are gone through, so that of a corpus in
-    JSONL no more than names and digests is in memory.
-    A passage of SQuAD is called after its article, with its number there: ``TITLE/NUMBER``.
+    The entire file is checked here and read again on every iteration, so that only the names and digests of a JSONL
+    corpus are kept in memory.
+    A passage of SQuAD is named after its article and its index there: ``TITLE/NUMBER``.
 
     Raises:
-        SecateurError: naming file and line, if a document is malformed, empty, has no name, or that of another.
+        SecateurError: naming file and line, if a document is malformed, empty or unnamed, or its name is already taken
+            by another text.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,9 +82,9 @@ class Corpus:
         digests: dict[str, bytes] = {}
         for where, document in self._rows():
             if not document.text.strip():
-                raise SecateurError(f"{where}: document {document.id!r} is empty; take it out")
+                raise SecateurError(f"{where}: document {document.id!r} is empty; remove it")
             if digests.setdefault(document.id, document.digest) != document.digest:
-                raise SecateurError(f"{where}: document {document.id!r} was there before with another text; rename one")
+                raise SecateurError(f"{where}: document {document.id!r} occurs before with another text; rename one")
         self._names = digests.keys()
 
     def __len__(self) -> int:
@@ -103,10 +105,10 @@ class Corpus:
 
 
 def tokenize(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
-    """Tokens of documents and where they stand.
+    """The tokens of documents and their character offsets.
 
     Raises:
-        SecateurError: if one holds nothing that the tokenizer knows of.
+        SecateurError: if a document has no tokens.
     """
     if not documents:
         return []
@@ -118,12 +120,12 @@ def tokenize(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase) 
     ]
     for document, tokens in zip(documents, found, strict=True):
         if not len(tokens.ids):
-            raise SecateurError(f"document {document.id!r}: is empty to the tokenizer; take it out")
+            raise SecateurError(f"document {document.id!r}: has no tokens; remove it")
     return found
 
 
 def windows_of(size: int, *, room: int, doc_stride: int) -> list[Window]:
-    """How a document of ``size`` tokens is read by a model that has room for so many."""
+    """The windows of a document of ``size`` tokens, each with at most ``room`` of them; all in tokens."""
     return slide(np.array([size]), np.array([room]), doc_stride=doc_stride)
 
 
@@ -149,7 +151,7 @@ def _squad(path: Path) -> Iterator[tuple[str, Document]]:
                 yield f"{path}: {row['id']}", _document(row, where=str(path))
     except (KeyError, TypeError) as error:
         raise SecateurError(
-            f"{path}: not SQuAD's JSON (data > paragraphs > context); a file with one document a line is named .jsonl"
+            f"{path}: not SQuAD's JSON (data > paragraphs > context); name a file with one document per line .jsonl"
         ) from error
 
 

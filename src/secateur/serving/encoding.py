@@ -1,4 +1,4 @@
-"""Encoding documents: through the tokenizer and a model's lower layers, once, for every question to come.
+"""Encoding documents: running them through the tokenizer and a model's lower layers, once for all future questions.
 
 Shapes: B windows of a batch, D tokens of the longest of them, E features.
 """
@@ -27,7 +27,7 @@ from secateur.structure.anatomy import max_positions_of
 from secateur.structure.decomposition import encode, lower_layers_of, question_slot_of
 
 _T = TypeVar("_T")
-# What a configuration says of where a model lies and what it is called, not of what it computes.
+# Configuration values that concern a model's location and name, not what it computes.
 _OF_NO_EFFECT = ("architectures", "auto_map", "dtype", "transformers_version", "_name_or_path")
 
 
@@ -35,13 +35,14 @@ class Encoder:
     """A model's lower layers, and how they read documents.
 
     Args:
-        model: one that reads question and document apart, in evaluation mode.
-        room: document tokens of a window, see :func:`room_of`.
+        model: a model that reads question and document separately, in evaluation mode.
+        tokenizer: the model's tokenizer.
+        room: maximum document tokens per window, see :func:`room_of`.
         doc_stride: tokens that two neighbouring windows share.
-        batch_size: windows of one forward pass.
+        batch_size: windows per forward pass.
 
     Raises:
-        SecateurError: if the model reads them packed, or windows would not move on.
+        SecateurError: if the model reads question and document packed, or windows would not advance.
     """
 
     def __init__(
@@ -55,7 +56,11 @@ class Encoder:
         self.room, self.doc_stride, self.batch_size = room, doc_stride, batch_size
 
     def header(self, *, dtype: str) -> Header:
-        """The header of a store for the states that this encoder makes."""
+        """The header of a store for the states that this encoder computes.
+
+        Args:
+            dtype: the type that states are stored in: float32, float16 or int8.
+        """
         return Header(
             model=model_key(self.model, self.tokenizer),
             lower_layers=lower_layers_of(self.model.config),
@@ -66,10 +71,14 @@ class Encoder:
         )
 
     def encode(self, documents: Sequence[Document]) -> list[EncodedDocument]:
-        """Documents through the lower layers, windows of similar length together.
+        """Run documents through the lower layers, with windows of similar length in one batch.
+
+        Returns:
+            For each document, in order, its token offsets, int32 (T, 2) for T tokens, and the states of each of its
+            windows, float32 (S + 1, E) for S document tokens and ``[SEP]``.
 
         Raises:
-            SecateurError: if a document is empty.
+            SecateurError: if a document has no tokens.
         """
         tokens = tokenize(documents, self.tokenizer)
         windows = [windows_of(len(each.ids), room=self.room, doc_stride=self.doc_stride) for each in tokens]
@@ -103,25 +112,28 @@ class Encoder:
 def encode_into(
     store: DocumentStore, encoder: Encoder, documents: Iterable[Document], *, at_a_time: int
 ) -> Iterator[tuple[int, int]]:
-    """Encode whatever of ``documents`` the store does not hold whole, ``at_a_time`` of them for each commit.
+    """Encode those of ``documents`` that the store does not have intact, committing after every ``at_a_time`` of them.
 
     Yields:
-        After each commit: how many documents it was about, and how many of them were encoded.
+        After each commit, the number of documents processed and how many of them were encoded.
 
     Raises:
-        SecateurError: if a document is empty, the store cannot be written, or another process writes to it.
+        SecateurError: if a document has no tokens, the store cannot be written, or another process is writing to it.
     """
     with store.writing() as writer:
         for batch in batched(documents, at_a_time):
             missing = [document for document in batch if not _is_whole(store, document)]
-            if missing:  # what is there costs no write to the disk
+            if missing:  # documents already stored cost no write to disk
                 writer.add(encoder.encode(missing))
                 trim_heap()
             yield len(batch), len(missing)
 
 
 def room_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_seq_length: int) -> int:
-    """Document tokens of a window beside the longest question, where both together have ``max_seq_length`` tokens.
+    """The room for document tokens in a window, if it and the question slot together have ``max_seq_length``.
+
+    Returns:
+        The maximum number of document tokens, without ``[SEP]``.
 
     Raises:
         SecateurError: if the model reads question and document packed.
@@ -131,11 +143,15 @@ def room_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_s
 
 
 def model_key(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A key of all that states depend on: the body's weights and configuration, and the vocabulary."""
+    """A key of everything that states depend on: the weights and configuration of the model's body, and the vocabulary.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     config = {name: value for name, value in model.config.to_dict().items() if name not in _OF_NO_EFFECT}
     vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())
-    for setting in ("truncation", "padding"):  # whoever used it last left them there
+    for setting in ("truncation", "padding"):  # left over from the last use of the tokenizer
         vocabulary.pop(setting, None)
     for part in (config, vocabulary):
         digest.update(json.dumps(part, sort_keys=True, default=str).encode())
@@ -146,10 +162,14 @@ def model_key(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str
 
 
 def check_stride(doc_stride: int, *, room: int) -> None:
-    """Refuse windows that would not move on.
+    """Refuse a stride with which windows would not advance.
+
+    Args:
+        doc_stride: tokens that two neighbouring windows share.
+        room: maximum document tokens per window.
 
     Raises:
-        SecateurError: naming what there is room for.
+        SecateurError: naming the room in a window.
     """
     if not 0 <= doc_stride < room:
         raise SecateurError(
@@ -159,14 +179,14 @@ def check_stride(doc_stride: int, *, room: int) -> None:
 
 
 def padded(rows: Sequence[np.ndarray], *, pad: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, int64 (B, D), of rows of ids."""
+    """Token ids, padded with ``pad``, and their attention mask, both int64 (B, D), of B rows of at most D ids."""
     ids = [torch.from_numpy(row).long() for row in rows]
     mask_BD = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
     return pad_sequence(ids, batch_first=True, padding_value=pad), mask_BD
 
 
 def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of ``size`` items, the last of what is left."""
+    """Lists of ``size`` items; the last contains the remaining items."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

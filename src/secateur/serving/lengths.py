@@ -1,4 +1,4 @@
-"""How documents are parted into windows: the commands' arguments, and what holds where nothing is asked for."""
+"""How documents are split into windows: the commands' arguments and their defaults."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ DOC_STRIDE = 128
 
 
 def add_lengths(parser: argparse.ArgumentParser) -> None:
-    """How documents are parted into windows, as in training, and how many windows are read at once."""
+    """Add arguments for splitting documents into windows, as in training, and for the number of windows per pass."""
     parser.add_argument(
         "--max-seq-length", type=int, default=MAX_SEQ_LENGTH, help="tokens of question and document together"
     )
     parser.add_argument("--doc-stride", type=int, default=DOC_STRIDE, help="tokens that two neighbouring windows share")
-    parser.add_argument("--batch-size", type=int, default=32, help="windows of one forward pass")
+    parser.add_argument("--batch-size", type=int, default=32, help="windows per forward pass")

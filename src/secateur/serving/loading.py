@@ -1,4 +1,4 @@
-"""Models as they are served: from their folder, in evaluation mode, on the device that there is."""
+"""Loading models for serving: from their folder, in evaluation mode, on the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 
 
 def load_for_serving(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A folder's model and tokenizer.
+    """The model and tokenizer in a folder.
 
     Raises:
-        SecateurError: if the folder holds none.
+        SecateurError: if the folder contains no model.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(folder)
@@ -24,11 +24,11 @@ def load_for_serving(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
 
 
 def check_answers(model: PreTrainedModel) -> None:
-    """Refuse a model that does not answer questions by a span of the document.
+    """Refuse a model that does not answer questions with a span of the document.
 
     Raises:
-        SecateurError: naming what it is.
+        SecateurError: naming the model's class.
     """
     answering = AUTO_CLASSES["AutoModelForQuestionAnswering"].get(model.config.model_type)
     if stock_name(type(model).__name__) != answering:
-        raise SecateurError(f"a {type(model).__name__} does not answer questions by a span; give a model that does")
+        raise SecateurError(f"a {type(model).__name__} does not answer questions with a span; give a model that does")

@@ -14,25 +14,25 @@ _LARGEST = {"int8": 127, "float16": float(np.finfo(np.float16).max)}
 
 
 def check_dtype(dtype: str) -> None:
-    """Refuse a type that states are not kept in.
+    """Refuse a type in which states cannot be stored.
 
     Raises:
-        SecateurError: naming those they are.
+        SecateurError: naming the supported types.
     """
     if dtype not in DTYPES:
         raise SecateurError(f"dtype={dtype}: must be one of {', '.join(DTYPES)}")
 
 
 def bytes_per_token(features: int, dtype: str) -> int:
-    """What the states of one token take."""
+    """The bytes that the state of one token takes."""
     return features * np.dtype(dtype).itemsize + (np.dtype(np.float32).itemsize if dtype == "int8" else 0)
 
 
 def to_bytes(states_TE: np.ndarray, dtype: str) -> bytes:
-    """States, float32, in the type asked for; int8 after the scales of all tokens, float32.
+    """States, float32 (T, E), in the requested type; int8 values follow the float32 scales of all tokens.
 
-    float16 keeps 11 bits of each value, and what is beyond its range at its range's end; int8 an even scale of 255
-    steps between a token's largest value and its negative.
+    float16 keeps 11 significant bits of each value and clips values beyond its range; int8 divides the range between a
+    token's largest absolute value and its negative into 255 uniform steps.
     """
     if dtype == "int8":
         scales_T = np.abs(states_TE).max(axis=1) / _LARGEST["int8"]
@@ -44,7 +44,7 @@ def to_bytes(states_TE: np.ndarray, dtype: str) -> bytes:
 
 
 def from_bytes(content: memoryview, *, tokens: int, features: int, dtype: str) -> np.ndarray:
-    """The states (T, E) of :func:`to_bytes`: float32 for int8, else in their type, read where they lie."""
+    """The states (T, E) written by :func:`to_bytes`: float32 for int8, otherwise a view of ``content`` in its type."""
     if dtype != "int8":
         return np.frombuffer(content, dtype=dtype).reshape(tokens, features)
     scales_T = np.frombuffer(content, dtype=np.float32, count=tokens)

@@ -1,4 +1,4 @@
-"""How a question is read beside documents: with what was made of them before, or packed into one row of tokens.
+"""How a question and documents are read: with states computed earlier, or packed into one row of tokens.
 
 Shapes: B windows of a batch, Q tokens of the question, D of the longest window, E features, L tokens of both.
 """
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Readable:
-    """A document made ready for a question: its windows, and what the reader puts beside the question for each."""
+    """A document prepared for a question: its windows, and what the reader combines with the question for each."""
 
     document: Document
     offsets: np.ndarray
@@ -42,13 +42,13 @@ class Readable:
 
 @dataclass(frozen=True, kw_only=True)
 class Logits:
-    """What a model says of a batch of windows.
+    """A model's outputs for a batch of windows.
 
     Attributes:
-        start, end: (B, L).
+        start, end: the start and end logits, float32 (B, L).
         document_mask: true at the documents' own tokens, bool (B, L).
-        document_start: where each document begins, (B,).
-        cls_position: where [CLS] is in all windows, which stands for no answer.
+        document_start: the position of the first document token, (B,).
+        cls_position: the position of [CLS], which stands for no answer, in all windows.
     """
 
     start: Tensor
@@ -59,21 +59,21 @@ class Logits:
 
 
 class Reader(Protocol):
-    """Reads documents beside a question; ``longest_question`` in tokens, special tokens not counted."""
+    """Reads documents together with a question; ``longest_question`` is in tokens, without special tokens."""
 
     longest_question: int
 
     def ready(self, documents: Iterable[Document], *, question_size: int) -> list[Readable]:
-        """Documents in windows that have room beside a question of so many tokens."""
+        """Documents in windows that leave room for a question of ``question_size`` tokens."""
         ...
 
     def read(self, question_ids: np.ndarray, contents: Sequence[np.ndarray]) -> Logits:
-        """The model's answer to a question on a batch of windows."""
+        """The model's outputs for a question, (Q,), and a batch of windows."""
         ...
 
 
 class PackedReader:
-    """An ordinary model: question and window go through all layers together, every time."""
+    """Reads with an ordinary model: question and window go through all layers together, every time."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, lengths: Lengths) -> None:
         if lengths.max_seq_length > max_positions_of(model.config):
@@ -86,7 +86,7 @@ class PackedReader:
         self._check_stride(self.longest_question)
 
     def ready(self, documents: Iterable[Document], *, question_size: int) -> list[Readable]:
-        """Documents tokenised, and cut into windows."""
+        """Tokenised documents, split into windows."""
         documents = list(documents)
         room = self._check_stride(question_size)
         found = []
@@ -97,7 +97,7 @@ class PackedReader:
         return found
 
     def read(self, question_ids: np.ndarray, contents: Sequence[np.ndarray]) -> Logits:
-        """The model's answer to a question on a batch of windows of token ids."""
+        """The model's outputs for a question and a batch of windows of token ids."""
         batch = self.template.lay_out([question_ids] * len(contents), contents)
         outputs = self.model(**{name: each.to(self.model.device) for name, each in model_inputs(batch).items()})
         return Logits(
@@ -115,10 +115,11 @@ class PackedReader:
 
 
 class SegmentedReader:
-    """A decomposed model: documents come from a store, or go through the lower layers when they are first asked of.
+    """Reads with a decomposed model: documents come from a store, or go through the lower layers for each call.
 
     Args:
-        store: of states that ``encoder`` would make; None: every document is encoded.
+        encoder: the model's lower layers.
+        store: a store of states as ``encoder`` computes them; None: every document is encoded.
     """
 
     def __init__(self, encoder: Encoder, store: DocumentStore | None) -> None:
@@ -127,7 +128,7 @@ class SegmentedReader:
         self.damaged: set[str] = set()
 
     def ready(self, documents: Iterable[Document], *, question_size: int) -> list[Readable]:
-        """Documents with their states, wherever they come from; their windows do not depend on the question."""
+        """Documents with their states, stored or newly computed; their windows do not depend on the question."""
         documents = list(documents)
         found = {document: self._stored(document) for document in documents}
         missing = [document for document, states in found.items() if states is None]
@@ -139,7 +140,7 @@ class SegmentedReader:
         ]
 
     def read(self, question_ids: np.ndarray, contents: Sequence[np.ndarray]) -> Logits:
-        """The upper layers' answer to a question on a batch of windows of states."""
+        """The upper layers' outputs for a question and a batch of windows of states."""
         template, device = self.encoder.template, self.encoder.model.device
         question_Q = np.concatenate([template.prefix, question_ids, template.suffix]).astype(np.int64)
         states_BDE, mask_BD = stacked(contents)
@@ -167,7 +168,7 @@ class SegmentedReader:
             return self.store.find(document)
         except DamagedError as error:
             if document.id not in self.damaged:
-                log.warning("%s; encoded for this answer alone", error)
+                log.warning("%s; it is encoded for this answer only", error)
             self.damaged.add(document.id)
             return None
 

@@ -1,1 +1,1 @@
-"""Many runs: what is left to do of them, where they run, and what became of each."""
+"""Multiruns: which jobs are left to run, where they run, and the outcome of each."""

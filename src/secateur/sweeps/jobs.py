@@ -1,4 +1,4 @@
-"""The jobs of a multirun before they are handed to anyone: where each will lie, and whether it has to run at all."""
+"""The jobs of a multirun before they are submitted: the folder of each, and whether it has to run at all."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from secateur.sweeps.outcomes import earlier_failure, is_done, record_in
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job.
+    """One job of a multirun.
 
     Attributes:
-        number: among the jobs of the multirun, from 0.
-        overrides: what distinguishes it, as Hydra has them.
+        number: its index among the jobs of the multirun, from 0.
+        overrides: the Hydra overrides that distinguish it.
         folder: its run folder.
-        force: whether it is to start over.
-        settled: what it comes to where it need not run: it is finished, refused, or failed before.
+        force: whether it starts over.
+        settled: its outcome if it need not run: it is finished, was refused, or failed earlier; None otherwise.
     """
 
     number: int
@@ -37,14 +37,14 @@ class Job:
     settled: JobReturn | None = None
 
     def returning(self, value: Any, status: JobStatus) -> JobReturn:
-        """What Hydra is told of a job that did not tell itself."""
+        """The result that Hydra gets for a job that did not return one itself."""
         where = {"hydra": {"runtime": {"output_dir": str(self.folder)}}}
         returned = JobReturn(overrides=self.overrides, hydra_cfg=OmegaConf.create(where))
         returned.status, returned.return_value = status, value
         return returned
 
     def failing(self, error: Exception | str) -> JobReturn:
-        """The same, with an error."""
+        """The result that Hydra gets for a job that failed with ``error``."""
         error = SecateurError(error) if isinstance(error, str) else error
         return self.returning(error, JobStatus.FAILED)
 
@@ -55,9 +55,10 @@ def planned(
     """Each job of a multirun, its config composed and checked as on the machine where it will run.
 
     Args:
-        config: the multirun's own.
-        job_overrides: of each job.
-        first: the number of the first.
+        context: Hydra's, which composes the configs.
+        config: the multirun's own config.
+        job_overrides: the overrides of each job.
+        first: the index of the first job.
     """
     setup_globals()
     for number, overrides in enumerate(job_overrides, first):
@@ -71,10 +72,10 @@ def planned(
 
 
 def clear(jobs: Iterable[Job]) -> None:
-    """Forget what forced jobs left earlier: here and once, so that one that is interrupted and begun again goes on.
+    """Delete what forced jobs left earlier: once, before submission, so that an interrupted job resumes when restarted.
 
     Raises:
-        SecateurError: if a process works on one of them.
+        SecateurError: if a process is working on one of them.
     """
     for job in jobs:
         if job.force and job.folder.is_dir():
@@ -83,10 +84,10 @@ def clear(jobs: Iterable[Job]) -> None:
 
 
 def _with_outcome(job: Job, composed: DictConfig) -> Job:
-    """The job with what is known of it before it runs."""
+    """The job with its outcome, if that is known before it runs."""
     try:
         config = checked(composed)
-        checked_log(config.logger)  # the environment that it is run in is this one's
+        checked_log(config.logger)  # the job will run in the same environment as this process
     except Exception as error:
         return replace(job, settled=job.failing(error))
     record = record_in(job.folder)

@@ -1,4 +1,4 @@
-"""A job in the process that a launcher started for it: threads, ranks, and what signals mean there."""
+"""A job in the process that a launcher started for it: threads, ranks and signals."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hydra.core.utils import JobReturn, JobStatus
 from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
 
 SCONTROL_SECONDS = 20
-LEADER_SECONDS = 3 * SCONTROL_SECONDS  # that the first of several processes has to have a job queued again
+LEADER_SECONDS = 3 * SCONTROL_SECONDS  # the time that the first of several processes has to requeue the job
 TERMINATED = 128 + signal.SIGTERM
 
 
 class OnNode:
-    """One of Hydra's jobs, as it is handed to submitit.
+    """One of Hydra's jobs, as submitted to submitit.
 
     Args:
-        job: called with what it was submitted with; hydra-submitit-launcher's own.
+        job: hydra-submitit-launcher's callable, which takes the arguments of the submission.
     """
 
     def __init__(self, job: Any) -> None:
         self.job = job
 
     def __call__(self, *arguments: Any) -> JobReturn:
-        """See to the circumstances, then run the job.
+        """Set up threads, ranks and signals, then run the job.
 
         Raises:
-            Exception: what one of several processes failed with; the exit code takes the others along.
+            Exception: the error of one of several processes, so that its exit code stops the others.
         """
         environment = submitit.JobEnvironment()
         together = environment.num_tasks > 1
@@ -47,12 +47,12 @@ class OnNode:
         return returned
 
     def checkpoint(self, *arguments: Any) -> DelayedSubmission:
-        """What is queued again: the same, which goes on from what it finds in its run folder."""
+        """The submission to requeue: the same job, which resumes from what is in its run folder."""
         return DelayedSubmission(self, *arguments)
 
 
 def _share_threads(environment: submitit.JobEnvironment) -> None:
-    """Of a SLURM node a process takes the processors that it was given, unless told otherwise."""
+    """On a SLURM node, use as many threads as the process was allocated processors, unless OMP_NUM_THREADS is set."""
     given = os.environ.get("SLURM_CPUS_PER_TASK")
     if given is None and "SLURM_CPUS_ON_NODE" in os.environ:
         tasks = environment.num_tasks // environment.num_nodes
@@ -62,27 +62,27 @@ def _share_threads(environment: submitit.JobEnvironment) -> None:
 
 
 def _on_sigterm(environment: submitit.JobEnvironment) -> Any:
-    """The handler of SIGTERM. Installed after submitit's own, which pass it over and requeue on SIGUSR2."""
+    """The handler of SIGTERM. It is installed after submitit's own handlers, which ignore it and requeue on SIGUSR2."""
     requeue = signal.getsignal(environment._usr_sig())
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Lightning calls this from its own handler; a second signal must not find the job half requeued.
+        # Lightning calls this from its own handler; a second signal must not interrupt the requeueing.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if environment.cluster == "slurm" and environment.global_rank > 0:
-            time.sleep(LEADER_SECONDS)  # its end would take the first process along, which has yet to requeue the job
+            time.sleep(LEADER_SECONDS)  # exiting would also end the first process, which has yet to requeue the job
         if callable(requeue) and environment.cluster == "slurm" and _is_running(environment.raw_job_id):
             requeue(number, frame)
-        # SLURM itself takes the job away: it is queued again, or cancelled. What is on disk is enough to go on from.
+        # SLURM itself ends the job, and has requeued or cancelled it. What is on disk is enough to resume from.
         sys.exit(TERMINATED)
 
     return stop
 
 
 def _is_running(job_id: str) -> bool:
-    """Whether SLURM still has a job as running; once it is requeued or cancelled, it is completing."""
+    """Whether SLURM still lists a job as running; once it is requeued or cancelled, it is completing."""
     command = ["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=SCONTROL_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
-        return True  # nobody can say: better twice in the queue, where a lock keeps one out, than lost
+        return True  # unknown: better queued twice, where a lock keeps one out, than lost
     return told.stdout.strip() in {"RUNNING", "PREEMPTED", "SUSPENDED", "SIGNALING"}

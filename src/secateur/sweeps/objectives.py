@@ -1,4 +1,4 @@
-"""What a search is told of a run: its model's score on ``val`` and costs beside the reference, nothing of ``test``."""
+"""What a search optimises: a model's score on ``val`` and its costs relative to the reference, never ``test``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ OUT_OF_BOUNDS = -100.0  # below every score
 
 
 def objective_value(config: Config, record: Record) -> Any:
-    """What the launcher hands back of a finished run: its objective, None where there is none."""
+    """The objective value of a finished run, which the launcher returns; None if no objective is configured."""
     objective = build(config.objective, key="objective")
     return None if objective is None else objective(record)
 
 
 class BestScore:
-    """The score, on the task's own metric; a model that is out of bounds counts as worse than any within.
+    """The score, in the task's own metric; a model that exceeds a bound counts as worse than any that does not.
 
     Args:
-        latency, parameters, flops, disk_bytes: the most that the model may take, as a fraction of the reference's,
-            above 0; None: any. Latency is the median at the first batch size and length that was measured, FLOPs are
-            those of the longest input.
+        latency, parameters, flops, disk_bytes: upper bounds, as fractions of the reference's costs, above 0; None:
+            unbounded. Latency is the median at the first batch size and length measured; FLOPs are those of the
+            longest input.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BestScore:
                 raise SecateurError(f"{name}={bound}: must be above 0; it is a fraction of the reference's")
 
     def __call__(self, record: Record) -> float:
-        """The number to maximize. Beyond a bound it says how far, so that a search finds its way back."""
+        """The value to maximise. Beyond a bound it reflects by how much, so that a search is guided back."""
         costs = costs_of(record)
         excess = sum(max(0.0, costs[name] / bound - 1) for name, bound in self.bounds.items())
         return OUT_OF_BOUNDS * (1 + excess) if excess else score_of(record)
@@ -56,7 +56,7 @@ class Frontier:
     """The score and costs, for a search that trades them off.
 
     Args:
-        costs: of ``latency``, ``parameters``, ``flops``, ``disk_bytes``; fractions of the reference's.
+        costs: some of ``latency``, ``parameters``, ``flops``, ``disk_bytes``, as fractions of the reference's.
     """
 
     def __init__(self, *, costs: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ class Frontier:
         self.costs = tuple(costs)
 
     def __call__(self, record: Record) -> tuple[float, ...]:
-        """The score, to be maximized, then the costs, to be minimized."""
+        """The score, to be maximised, then the costs, to be minimised."""
         costs = costs_of(record)
         return score_of(record), *(costs[name] for name in self.costs)
 
@@ -74,7 +74,7 @@ def score_of(record: Record) -> float:
     """The compressed model's score on ``val``.
 
     Raises:
-        SecateurError: if it was not taken.
+        SecateurError: if it was not evaluated.
     """
     if record.validation is None:
         raise SecateurError(f"{record.name}: has no score on val; repeat the run with an objective")

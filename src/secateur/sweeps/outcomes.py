@@ -1,4 +1,4 @@
-"""What became of the jobs of a multirun: read off their folders before, told in one table at the end."""
+"""The outcomes of a multirun's jobs: read from their folders beforehand, shown in one table at the end."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from secateur.record import Record
 
 ERROR_FILE = "error.txt"
-_WIDTH = 100  # at least, as for all tables: lines that fold are better than figures cut short
+_WIDTH = 100  # minimum, as for all tables: wrapped lines are better than truncated figures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One job: its run folder, and the first line of what it failed with, if it did."""
+    """One job: its run folder, and the first line of its error if it failed."""
 
     folder: Path
     error: str | None = None
 
 
 def is_done(config: Config, record: Record | None) -> bool:
-    """Whether nothing is left to do of a run that left ``record``."""
+    """Whether the run that left ``record`` has nothing left to do."""
     if record is None or record.status != "finished" or config.force:
         return False
     exported = config.export.name != "onnx" or record.onnx is not None
@@ -40,14 +40,14 @@ def is_done(config: Config, record: Record | None) -> bool:
 
 
 def earlier_failure(config: Config, record: Record | None) -> SecateurError | None:
-    """Why a job of a multirun is not begun again: it failed before, and nobody asks for another try."""
+    """Why a job of a multirun is not started again: it failed earlier, and no retry is requested; None otherwise."""
     if record is None or record.status != "failed" or config.force or config.retry == "failed":
         return None
-    return SecateurError(f"failed earlier: {record.error}; retry=failed tries it again")
+    return SecateurError(f"failed earlier: {record.error}; set retry=failed to try it again")
 
 
 def record_in(folder: Path) -> Record | None:
-    """The record of a run folder; None where none can be read, and whoever runs there says why."""
+    """The record of a run folder; None if it cannot be read, for which the run itself will report the reason."""
     from secateur.record import read_record
 
     try:
@@ -73,7 +73,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, sweep: Path) -> None:
 
 
 def closing_table(outcomes: Sequence[Outcome], *, sweep: Path) -> RenderableType:
-    """The finished jobs, seeds together, then a row for each that failed, then how many there were of both."""
+    """The finished jobs with seeds combined, then a row for each failed job, then the number of both."""
     from secateur.report.table import render
 
     failed = [outcome for outcome in outcomes if outcome.error is not None]

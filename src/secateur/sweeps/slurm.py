@@ -1,4 +1,4 @@
-"""Jobs in the queue of a SLURM cluster: submitted as an array, found again, watched until they are over."""
+"""Jobs in the queue of a SLURM cluster: submitted as an array, found again, and watched until they finish."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from secateur.sweeps.submission import POLL_SECONDS, check_known, check_processe
 
 log = logging.getLogger(__name__)
 
-ID_FILE = ".slurm_job"  # in a run folder: under which id it was submitted last
-ANSWER_SECONDS = 60  # a controller that has not answered by then is taken for dead
-QUEUE_SECONDS = 15.0  # between two looks at the queue
-# What submitit calls alike for all kinds of clusters; the rest is SLURM's own.
+ID_FILE = ".slurm_job"  # in a run folder: the job id of the last submission
+ANSWER_SECONDS = 60  # a controller that has not answered by then is considered dead
+QUEUE_SECONDS = 15.0  # between two queries of the queue
+# Options that submitit names alike for all kinds of clusters; the others are specific to SLURM.
 _SHARED = {"name", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min"}
 _OWN = {"submitit_folder", "max_num_timeout"}
 _SBATCH = {
@@ -33,16 +33,16 @@ _SBATCH = {
 
 
 def check_slurm(params: dict[str, Any]) -> None:
-    """Refuse a cluster that is not there, or whose controller does not answer.
+    """Refuse to launch without a SLURM cluster whose controller answers.
 
     Raises:
-        SecateurError: for either, and for settings that nobody reads or that make no sense.
+        SecateurError: if there is none, or for settings that are unknown or invalid.
     """
     check_known(params, _SHARED | _OWN | _SBATCH)
     check_processes(params)
     if which("sbatch") is None:
         raise SecateurError(
-            "hydra/launcher=slurm: there is no sbatch here; start on a machine that submits to a cluster, or take "
+            "hydra/launcher=slurm: sbatch was not found; start on a machine that can submit to a cluster, or use "
             "hydra/launcher=local"
         )
     _asked(["scontrol", "ping"], "the controller does not answer")
@@ -54,12 +54,12 @@ def run_in_queue(
     """Run jobs as an array; those that an earlier command left in the queue are not submitted again.
 
     Args:
-        call: what a process runs, with a job's arguments.
-        jobs: with the arguments of each.
-        params: of ``conf/hydra/launcher/slurm.yaml``.
+        call: the function that a process runs, with a job's arguments.
+        jobs: the jobs, each with its arguments.
+        params: the settings of ``conf/hydra/launcher/slurm.yaml``.
 
     Returns:
-        What became of each, by its number.
+        The result of each job, by its number.
 
     Raises:
         SecateurError: if SLURM refuses the array, or does not answer.
@@ -72,7 +72,7 @@ def run_in_queue(
         if (old := _last_id(job.folder)) in queued
     }
     if watched:
-        log.info("%d jobs are in the queue already", len(watched))
+        log.info("jobs already in the queue: %d", len(watched))
     fresh = [(job, arguments) for job, arguments in jobs if job.number not in watched]
     clear(job for job, _ in fresh)
     if fresh:
@@ -82,15 +82,15 @@ def run_in_queue(
     except KeyboardInterrupt:
         ids = sorted({submitted.job_id.partition("_")[0] for _, submitted in watched.values()})
         log.warning(
-            "the jobs go on without this terminal: the same command watches them again, secateur-report %s shows what "
-            "is finished, scancel %s ends them",
+            "the jobs continue without this terminal: repeat the command to watch them again; secateur-report %s shows "
+            "what is finished, scancel %s cancels them",
             *(folder.parent, " ".join(ids)),
         )
         raise
 
 
 def in_queue() -> set[str]:
-    """The ids of this user's jobs that are waiting, running, or about to end.
+    """The ids of this user's jobs that are pending, running or completing.
 
     Raises:
         SecateurError: if the controller does not answer.
@@ -109,7 +109,7 @@ def _submitted(
     try:
         submitted = executor.map_array(call, *zip(*(arguments for _, arguments in jobs), strict=True))
     except submitit.core.utils.FailedJobError as error:
-        raise SecateurError(f"hydra/launcher=slurm: sbatch refuses the jobs: {_reason(str(error))}") from error
+        raise SecateurError(f"hydra/launcher=slurm: sbatch refused the jobs: {_reason(str(error))}") from error
     for (job, _), handle in zip(jobs, submitted, strict=True):
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / ID_FILE).write_text(handle.job_id, encoding="utf-8")
@@ -120,15 +120,15 @@ def _sbatch_options(params: dict[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in params.items() if value is not None}
     for name in _OWN:
         options.pop(name, None)
-    if params["tasks_per_node"] > 1:  # whoever is left alone would wait for the others
+    if params["tasks_per_node"] > 1:  # if one process fails, the others would wait for it
         options["srun_args"] = ["--kill-on-bad-exit=1"]
     return {name if name in _SHARED else f"slurm_{name}": value for name, value in options.items()}
 
 
 def _watched(jobs: dict[int, tuple[Job, submitit.Job[JobReturn]]]) -> dict[int, JobReturn]:
-    """Wait until every job has left a result, or the queue without one."""
+    """Wait until every job has left a result, or has left the queue without one."""
     returns: dict[int, JobReturn] = {}
-    left: set[int] = set()  # not in the queue when it was last looked at
+    left: set[int] = set()  # not in the queue when it was last queried
     looked = time.monotonic()
     while missing := jobs.keys() - returns.keys():
         time.sleep(POLL_SECONDS)
@@ -136,7 +136,7 @@ def _watched(jobs: dict[int, tuple[Job, submitit.Job[JobReturn]]]) -> dict[int, 
         if time.monotonic() - looked > QUEUE_SECONDS:
             looked = time.monotonic()
             gone = _not_queued({number: jobs[number][1].job_id for number in missing})
-            over |= gone & left  # twice: a result may be slow to show on a shared file system
+            over |= gone & left  # missing twice: a result may be slow to appear on a shared file system
             left = gone
         returns |= {number: collected(*jobs[number]) for number in over}
     return returns
@@ -145,7 +145,7 @@ def _watched(jobs: dict[int, tuple[Job, submitit.Job[JobReturn]]]) -> dict[int, 
 def _not_queued(ids: dict[int, str]) -> set[int]:
     try:
         queued = in_queue()
-    except SecateurError as error:  # a controller may be restarted; its jobs run on
+    except SecateurError as error:  # the controller may be restarting, during which its jobs keep running
         log.warning("%s; still waiting", error)
         return set()
     return {number for number, job_id in ids.items() if job_id not in queued}
@@ -162,10 +162,10 @@ def _last_id(folder: Path) -> str | None:
 
 
 def _asked(command: Iterable[str], trouble: str) -> str:
-    """What a command of SLURM says.
+    """The output of a SLURM command.
 
     Raises:
-        SecateurError: with ``trouble`` and SLURM's own words, if it fails or takes too long.
+        SecateurError: with ``trouble`` and SLURM's own message, if it fails or takes too long.
     """
     try:
         done = subprocess.run(list(command), capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True)
@@ -181,7 +181,7 @@ def _asked(command: Iterable[str], trouble: str) -> str:
 
 
 def _reason(told: str) -> str:
-    """The line that says most: SLURM's own error without its prefix, else the first."""
+    """The most informative line: SLURM's own error without its prefix, otherwise the first line."""
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     errors = [re.sub(r"^\w+: error: ", "", line) for line in lines if "error:" in line]
     return (errors or lines or ["no reason given"])[0]

@@ -1,4 +1,4 @@
-"""A study of Optuna that commands go on with: where it lies on disk, how much of it is left, what came of it."""
+"""An Optuna study that repeated commands continue: its storage, its remaining trials and its result."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 
 
 def remaining(params: Mapping[str, Any]) -> Sweeper:
-    """hydra-optuna-sweeper's sweeper for the trials that a study lacks.
+    """hydra-optuna-sweeper's sweeper for the remaining trials of a study.
 
-    Trials that an earlier command left unfinished count as failed: their runs go on when they are asked for again.
+    Trials that an earlier command left unfinished count as failed; their runs resume if they are sampled again.
 
     Args:
-        params: of ``conf/hydra/sweeper/search.yaml``.
+        params: the settings of ``conf/hydra/sweeper/search.yaml``.
 
     Raises:
-        SecateurError: if the packages are missing, or the study has other directions.
+        SecateurError: if the packages are missing, or the study has different directions.
     """
     check_extra("search", asked="hparams_search")
     import optuna
@@ -40,7 +40,7 @@ def remaining(params: Mapping[str, Any]) -> Sweeper:
     finished = sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials)
     if trials:
         log.info("study %s: %d of %d trials are finished", study.study_name, finished, params["n_trials"])
-    # Drawn anew after each interruption, but from one seed.
+    # A different seed after each interruption, but derived from the configured one.
     sampler = instantiate(params["sampler"], seed=params["sampler"]["seed"] + len(trials))
     rest = {"sampler": sampler, "n_trials": max(0, params["n_trials"] - finished)}
     sweeper: Sweeper = OptunaSweeper(**{**params, **rest}, search_space=None, custom_search_space=None)
@@ -51,7 +51,7 @@ def searched(sweeper: Sweeper, arguments: list[str]) -> Any:
     """Run the trials.
 
     Raises:
-        SecateurError: if none ever finished.
+        SecateurError: if no trial has ever finished.
     """
     try:
         return sweeper.sweep(arguments)
@@ -62,7 +62,7 @@ def searched(sweeper: Sweeper, arguments: list[str]) -> Any:
 
 
 def _study(params: Mapping[str, Any]) -> Any:
-    """The study, new or as earlier commands left it."""
+    """The study, newly created or as earlier commands left it."""
     import optuna
 
     direction = params["direction"]
@@ -73,5 +73,5 @@ def _study(params: Mapping[str, Any]) -> Any:
         )
     except ValueError as error:
         raise SecateurError(
-            f"sweep={params['study_name']}: its study is of another kind ({error}); name another"
+            f"sweep={params['study_name']}: its study is of a different kind ({error}); choose another name"
         ) from error

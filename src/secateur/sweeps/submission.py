@@ -1,4 +1,4 @@
-"""Jobs that submitit runs: collecting what comes of each, and processes of this machine."""
+"""Jobs that submitit runs: collecting their results, and running them in processes on this machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from secateur.errors import SecateurError
 from secateur.sweeps.jobs import Job, clear
 
 POLL_SECONDS = 1.0
-_RULE = "\n" + "-" * 22 + "\n"  # before and after a traceback, where submitit tells one
+_RULE = "\n" + "-" * 22 + "\n"  # submitit's separator before and after a traceback
 _LOCAL = ("submitit_folder", "parallelism", "gpus_per_node", "tasks_per_node", "timeout_min")
 
 
 def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
-    """What a job that is over came to, also where it ended without a word."""
+    """The result of a finished job, even if it ended without leaving one."""
     leader, *followers = [submitted.task(number) for number in range(submitted.num_tasks)]
     left = [task for task in (leader, *followers) if task.paths.result_pickle.exists()]
     try:
         returns: list[JobReturn] = [task.result() for task in left]
-    except UncompletedJobError as error:  # of whichever process failed; the others were taken along
+    except UncompletedJobError as error:  # from the process that failed; the others were stopped with it
         return job.failing(_last_line(str(error)))
-    except (EOFError, UnpicklingError) as error:  # cut short, as by a disk that is full
+    except (EOFError, UnpicklingError) as error:  # truncated, for example by a full disk
         return job.failing(f"its result cannot be read ({error}); its output: {leader.paths.stderr}")
     if leader not in left:
         return job.failing(f"ended without a result: killed or cancelled; its output: {leader.paths.stderr}")
@@ -39,15 +39,15 @@ def collected(job: Job, submitted: submitit.Job[JobReturn]) -> JobReturn:
 def run_locally(
     call: Callable[..., JobReturn], jobs: Sequence[tuple[Job, tuple[Any, ...]]], params: dict[str, Any]
 ) -> dict[int, JobReturn]:
-    """Run jobs in processes of this machine, the next one when a slot is free.
+    """Run jobs in processes on this machine, starting the next one when a slot is free.
 
     Args:
-        call: what a process runs, with a job's arguments.
-        jobs: with the arguments of each.
-        params: of ``conf/hydra/launcher/local.yaml``.
+        call: the function that a process runs, with a job's arguments.
+        jobs: the jobs, each with its arguments.
+        params: the settings of ``conf/hydra/launcher/local.yaml``.
 
     Returns:
-        What became of each, by its number.
+        The result of each job, by its number.
     """
     slots, processes = params["parallelism"], params["tasks_per_node"]
     waiting, running, returns = list(jobs), dict[int, tuple[Job, submitit.Job[JobReturn]]](), dict[int, JobReturn]()
@@ -70,7 +70,7 @@ def run_locally(
 
 
 def check_known(params: dict[str, Any], known: Collection[str]) -> None:
-    """Refuse a launcher's setting that nobody reads.
+    """Refuse unknown settings of a launcher.
 
     Raises:
         SecateurError: for the first of them.
@@ -81,7 +81,7 @@ def check_known(params: dict[str, Any], known: Collection[str]) -> None:
 
 
 def check_local(params: dict[str, Any]) -> None:
-    """Refuse settings that nobody reads or that make no sense.
+    """Refuse unknown or invalid settings.
 
     Raises:
         SecateurError: for the first of them.
@@ -93,27 +93,27 @@ def check_local(params: dict[str, Any]) -> None:
 
 
 def check_processes(params: dict[str, Any]) -> None:
-    """A launcher starts a number of processes: ``auto`` is none.
+    """Refuse ``auto`` or an invalid number of processes: a launcher must know how many to start.
 
     Raises:
-        SecateurError: where it is no number.
+        SecateurError: if it is not a number of at least 1.
     """
     if not isinstance(params["tasks_per_node"], int) or params["tasks_per_node"] < 1:
         raise SecateurError(
-            f"trainer.devices={params['tasks_per_node']}: a launcher starts the processes of a job; say how many, such "
-            "as trainer.devices=2"
+            f"trainer.devices={params['tasks_per_node']}: a launcher starts the processes of a job; give their number, "
+            "such as trainer.devices=2"
         )
 
 
 def _threads(processes: int) -> dict[str, str]:
-    """The processors of this machine shared out, unless the user did that."""
+    """OMP_NUM_THREADS such that the processes share this machine's processors, unless the user has set it."""
     if "OMP_NUM_THREADS" in os.environ:
         return {}
     return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
 
 
 def _gpus(slot: int, wanted: int | None) -> dict[str, Any]:
-    """The GPUs of a slot, each slot others as long as there are enough."""
+    """The GPUs of a slot; slots use different GPUs as long as there are enough."""
     import torch
 
     there = torch.cuda.device_count()
@@ -123,7 +123,7 @@ def _gpus(slot: int, wanted: int | None) -> dict[str, Any]:
 
 
 def _last_line(told: str) -> str:
-    """Of an error that submitit tells with the whole traceback, the line that says what went wrong."""
+    """The line that says what went wrong, from an error in which submitit includes the full traceback."""
     _, rule, rest = told.partition(_RULE)
     trace = [line for line in (rest.rpartition(_RULE)[0] if rule else told).splitlines() if line.strip()]
     return trace[-1].partition(": ")[2] or trace[-1]

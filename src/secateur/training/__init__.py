@@ -1,1 +1,1 @@
-"""What every phase shares under Lightning: the module, its optimization, the trainer, going on where a fit stopped."""
+"""What every training phase shares under Lightning: the module, its optimization, the trainer, and resuming."""

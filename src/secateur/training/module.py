@@ -1,4 +1,4 @@
-"""What every phase shares under Lightning: the module, how weights follow the loss, what is frozen."""
+"""What every training phase shares under Lightning: the module, its optimization, and freezing weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from secateur.tasks.base import Evaluator, Task
 
 
 class TaskModule(pl.LightningModule):
-    """A model and its task: evaluation for everyone, training for those who add a loss and an optimizer."""
+    """A model and its task: implements evaluation; subclasses add a loss and an optimizer for training."""
 
     def __init__(self, model: PreTrainedModel, task: Task) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class TaskModule(pl.LightningModule):
         self.evaluator = self.task.evaluator(_examples(self.trainer.val_dataloaders))
 
     def validation_step(self, batch: Batch) -> None:
-        """Take one batch of ``val``."""
+        """Evaluate one batch of ``val``."""
         self.evaluator.update(self.task.forward(self.model, batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/<score>``; the task's own metric is shown beside the progress bar."""
+        """Log ``val/<score>``; the progress bar shows the task's own metric."""
         for name, value in self.evaluator.scores().items():
             self.log(f"val/{name}", value, prog_bar=name == self.task.metric)
 
@@ -46,7 +46,7 @@ class TaskModule(pl.LightningModule):
         self.evaluator = self.task.evaluator(_examples(self.trainer.test_dataloaders))
 
     def test_step(self, batch: Batch) -> None:
-        """Take one batch of ``test``."""
+        """Evaluate one batch of ``test``."""
         self.evaluator.update(self.task.forward(self.model, batch), batch)
 
 
@@ -55,10 +55,10 @@ class Optimization:
     """How weights are trained: AdamW, linear warm-up, then linear decay to zero.
 
     Attributes:
-        learning_rate: the highest, reached after the warm-up; above 0.
-        weight_decay: on matrices and embeddings, none on biases and LayerNorm; in [0, 1).
-        warmup_ratio: share of the optimizer steps that the warm-up takes, in [0, 1).
-        max_grad_norm: gradients are clipped to this norm; 0 leaves them alone.
+        learning_rate: the peak, reached at the end of the warm-up; above 0.
+        weight_decay: applied to matrices and embeddings, not to biases and LayerNorm; in [0, 1).
+        warmup_ratio: the share of the optimizer steps used for the warm-up, in [0, 1).
+        max_grad_norm: gradients are clipped to this norm; 0 disables clipping.
     """
 
     learning_rate: float
@@ -76,15 +76,17 @@ class Optimization:
 
 
 class TrainingModule(TaskModule):
-    """A :class:`TaskModule` that trains, and leaves weights that the model declares fixed at zero as they are.
+    """A :class:`TaskModule` that trains, and keeps weights that the model declares fixed at zero.
 
     Args:
-        name: of the phase, for messages.
-        objective: the mean loss of a batch, given the model.
-        optimization: how the weights follow it.
-        weights: those that are trained; None: all that take a gradient.
-        clip: "trained" clips by the gradients of what is trained, "all" by those of all of the model's weights.
-        fixed: weights whose zeros stay; None: those that the model declares.
+        model: the model to train.
+        task: the task it is trained on.
+        name: the name of the phase, for messages.
+        objective: returns the mean loss of a batch, given the model.
+        optimization: how the weights are trained.
+        weights: the weights to train; None: all that require a gradient.
+        clip: "trained" clips by the gradient norm of the trained weights, "all" by that of all the model's weights.
+        fixed: weights whose zeros are kept; None: those that the model declares.
     """
 
     def __init__(
@@ -105,16 +107,20 @@ class TrainingModule(TaskModule):
         self.optimization = optimization
         self.trained_weights = weights
         self.clip = clip
-        # Taken before training, not from a checkpoint: a weight that only passes through 0 is not to stay there.
+        # Determined before training, not from a checkpoint: a weight that merely passes through 0 must not stay there.
         fixed = FixedZeros.of(model) if fixed is None else fixed
         self.masks, self.maskable = fixed.masks, fixed.weights
 
     def on_train_start(self) -> None:
-        """Bring the masks where the weights are, in their type."""
+        """Move the masks to the weights' device and dtype."""
         self.masks = {name: mask.to(self.maskable[name]) for name, mask in self.masks.items()}
 
     def training_step(self, batch: Batch) -> Tensor:
-        """One forward pass; a loss that is no number ends the run."""
+        """Return the loss of one batch; a non-finite loss stops the run.
+
+        Raises:
+            SecateurError: if the loss is not finite.
+        """
         loss = self.objective(self.model, batch)
         if not torch.isfinite(loss):
             raise SecateurError(
@@ -126,7 +132,7 @@ class TrainingModule(TaskModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear schedule over all optimizer steps of the fit."""
-        # Not trainer.estimated_stepping_batches: that sets the loader up before a checkpoint's place in it is read.
+        # Not trainer.estimated_stepping_batches: it sets up the loader before the checkpoint's position is read.
         steps = self.trainer.max_steps
         optimizer = AdamW(self.parameter_groups(), lr=self.optimization.learning_rate, fused=True)
         warmup = round(self.optimization.warmup_ratio * steps)
@@ -134,18 +140,18 @@ class TrainingModule(TaskModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What is trained, as the optimizer takes it."""
+        """The trained weights, as the optimizer's parameter groups."""
         weights = self.model.parameters() if self.trained_weights is None else self.trained_weights
         return decay_groups(weights, weight_decay=self.optimization.weight_decay)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Forget all gradients, also of weights that the clip counts and the optimizer does not have."""
+        """Clear all gradients, including those of weights that count for clipping but that the optimizer lacks."""
         self.zero_grad()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Zero the gradients of fixed weights, before they are clipped.
+        """Zero the gradients of fixed weights before clipping.
 
-        Where a gradient is 0 from the first step on, so are Adam's moments; then neither its step nor decay moves a 0.
+        If a gradient is 0 from the first step on, so are Adam's moments; then neither its step nor decay changes a 0.
         """
         pairs = [(self.maskable[name].grad, mask) for name, mask in self.masks.items()]
         fixed = [(gradient, mask) for gradient, mask in pairs if gradient is not None]
@@ -160,7 +166,7 @@ class TrainingModule(TaskModule):
 
 
 def decay_groups(weights: Iterable[nn.Parameter], *, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights that take a gradient in two groups: matrices decay, biases and LayerNorm (all vectors) do not."""
+    """The weights that require a gradient, in two groups: matrices decay, biases and LayerNorm (vectors) do not."""
     weights = [weight for weight in weights if weight.requires_grad]
     return [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
@@ -170,7 +176,7 @@ def decay_groups(weights: Iterable[nn.Parameter], *, weight_decay: float) -> lis
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the context, no weight of ``model`` takes a gradient."""
+    """Within the context, no weight of ``model`` requires a gradient."""
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)

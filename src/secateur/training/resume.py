@@ -1,4 +1,4 @@
-"""Going on where a fit was stopped, to the bit on a CPU: its checkpoint, and the generators' states."""
+"""Resuming an interrupted fit, bit for bit on a CPU: its checkpoint and the states of the random generators."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def usable_checkpoint(folder: Path) -> Path | None:
 
 
 class ResumeCheckpoint(pl.Callback):
-    """Keeps one checkpoint, from which a killed fit goes on as if nothing had happened, to the bit on a CPU.
+    """Keeps one checkpoint, from which a killed fit resumes as if it had not been interrupted, bit for bit on a CPU.
 
-    It holds the generators' states beside what Lightning saves. None is taken on an epoch's last batch, since
-    resuming from there would leave out that epoch's validation: the validation's end has one of its own.
+    In addition to what Lightning saves, it contains the generators' states. No checkpoint is saved on an epoch's last
+    batch, since resuming from there would skip that epoch's validation; one is saved when the validation ends.
 
     Args:
         every_n_train_steps: optimizer steps between two checkpoints.
@@ -50,32 +50,32 @@ class ResumeCheckpoint(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the place in the epoch; save on every n-th optimizer step."""
+        """Record the position in the epoch; save a checkpoint on every n-th optimizer step."""
         loader = cast(ResumableLoader, trainer.train_dataloader)
         loader.position = (batch_idx + 1) % len(loader)
-        # Inside an accumulation the gradients are not part of a checkpoint: only a fresh step may be saved.
+        # Accumulated gradients are not part of a checkpoint, so it may be saved only right after an optimizer step.
         fresh = trainer.global_step != self._saved_step
         due = trainer.global_step % self.every_n_train_steps == 0
         if fresh and due and not trainer.is_last_batch:
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save once the epoch's validation is over. (At the epoch's end Lightning would count the epoch twice.)"""
+        """Save after the epoch's validation. (At the end of the epoch, Lightning would count the epoch twice.)"""
         self._save(trainer)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
-        """Add the states of the generators that dropout and sampling draw from, of every process in order of rank."""
+        """Add the states of the generators used by dropout and sampling, for every process in order of rank."""
         states = [_generator_states()] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(states, states[0])
         checkpoint["generators"] = states
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
-        """Keep the states until training starts: what Lightning does before that draws numbers too."""
+        """Hold the states until training starts: Lightning draws random numbers before that, too."""
         self._generators = checkpoint["generators"][trainer.global_rank]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the generators where they were, or at the start set each process's apart from the others'."""
+        """Restore the generators' states, or in a new fit give each process a different seed."""
         if self._generators is not None:
             _set_generator_states(self._generators)
         elif trainer.global_rank > 0:
@@ -87,7 +87,7 @@ class ResumeCheckpoint(pl.Callback):
         partial = path.with_suffix(".partial")
         try:
             trainer.save_checkpoint(partial)
-        except OSError:  # the disk is full: give back what the incomplete file takes
+        except OSError:  # the disk is full: free the space that the incomplete file takes
             partial.unlink(missing_ok=True)
             raise
         if trainer.is_global_zero:

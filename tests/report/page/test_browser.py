@@ -1,6 +1,6 @@
-"""The page in a real browser: it draws, filters, sorts and opens runs; what a record holds is text; it asks nobody.
+"""The page in a real browser: it draws, filters, sorts and opens runs; records are shown as text; it makes no requests.
 
-Skipped with a reason where no browser is installed.
+Skipped with a reason if no browser is installed.
 """
 
 from __future__ import annotations

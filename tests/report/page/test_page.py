@@ -1,4 +1,4 @@
-"""What goes into the page's file, without a browser."""
+"""What is embedded in the page, without a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page shows, as plain data: rows, their runs, and what is in no table."""
+"""What the page shows, as plain data: rows, their runs, and the runs that are in no table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secateur.report.published import Published, published_of
 from secateur.report.rows import DENSE, Row, Stat
 from secateur.report.stages_table import stage_notes, stage_sections
 
-# matplotlib's markers, of which the other pictures are made, as Plotly calls them
+# Plotly's names of the matplotlib markers that the other pictures use.
 _SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
     **{"X": "x", "p": "pentagon", "<": "triangle-left", ">": "triangle-right", "h": "hexagon", "*": "star"},
@@ -22,10 +22,11 @@ _SYMBOLS = {
 
 
 def page_data(contents: Contents, pictures: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Everything but the records themselves, ready for JSON.
+    """Everything except the records themselves, ready for JSON.
 
     Args:
-        pictures: of a run, by its name: by their file's name, as data URLs.
+        contents: the contents of the report.
+        pictures: for each run, by name, its pictures as data URLs, by file name.
     """
     rows, runs = contents.rows, runs_of(contents.rows)
     places = {(record.name, record.seed): place for place, record in enumerate(runs)}
@@ -103,7 +104,7 @@ def _stat(stat: Stat) -> list[float | None]:
 
 
 def _layers(row: Row) -> dict[str, list[float]] | None:
-    """Mean heads and units left in each layer, and what the dense model has; None where runs differ in depth."""
+    """Mean heads and units left in each layer, and what the dense model has; None if the runs differ in depth."""
     side = "reference" if row.dense else "compressed"
     pairs = [(m.structure, r.reference.structure) for r in row.records if r.reference and (m := getattr(r, side))]
     known = [(ours, dense) for ours, dense in pairs if ours.heads and len(ours.heads) == len(ours.units)]

@@ -1,4 +1,4 @@
-// One row from near: its figures, its layers, and each of its runs with config, record and pictures.
+// The details of one row: its figures, its layers, and each of its runs with config, record and pictures.
 
 function openDetails(row) {
   const dialog = document.getElementById('details');
@@ -11,7 +11,7 @@ function openDetails(row) {
     element('p', { class: 'note' }, `${row.model} on ${row.dataset}`),
     factsOf(row),
     ...(row.layers ? [element('h3', {}, 'Layers'), layers] : []),
-    ...(row.runs.length ? [element('h3', {}, row.runs.length === 1 ? 'Its run' : `Its ${row.runs.length} runs`), runsOf(row, run), run] : []),
+    ...(row.runs.length ? [element('h3', {}, row.runs.length === 1 ? 'Run' : `${row.runs.length} runs`), runsOf(row, run), run] : []),
   );
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
@@ -26,13 +26,13 @@ function factsOf(row) {
     ['kept', figures.retention && `${withSpread(scaled(figures.retention, 100), decimals(1))} % of the dense model’s ${row.metric}`],
     ['published', row.published && publishedText(row.published)],
     ['speed-up', figures.speedup && `${withSpread(figures.speedup, decimals(2))}× (${row.setting}; ${row.devices.join('; ')})`],
-    ['timed', row.besideOthers && 'while other jobs ran beside'],
+    ['timed', row.besideOthers && 'while other jobs were running'],
     ['parameters', figures.parameters && withSpread(figures.parameters, short)],
     ['FLOPs', figures.flops && `${withSpread(figures.flops, short)} over ${row.flopsLength} tokens`],
     ['bytes', figures.disk_bytes && withSpread(figures.disk_bytes, short)],
     ['stored sparse', figures.sparse_bytes && withSpread(figures.sparse_bytes, short)],
     ['on the frontier', row.best.length && `of score and ${row.best.join(', ')}`],
-    ['predecessor', row.dense ? null : row.predecessorSeed === null ? 'seeded as the run' : `seed ${row.predecessorSeed}`],
+    ['predecessor', row.dense ? null : row.predecessorSeed === null ? 'seeded like the run' : `seed ${row.predecessorSeed}`],
     ['differs in', row.differs.length && row.differs.join(', ')],
   ];
   return element('dl', {}, ...facts.filter(([, text]) => text).flatMap(([name, text]) => [
@@ -54,7 +54,7 @@ async function showRun(place, into) {
   const run = known.runs[place];
   into.dataset.run = place;
   const record = await recordOf(place);
-  if (into.dataset.run !== String(place)) return; // another one was asked for meanwhile
+  if (into.dataset.run !== String(place)) return; // another run was requested in the meantime
   const { config, ...rest } = record;
   const views = { config: yaml(config), record: JSON.stringify(rest, null, 2), steps: stepsOf(record) };
   const text = element('pre', { tabindex: 0 }, views.config);
@@ -79,10 +79,10 @@ function stepsOf({ steps, seconds }) {
     `${step.name}: ${step.seconds.toFixed(1)} s${step.examples ? `, ${step.examples} examples` : ''}`,
     ...Object.entries(step.scores ?? {}).map(([name, score]) => `  ${name} ${Number(score).toFixed(2)}`),
   ]);
-  return [...lines.flat(), `in all ${seconds.toFixed(1)} s`].join('\n');
+  return [...lines.flat(), `total: ${seconds.toFixed(1)} s`].join('\n');
 }
 
-/** A config as people write it, to read. */
+/** A config as readable YAML. */
 function yaml(value, indent = '') {
   if (value === null || typeof value !== 'object') return scalar(value);
   if (Array.isArray(value)) return `[${value.map((each) => yaml(each).trim()).join(', ')}]`;

@@ -1,4 +1,4 @@
-"""What goes into the page's file: data that no browser takes for markup, records packed small, pictures as URLs."""
+"""What is embedded in the page: data that no browser takes for markup, compressed records, and pictures as URLs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any
 
 from secateur.record import Record
 
-PACK = 64  # records in one packed piece, of which the page unpacks the one that is looked at
-PICTURES = 16 * 2**20  # bytes of pictures, at most; the page of a large sweep leaves the others in their folders
+PACK = 64  # records per compressed piece; the page unpacks only the piece that it needs
+PICTURES = 16 * 2**20  # maximum bytes of embedded pictures; for a large sweep, the others stay in their folders
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def embedded(data: Any) -> str:
-    """JSON that may stand between ``<script>`` tags: nothing in it ends the tag, or begins another or a comment."""
+    """JSON that is safe between ``<script>`` tags: nothing in it closes the tag, or opens another tag or a comment."""
     text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def packed(records: Sequence[Record]) -> Iterator[str]:
-    """The records as JSON lists of ``PACK``, each compressed by gzip and in base64."""
+    """The records as JSON lists of ``PACK`` each, compressed with gzip and encoded in base64."""
     for start in range(0, len(records), PACK):
         texts = (record.model_dump_json(by_alias=True) for record in records[start : start + PACK])
-        # Without the time of day, so that the same records give the same page.
+        # Without a timestamp, so that the same records give the same page.
         yield base64.b64encode(gzip.compress(f"[{','.join(texts)}]".encode(), compresslevel=6, mtime=0)).decode()
 
 
 def pictures_of(runs: Iterable[tuple[str, Path]]) -> dict[str, dict[str, str]]:
-    """The pictures of runs, given by name and folder, as data URLs by file, as long as there is room."""
+    """The pictures of runs, given by name and folder, as data URLs by file name, up to ``PICTURES`` bytes."""
     left, found = PICTURES, {}
     for name, folder in runs:
         urls = {}
@@ -46,7 +46,7 @@ def pictures_of(runs: Iterable[tuple[str, Path]]) -> dict[str, dict[str, str]]:
 
 
 def _finite(value: Any) -> Any:
-    """With None for what JSON has no number for."""
+    """``value`` with None in place of non-finite numbers, which JSON cannot represent."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

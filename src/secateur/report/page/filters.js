@@ -1,4 +1,4 @@
-// Which rows are shown: a menu for each of method, model and data set, words, and the frontier alone.
+// Which rows are shown: a menu each for method, model and data set, a search for words, and rows on a frontier only.
 
 function buildFilters() {
   const bar = document.getElementById('filters');
@@ -6,7 +6,7 @@ function buildFilters() {
   const change = (field, value) => { state[field] = value; state.page = 0; refresh(); };
   bar.append(
     element('input', {
-      type: 'search', id: 'words', placeholder: 'words in a row, such as logits 0.5', 'aria-label': 'Words in a row', size: 28,
+      type: 'search', id: 'words', placeholder: 'search rows, such as logits 0.5', 'aria-label': 'Search rows', size: 28,
       oninput: delayed((event) => change('words', event.target.value)),
     }),
     element('label', {}, element('input', {

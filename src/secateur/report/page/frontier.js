@@ -1,8 +1,8 @@
-// Score against speed, size or FLOPs: a panel for each data set, a colour for each method, and what nothing beats.
+// Score against speed, size or FLOPs: a panel for each data set, a colour for each method, and the frontier.
 
-const PANELS = 12; // at most: more cannot be told apart, and the filters choose
+const PANELS = 12; // maximum: more would be illegible; the filters choose among data sets
 const PANEL_HEIGHT = 340;
-const MOST_BARS = 600; // points: bars of more would hide one another
+const MOST_BARS = 600; // maximum number of points with error bars: more bars would hide each other
 
 function buildFrontier() {
   fillSelect('horizontal', HORIZONTAL, refresh);
@@ -118,12 +118,12 @@ function frontierLayout(panels, { x, y, across }) {
 }
 
 function frontierNote(points, panels, x) {
-  if (!points.length) return 'No row that is shown has both figures.';
+  if (!points.length) return 'None of the rows shown has both figures.';
   const settings = x.setting ? [...new Set(points.map(({ row }) => x.setting(row)))] : [];
   const measured = settings.length === 1 ? ` At ${settings[0]}${typeof settings[0] === 'number' ? ' tokens' : ''}.` : '';
-  const several = settings.length > 1 ? ' Rows measured at other settings, or on other data, have a frontier of their own.' : '';
+  const several = settings.length > 1 ? ' Rows measured at different settings, or on different data, have separate frontiers.' : '';
   const bars = points.length <= MOST_BARS ? ' Bars: one standard deviation over seeds.' : '';
-  const hidden = panels.length > PANELS ? ` ${panels.length - PANELS} further data sets have no panel: choose with the filters.` : '';
-  const beside = points.some(({ row }) => row.besideOthers) ? ' Some timings were taken while other jobs ran beside.' : '';
-  return `Dotted: nothing beats these in both${x.relative ? ', of one model' : ''}.${bars}${measured}${several}${beside}${hidden}`;
+  const hidden = panels.length > PANELS ? ` ${panels.length - PANELS} further data sets have no panel: use the filters to choose.` : '';
+  const beside = points.some(({ row }) => row.besideOthers) ? ' Some timings were taken while other jobs were running.' : '';
+  return `Dotted line: rows${x.relative ? ' of one model' : ''} that no other beats in both figures.${bars}${measured}${several}${beside}${hidden}`;
 }

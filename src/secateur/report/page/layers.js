@@ -1,4 +1,4 @@
-// What is left in each layer: of all rows on the table's page, and of one row in its details.
+// What is left in each layer: for all rows on the table's current page, and for one row in its details.
 
 const PARTS = {
   heads: { label: 'heads', dense: 'denseHeads' },
@@ -33,11 +33,11 @@ function drawLayers(rows) {
     },
   }, STILL);
   document.getElementById('layers-note').textContent = drawn.length
-    ? `Of what the dense model has, mean over seeds; layers number from 0. Those of the table’s page that have layers of their own, at most ${MOST_ROWS}.`
-    : 'No row that is shown says what is left in its layers.';
+    ? `Relative to the dense model, mean over seeds; layers are numbered from 0. Compressed rows on the table’s current page with figures for each layer, at most ${MOST_ROWS}.`
+    : 'None of the rows shown has figures for each layer.';
 }
 
-/** Of each layer what is left, of what the dense model has in one: a model with fewer layers has its own in order. */
+/** The fraction left in each layer, relative to the same layer of the dense model, or its largest if depths differ. */
 function fractions(row, part) {
   const before = row.layers[PARTS[part].dense];
   const most = Math.max(1, ...before);
@@ -55,7 +55,7 @@ function clipped(text, most = 60) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-/** One row's layers as bars before and after, drawn into `place`. */
+/** Draws one row's layers into `place`, as bars before and after compression. */
 function drawOwnLayers(place, row) {
   const { axis, layout } = layoutOf({
     height: 240, margin: { l: 50, r: 10, t: 24, b: 40 }, grid: { rows: 1, columns: 2, pattern: 'independent' },

@@ -1,4 +1,4 @@
-// Putting it together, once the page is read.
+// Assembles the page once it is loaded.
 
 function refresh() {
   const rows = shownRows();
@@ -6,7 +6,7 @@ function refresh() {
   drawLayers(drawTable(rows));
 }
 
-/** Sorting and turning pages change no picture but that of the page's layers. */
+/** Sorting and paging change only the table and the picture of the layers. */
 function refreshTable() {
   drawLayers(drawTable(shownRows()));
 }
@@ -18,10 +18,10 @@ function describe() {
   document.getElementById('summary').textContent = [
     count(known.runs.length, 'finished run'), count(known.rows.filter((row) => !row.dense).length, 'setting'), ...statuses,
   ].join(', ');
-  document.getElementById('footer').textContent = `Written ${known.written.slice(0, 16).replace('T', ' ')} by secateur ${known.version} from records alone; this file needs no network.`;
+  document.getElementById('footer').textContent = `Written ${known.written.slice(0, 16).replace('T', ' ')} by secateur ${known.version} from records only; this file needs no network.`;
 }
 
-/** Scores of models that were compressed on text, and what is kept of the dense one's: tasks across. */
+/** Scores of models that were compressed on text, and the percentage of the dense model's scores kept: tasks across. */
 function listStages() {
   const cell = (name, text, place) => element(name, { class: place ? null : 'text', scope: name === 'th' ? 'col' : null }, text);
   document.getElementById('stages').hidden = !known.stages.length;

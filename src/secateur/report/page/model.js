@@ -1,4 +1,4 @@
-// What the page knows, and what is shown of it: everything else reads `shown`, and calls `refresh` after a change.
+// The page's data and which of it is shown: all else takes its rows from `shownRows`, and calls `refresh` on a change.
 
 const known = JSON.parse(document.getElementById('data').textContent);
 known.rows.forEach((row, index) => { row.index = index; });
@@ -13,7 +13,7 @@ const state = {
   page: 0,
 };
 
-// Axes of the frontier. `relative` ones are against each model's own dense model, so models are not compared in them.
+// Axes of the frontier. `relative` ones are relative to each model's own dense model, so models are not compared on them.
 const HORIZONTAL = {
   speedup: { label: 'measured speed-up', better: 1, relative: true, suffix: '×', setting: (row) => row.setting },
   milliseconds: { label: 'milliseconds per batch', better: -1, setting: (row) => row.setting },
@@ -39,7 +39,7 @@ function shownRows() {
     && words.every((word) => searched(row).includes(word)));
 }
 
-// The dense models stay beside whichever method is chosen.
+// The dense models are shown whichever methods are chosen.
 function allows(facet, row) {
   const values = state.chosen[facet];
   return values === null || values.has(row[facet]) || (facet === 'method' && row.dense);
@@ -50,7 +50,7 @@ function searched(row) {
   return row.words;
 }
 
-/** The points that no other beats, by rising x: as good in both and better in one, where more is better. */
+/** The points that no other matches in both coordinates and exceeds in one, by increasing x. */
 function pareto(points) {
   let [highest, beyond] = [-Infinity, NaN];
   const best = [];
@@ -75,7 +75,7 @@ function groupBy(items, keyOf) {
 
 const unpacked = new Map();
 
-/** The record of a run, by its place: the piece that holds it is unpacked when it is first asked for. */
+/** The record of a run, by its index: the piece that contains it is unpacked on first use. */
 async function recordOf(place) {
   const piece = Math.floor(place / known.pack);
   if (!unpacked.has(piece)) unpacked.set(piece, unpack(document.getElementById(`records-${piece}`).textContent));

@@ -4,7 +4,7 @@ const PER_PAGE = 100;
 const figureColumn = (name, label, format) => ({
   name, label, number: true, value: (row) => row.figures[name]?.[0], text: (row) => withSpread(row.figures[name], format),
 });
-// What is the same in all rows is said once, below the heading.
+// A value that is the same in all rows is shown once, next to the heading.
 const nameColumn = (name, label) => ({
   name, label, constant: new Set(known.rows.map((row) => row[name])).size === 1, value: (row) => row[name], text: (row) => row[name],
 });
@@ -36,7 +36,7 @@ function sortedRows(rows) {
   const direction = state.sort.descending ? -1 : 1;
   return [...rows].sort((one, other) => {
     const [a, b] = [column.value(one) ?? null, column.value(other) ?? null];
-    if (a === null || b === null) return (a === null) - (b === null); // what is not known comes last either way
+    if (a === null || b === null) return (a === null) - (b === null); // unknown values come last in either direction
     return direction * (column.number ? a - b : a.localeCompare(b));
   });
 }
@@ -65,7 +65,7 @@ function headerOf(column) {
   const { sort } = state;
   const order = sort.column === column.name ? (sort.descending ? 'descending' : 'ascending') : 'none';
   const click = () => {
-    // The best first, then the other way round.
+    // Numbers in descending order first, names in ascending order; a second click reverses.
     const descending = sort.column === column.name ? !sort.descending : Boolean(column.number);
     state.sort = { column: column.name, descending };
     state.page = 0;

@@ -1,4 +1,4 @@
-// Elements and figures. Names from records only ever become text: nothing here parses HTML.
+// Elements and figures. Names from records only ever become text; nothing here parses HTML.
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -11,14 +11,14 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** For Plotly, which takes some HTML in its texts for markup. */
+/** Escapes text for Plotly, which interprets some HTML in its texts as markup. */
 function plain(text) {
   return String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
 const UNITS = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
 
-/** Three digits and a unit; a spread gets the unit and the digits of its mean. */
+/** Three digits and a unit; a spread is formatted with the unit and the digits of its mean. */
 function short(value, mean = value) {
   const [size, unit] = UNITS.find(([least]) => Math.abs(mean) >= least) ?? [1, ''];
   const before = Math.floor(Math.log10(Math.abs(mean / size) || 1)) + 1;
@@ -29,14 +29,14 @@ function decimals(digits) {
   return (value) => value.toFixed(digits);
 }
 
-/** A mean with its spread, which is left out where it would read as zero. */
+/** A mean with its spread, which is omitted if it would read as zero. */
 function withSpread(stat, format) {
   if (!stat) return '–';
   const spread = stat[1] === null ? '' : format(stat[1], stat[0]);
   return format(stat[0]) + (Number.parseFloat(spread) ? ` ± ${spread}` : '');
 }
 
-/** Scores come as percentages or as fractions: both get three digits or four. */
+/** Scores are percentages or fractions: both are shown with three or four digits. */
 function scoreText(stat) {
   return withSpread(stat, decimals(stat && Math.abs(stat[0]) > 1 ? 1 : 3));
 }
@@ -58,7 +58,7 @@ function fillSelect(id, options, change) {
 
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 
-/** A method's colour, lighter on a dark ground; the dense model's is the text's. */
+/** A method's colour, lighter on a dark background; the dense model has the text's colour. */
 function colourOf(method) {
   const { colour } = known.looks[method];
   if (method === DENSE) return css('--ink');
@@ -70,7 +70,7 @@ function colourOf(method) {
 const colours = new Map();
 dark.addEventListener('change', () => colours.clear());
 
-/** A colour of the style sheet, as the browser resolves it for the scheme. */
+/** A colour of the style sheet, as the browser resolves it for the current colour scheme. */
 function css(name) {
   if (!colours.has(name)) colours.set(name, resolved(name));
   return colours.get(name);
@@ -84,7 +84,7 @@ function resolved(name) {
   return colour;
 }
 
-/** What all of Plotly's pictures share. */
+/** What all Plotly pictures share. */
 function layoutOf(changes) {
   const [ink, faint, line, paper] = ['--ink', '--faint', '--line', '--paper'].map(css);
   const axis = {
@@ -100,7 +100,7 @@ function layoutOf(changes) {
   };
 }
 
-// Nobody's figures leave the page: Plotly's button that sends a chart to its makers is not there.
+// No figures leave the page: Plotly's button that uploads a chart to its makers is removed.
 const PLOTLY = {
   displaylogo: false, responsive: true, plotlyServerURL: '',
   modeBarButtonsToRemove: ['sendChartToCloud', 'select2d', 'lasso2d', 'autoScale2d'],

@@ -1,4 +1,4 @@
-"""The page: one HTML file with all its data, styles and scripts, which asks nobody for anything."""
+"""The page: one self-contained HTML file with all its data, styles and scripts, which makes no requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from secateur.report.contents import Contents
 from secateur.report.page.data import page_data, runs_of
 from secateur.report.page.embedding import PACK, embedded, packed, pictures_of
 
-# In this order they are one script.
+# Concatenated in this order, they form one script.
 _SCRIPTS = ("model", "text", "filters", "frontier", "table", "layers", "details", "main")
 
 
@@ -25,7 +25,9 @@ def save_page(contents: Contents, *, title: str, path: Path) -> None:
     """Write the page.
 
     Args:
-        title: what was reported on.
+        contents: the contents of the report.
+        title: names what was reported on.
+        path: the file to write.
     """
     write_whole(path, page_of(contents, title=title))
 
@@ -33,8 +35,8 @@ def save_page(contents: Contents, *, title: str, path: Path) -> None:
 def page_of(contents: Contents, *, title: str) -> str:
     """The page's text.
 
-    Whatever comes from a record is either JSON, which the script shows as text, or packed. A content security
-    policy allows no script but the page's own two, by their digests, and no request at all.
+    Everything from a record is either JSON, which the script shows as text, or compressed. A content security policy
+    allows only the page's own two scripts, by their digests, and no requests at all.
     """
     records = runs_of(contents.rows)
     folders = {(record.name, record.seed): path.parent for path, record in contents.found.runs.items()}
