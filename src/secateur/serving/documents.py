@@ -70,7 +70,8 @@ class Corpus:
     A passage of SQuAD is called after its article, with its number there: ``TITLE/NUMBER``.
 
     Raises:
-        SecateurError: naming file and line, if a document is malformed, empty, has no name, or that of another.
+        SecateurError: naming file and line, if a document is malformed, empty, has no name, or that of another; or if
+            there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,6 +84,8 @@ class Corpus:
                 raise SecateurError(f"{where}: document {document.id!r} is empty; take it out")
             if digests.setdefault(document.id, document.digest) != document.digest:
                 raise SecateurError(f"{where}: document {document.id!r} was there before with another text; rename one")
+        if not digests:
+            raise SecateurError(f"{path}: holds no documents; give at least one, as JSONL or SQuAD's JSON")
         self._names = digests.keys()
 
     def __len__(self) -> int:
