@@ -229,6 +229,16 @@ def test_too_many_fields_without_a_header(tmp_path):
     _fails(path, column_names=["text", "label"], match=r"a\.tsv: the rows have more fields than there are column names")
 
 
+def test_columns_of_one_name_are_refused_unless_they_have_none(tmp_path):
+    """Spreadsheets end rows with separators of columns that are empty."""
+    path = _write(tmp_path / "a.tsv", "text\ttext\tlabel\na\tb\tno\nc\td\tyes\n")
+    _fails(path, match=r"a\.tsv: 2 columns are called 'text'; give each a name of its own")
+    path = _write(tmp_path / "b.tsv", "a\tb\tno\nc\td\tyes\n")
+    _fails(path, column_names=["text", "text", "label"], match=r"b\.tsv: 2 columns are called 'text'")
+    path = _write(tmp_path / "c.csv", "text,label,,\na,no,,\nb,yes,,\n")
+    assert _load(path)["train"]["text"][:] == ["a", "b"]
+
+
 def test_an_empty_file_without_a_header(tmp_path):
     _fails(_write(tmp_path / "a.tsv", ""), column_names=["text", "label"], match=r"a\.tsv: no rows in it")
 

@@ -167,6 +167,7 @@ def test_broken_squad_json_is_named_by_file_and_question(tmp_path, content, mess
         ("a.csv", "id,context,question,answer\n1,c,q,\n1,c,q,\n", "row 2: the id '1' occurs twice"),
         ("a.csv", "context,question,answer\n", "no questions"),
         ("a.csv", "", "No columns"),
+        ("a.csv", "context,question,answer,answer\nc,q,c,d\n", "2 columns are called 'answer'; give each a name"),
         ("a.csv", "context,question,answer\nc,q,a\nc,q,a,b,c\n", "line 3"),
         ("a.csv", "context,question,answer\nc,q,a,b\n", "more fields than there are column names"),
         ("a.jsonl", '{"context": "c"}\n{"context"', "line 2, column 11: not valid JSON"),

@@ -274,6 +274,15 @@ def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, f
     assert "nowhere: no such store or file" in refused.stderr
 
 
+def test_nothing_found_is_said_beside_what_is_printed(empty, model, tokenizer, tmp_path, capsys) -> None:
+    """A store to which nothing was added yet holds no answer; whoever reads the output gets none."""
+    save_model(model, tokenizer, tmp_path / "model")
+    capsys.readouterr()  # bars of progress
+    answer_command.main([str(tmp_path / "model"), str(empty.folder), QUESTION, "--json"])
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"{empty.folder}: no answer was found there\n")
+
+
 def test_squad_s_json_is_encoded_and_a_long_question_is_cut_where_that_is_asked_for(
     model, tokenizer, tmp_path, capsys, caplog
 ) -> None:

@@ -42,6 +42,13 @@ def test_a_mistake_is_told_with_file_and_line(content: str, message: str, tmp_pa
         Corpus(tmp_path / "a.jsonl")
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.json", '{"data": []}')])
+def test_a_file_without_documents_is_refused(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(SecateurError, match=rf"^{tmp_path}/{name}: contains no documents; give at least one"):
+        Corpus(tmp_path / name)
+
+
 def test_a_file_of_another_encoding_is_refused(tmp_path: Path) -> None:
     for name, line in {"a.jsonl": 2, "a.json": 1}.items():
         (tmp_path / name).write_bytes(b'{"id": "a", "text": "one"}\n' * (line - 1) + b'{"id": "b", "text": "\xe9"}')

@@ -81,6 +81,12 @@ def _set(folder: Path, **entries) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
 
 
+def _in_parts(folder: Path, index: str) -> None:
+    (folder / "model.safetensors").rename(folder / "1.safetensors")
+    (folder / "1.bin").touch()
+    (folder / "model.safetensors.index.json").write_text(index)
+
+
 def _pickle(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
@@ -231,6 +237,14 @@ def test_a_folder_is_replaced_whole_and_leftovers_are_swept(tmp_path, tokenizer,
         (lambda folder: _set(folder, architectures=["GPT2LMHeadModel"]), r"model_type='bert'"),
         (lambda folder: _set(folder, vocab_size=41), "do not have the shapes"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"cut off"), "damaged"),
+        (lambda folder: _set(folder, hidden_size="big"), r"config.json: describes no .*'hidden_size' expected int"),
+        (lambda folder: _set(folder, hidden_act="curl"), r"config.json: describes no .*KeyError: 'curl'"),
+        (lambda folder: _set(folder, secateur={"heads": [], "units": []}), r"config.json: secateur.head_size=None"),
+        (lambda folder: _set(folder, secateur=[]), r"config.json: secateur.heads=None: should be of type list"),
+        (lambda folder: _in_parts(folder, "{"), r"index.json: not JSON, or cut short"),
+        (lambda folder: _in_parts(folder, "{}"), r"index.json: has no weight_map"),
+        (lambda folder: _in_parts(folder, '{"weight_map": {"a": "2.safetensors"}}'), r"json: names 2.safetensors"),
+        (lambda folder: _in_parts(folder, '{"weight_map": {"a": "1.bin"}}'), r"index.json: names 1.bin, but there"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_by_name(exported, tmp_path, change, message):
@@ -269,3 +283,20 @@ def _run_foreign(root: Path, jobs: dict) -> subprocess.CompletedProcess:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", '{"version": ', r"/tokenizer\.json: not JSON, or cut short"),
+        ("tokenizer_config.json", "[]", r"/tokenizer_config\.json: holds a list"),
+        ("tokenizer.json", "{}", r": its tokenizer is damaged \(KeyError: "),
+        ("tokenizer.json", '{"added_tokens": [], "model": {}}', r": its tokenizer is damaged \("),
+    ],
+)
+def test_a_damaged_tokenizer_is_refused_by_name(exported, tmp_path, name, content, message):
+    folder = tmp_path / "model"
+    shutil.copytree(exported[0] / "uneven", folder)
+    (folder / name).write_text(content)
+    with pytest.raises(SecateurError, match=rf"^{folder}{message}[^\n]*; write the folder anew$"):
+        load_tokenizer(folder)

@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = answers_to(options)
     except SecateurError as error:
         sys.exit(str(error))
+    if not found:
+        print(f"{options.source}: no answer was found there", file=sys.stderr)
     for answer in found:
         print(json.dumps(asdict(answer), ensure_ascii=False) if options.json else _line(answer))
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def read_table(path: Path, *, column_names: Sequence[str] | None = None, quoting
         quoting: whether fields of CSV and TSV may be quoted with ``"``; if not, quotes are plain characters.
 
     Raises:
-        SecateurError: if the file cannot be read, naming it and, if known, the row.
+        SecateurError: if the file cannot be read, naming it and, if known, the row; or if two columns have one name.
     """
     suffix = path.suffix.lower()
     if suffix in _SEPARATORS:
@@ -175,16 +176,19 @@ def missing_column(table: Table, ours: str, wanted: Sequence[str]) -> SecateurEr
 
 def _read_csv(path: Path, separator: str, *, column_names: Sequence[str] | None, quoting: bool) -> dict[str, list[Any]]:
     text = io.StringIO(read_text(path), newline="")
+    settings: dict[str, Any] = {
+        "sep": separator,
+        "dtype": str,
+        "keep_default_na": False,
+        "quoting": csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+    }
     try:
-        frame = pd.read_csv(
-            text,
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            header=0 if column_names is None else None,
-            names=column_names,
-            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
-        )
+        names = column_names
+        if names is None:
+            names = pd.read_csv(text, header=None, nrows=1, **settings).iloc[0].tolist()
+            text.seek(0)
+        _check_differ(names, path=path)
+        frame = pd.read_csv(text, header=0 if column_names is None else None, names=column_names, **settings)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SecateurError(f"{path}: {one_line(error)}") from error
     # Pandas takes surplus fields at the start of every row as row labels, and shifts the columns.
@@ -193,6 +197,13 @@ def _read_csv(path: Path, separator: str, *, column_names: Sequence[str] | None,
             f"{path}: the rows have more fields than there are column names; quote fields that contain a separator"
         )
     return {str(name): frame[name].tolist() for name in frame.columns}
+
+
+def _check_differ(names: Sequence[str], *, path: Path) -> None:
+    """Refuse two columns of one name: pandas gives the second another. Nameless ones cannot be asked for anyway."""
+    for name, times in Counter(names).items():
+        if name and times > 1:
+            raise SecateurError(f"{path}: {times} columns are called {name!r}; give each a name of its own")
 
 
 def _read_jsonl(path: Path) -> dict[str, list[Any]]:

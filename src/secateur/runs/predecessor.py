@@ -74,7 +74,7 @@ def check_predecessor(model: ModelConfig, predecessor: PredecessorConfig, *, ref
     """Refuse settings of the predecessor, or given models, that cannot be used, before anything is loaded.
 
     Raises:
-        SecateurError: if a setting is out of range, a folder contains no config.json, or a parent's reference is missing.
+        SecateurError: if a setting is out of range, a folder has no config.json, or a parent's reference is missing.
     """
     given = {"predecessor.checkpoint": predecessor.checkpoint}
     if reference != "auto":

@@ -50,7 +50,7 @@ def discard(folder: Path) -> None:
     found = list(folder.glob("[!.]*"))  # not the lock that this process holds
     if foreign := sorted(path.name for path in found if not _is_of_a_run(path.name)):
         raise SecateurError(
-            f"force=true: {folder} contains {foreign[0]}, which no run wrote; move it elsewhere, or choose another folder"
+            f"force=true: {folder} contains {foreign[0]}, which no run wrote; move it, or choose another folder"
         )
     for path in found:
         if path.is_dir() and not path.is_symlink():

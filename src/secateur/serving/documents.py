@@ -72,7 +72,7 @@ class Corpus:
 
     Raises:
         SecateurError: naming file and line, if a document is malformed, empty or unnamed, or its name is already taken
-            by another text.
+            by another text; or if the file contains no document.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,6 +85,8 @@ class Corpus:
                 raise SecateurError(f"{where}: document {document.id!r} is empty; remove it")
             if digests.setdefault(document.id, document.digest) != document.digest:
                 raise SecateurError(f"{where}: document {document.id!r} occurs before with another text; rename one")
+        if not digests:
+            raise SecateurError(f"{path}: contains no documents; give at least one, as JSONL or SQuAD's JSON")
         self._names = digests.keys()
 
     def __len__(self) -> int:

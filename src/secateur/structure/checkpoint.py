@@ -8,12 +8,12 @@ stock shape is an ordinary checkpoint.
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -27,6 +27,7 @@ from transformers import (
 from secateur.errors import SecateurError
 from secateur.structure import modeling_secateur
 from secateur.structure.anatomy import anatomy_of, layers_of
+from secateur.structure.checkpoint_files import check_tokenizer, check_weights, read_config
 from secateur.structure.fixed_zeros import copy_declarations
 from secateur.structure.modeling_secateur import (
     AUTO_CLASSES,
@@ -40,8 +41,6 @@ from secateur.structure.modeling_secateur import (
 from secateur.structure.shape import describe_structure, segments_of, structure_sizes
 
 _MODELLING_FILE = Path(modeling_secateur.__file__)
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
@@ -77,11 +76,12 @@ def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any)
         settings: values that replace those in ``config.json``: ``num_labels``, ``attn_implementation`` …
 
     Raises:
-        SecateurError: if this is not such a folder, its class is unusable, or its weights do not fit.
+        SecateurError: if this is not such a folder, a file of it is missing or damaged, its class is unusable, or its
+            weights do not fit.
     """
     folder = Path(folder)
-    config = _read_config(folder)
-    _check_weights(folder, config)
+    config = read_config(folder)
+    check_weights(folder, config)
     model_class = _model_class(folder, config, auto_class)
     try:
         return model_class.from_pretrained(
@@ -93,6 +93,11 @@ def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any)
         )
     except SafetensorError as error:
         raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder anew") from error
+    except (StrictDataclassError, KeyError, ValueError) as error:
+        raise SecateurError(
+            f"{folder}/config.json: describes no {model_class.__name__} that can be built ({_told(error)}); correct "
+            "it, or write the folder anew"
+        ) from error
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
@@ -114,7 +119,7 @@ def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) ->
     """
     folder = Path(folder)
     body = load(folder, auto_class=AutoModel)
-    model_class = _model_class(folder, _read_config(folder), auto_class)
+    model_class = _model_class(folder, read_config(folder), auto_class)
     config = AutoConfig.from_pretrained(folder, **settings)
     return transplant(body, model_class._from_config(config, dtype=torch.float32))
 
@@ -135,13 +140,14 @@ def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBa
         settings: values that replace those in ``tokenizer_config.json``: ``model_input_names`` …
 
     Raises:
-        SecateurError: if the folder holds no vocabulary.
+        SecateurError: if the folder holds no vocabulary, or a damaged one.
     """
     folder = Path(folder)
-    # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
-    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
-        raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
+    check_tokenizer(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
+    except Exception as error:  # tokenizers raises no other class for what it cannot read
+        raise SecateurError(f"{folder}: its tokenizer is damaged ({_told(error)}); write the folder anew") from error
 
 
 def in_float32(model: PreTrainedModel) -> PreTrainedModel:
@@ -207,35 +213,9 @@ def _write_config(config: PretrainedConfig, folder: Path) -> None:
         (folder / _MODELLING_FILE.name).unlink(missing_ok=True)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise SecateurError(f"{folder}: no such folder; give one with config.json and model.safetensors")
-    path = folder / "config.json"
-    if not path.is_file():
-        raise SecateurError(f"{folder}: holds no config.json; {_found(folder)}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SecateurError(f"{path}: not JSON ({error}); write the folder anew") from error
-    if not isinstance(config, dict):
-        raise SecateurError(f"{path}: holds a {type(config).__name__}, not a model's configuration")
-    return config
-
-
-def _check_weights(folder: Path, config: dict[str, Any]) -> None:
-    # A config may name its weights file, and transformers then takes a pickle in spite of use_safetensors.
-    named = config.get("transformers_weights")
-    names = (str(named),) if named else _WEIGHTS
-    if not any(".safetensors" in name and (folder / name).is_file() for name in names):
-        raise SecateurError(
-            f"{folder}: holds no safetensors weights ({' or '.join(names)}), and pickles are never read; "
-            f"{_found(folder)}"
-        )
-
-
-def _found(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return f"found {', '.join(names) or 'nothing'}"
+def _told(error: Exception) -> str:
+    """An exception in one line, with its type: a KeyError says no more than a name."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) -> type[PreTrainedModel]:
