@@ -200,12 +200,6 @@ def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
         raise SecateurError(
             f"method.order={_shown(order)}: must be a list of steps; there are {', '.join(steps) or 'none'}"
         )
-    for name, step in steps.items():
-        if not isinstance(step, dict) or "_target_" not in step:
-            raise SecateurError(
-                f"method.steps.{name}={_shown(step)}: is not a step, which has a _target_; to leave the step out, "
-                f"give method.order without it and '~method.steps.{name}'"
-            )
     for name in order:
         if order.count(name) > 1:
             raise SecateurError(f"method.order: {name} comes twice; give the second step a name of its own")
@@ -215,6 +209,12 @@ def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
     for name in steps:
         if name not in order:
             raise unknown_key(name, order, where="method.steps")
+    for name, step in steps.items():
+        if not isinstance(step, dict) or "_target_" not in step:
+            raise SecateurError(
+                f"method.steps.{name}={_shown(step)}: is not a step, which has a _target_; to leave the step out, "
+                f"give method.order without it and '~method.steps.{name}'"
+            )
 
 
 def _shown(value: Any) -> Any:
