@@ -185,7 +185,7 @@ def caption(rows: Sequence[Row]) -> list[str]:
     if kept := sorted({row.method for row in rows if row.documents_kept}):
         lines.append(f"{', '.join(kept)}: times and FLOPs with the documents' states kept")
     if any(row.is_sparse for row in rows):
-        lines.append("zeros give no speed-up, dense kernels multiply by them too; stored sparse: one bit for")
+        lines.append("zeros give no speed-up: dense kernels multiply by them too; stored sparse: one bit for")
         lines.append("each weight, and float32 for those that are not 0")
     if any(row.headline.batch_size == 1 and "cuda" in " ".join(row.devices) for row in timed if row.headline):
         lines.append("batch 1 on a GPU: kernel launches take most of the time, so smaller models gain little there")
