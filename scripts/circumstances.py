@@ -1,4 +1,4 @@
-"""Under which circumstances the records of a page came about, in words."""
+"""The circumstances under which the records of a page were produced, in words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from secateur.record import Record
 
 
 def circumstances(records: Sequence[Record]) -> str:
-    """Where the runs of a page ran, and on what."""
+    """Machines, versions and seeds of the runs of a page."""
     lines = [f"* **machine** {text}" for text in distinct(records, machine)]
     lines += [f"* {text}" for text in distinct(records, versions)]
     seeds = sorted({record.seed for record in records})
-    return "\n".join([*lines, f"* **seeds** {', '.join(map(str, seeds))}; n is the number of runs of a row"])
+    return "\n".join([*lines, f"* **seeds** {', '.join(map(str, seeds))}; n is the number of runs per row"])
 
 
 def distinct(records: Sequence[Record], tell: Callable[[Record], str]) -> list[str]:
-    """What is told of the records, each thing once."""
+    """The distinct descriptions of the records."""
     return list(dict.fromkeys(map(tell, records)))
 
 
@@ -43,7 +43,7 @@ def data(record: Record) -> str:
     return (
         f"fingerprint `{record.fingerprint}`, {json.dumps(limits) if limits else 'all rows'}, "
         f"{', '.join(f'{name} {length}' for name, length in lengths.items())}; a tenth of the training rows is `val`, "
-        f"test is {'the whole' if limit is None else f'{limit} rows of the'} test split"
+        f"test is {'the complete' if limit is None else f'{limit} rows of the'} test split"
     )
 
 
@@ -69,7 +69,7 @@ SETTINGS = {"model": model, "data": data, "predecessor": predecessor, "recovery"
 
 
 def setting(records: Sequence[Record], *, settings: Mapping[str, Callable[[Record], str]] = SETTINGS) -> str:
-    """What the runs on one data set share: model, data, training."""
+    """The settings of the runs on one data set: model, data, training."""
     return "\n".join(
         f"* **{name}** {text}" for name, tell in settings.items() for text in distinct(records, tell) if text
     )
