@@ -1,4 +1,4 @@
-"""The model that benchmarks run on where its weights make no difference."""
+"""The model for benchmarks whose result does not depend on its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers import AutoModelForQuestionAnswering, BertConfig, BertForQuest
 
 
 def loaded(checkpoint: Path) -> PreTrainedModel:
-    """The checkpoint under a fresh head, or where it is missing, random weights of MiniLM's shape."""
+    """The checkpoint under a fresh head or, if it is missing, a model of MiniLM's shape with random weights."""
     if checkpoint.is_dir():
         return AutoModelForQuestionAnswering.from_pretrained(checkpoint, dtype=torch.float32).eval()
     shape = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
@@ -17,5 +17,5 @@ def loaded(checkpoint: Path) -> PreTrainedModel:
 
 
 def called(checkpoint: Path) -> str:
-    """What records say of it."""
+    """Its name in records."""
     return checkpoint.name if checkpoint.is_dir() else "random, MiniLM's shape"

@@ -1,4 +1,4 @@
-"""Single training steps that benchmarks hold against each other, and the batches that they run on."""
+"""Single training steps that benchmarks compare, and the batches that they run on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Step = Callable[[dict[str, torch.Tensor]], None]
 
 
 def fine_tuning(model: PreTrainedModel) -> Step:
-    """All weights, as the recovering phase trains them."""
+    """A step of all weights, as recovery trains them."""
     optimizer = torch.optim.AdamW(decay_groups(model.parameters(), weight_decay=0.01), lr=1e-5, fused=True)
 
     def step(batch: dict[str, torch.Tensor]) -> None:
@@ -33,7 +33,7 @@ def fine_tuning(model: PreTrainedModel) -> Step:
 
 
 def random_batch(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
-    """Token ids and answers without meaning, unpadded."""
+    """Random token ids and answers, unpadded."""
     ids = torch.randint(1000, 20_000, (arguments.batch_size, arguments.length))
     answers = torch.randint(1, arguments.length, (arguments.batch_size,))
     return {
@@ -45,12 +45,12 @@ def random_batch(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
 
 
 def precision(arguments: argparse.Namespace) -> AbstractContextManager[Any]:
-    """What steps run under: autocast where bfloat16 is asked for."""
+    """The context that steps run in: autocast if bfloat16 is requested."""
     return torch.autocast("cpu", torch.bfloat16) if arguments.bfloat16 else nullcontext()
 
 
 def seconds(work: Callable[..., Any], *arguments: Any) -> float:
-    """Of processor time."""
+    """Processor time of ``work``, in seconds."""
     watch = Stopwatch()
     watch.start()
     work(*arguments)
@@ -59,11 +59,11 @@ def seconds(work: Callable[..., Any], *arguments: Any) -> float:
 
 
 def add_step_options(parser: argparse.ArgumentParser) -> None:
-    """What every benchmark of steps takes."""
+    """Add the options of every benchmark of steps."""
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="dense model; random weights without it")
-    parser.add_argument("--batch-size", type=int, default=16, help="sequences of one step")
+    parser.add_argument("--batch-size", type=int, default=16, help="sequences per step")
     parser.add_argument("--length", type=int, default=192, help="tokens of a sequence")
     parser.add_argument("--turns", type=int, default=8, help="steps of each contestant, after one to warm up")
     parser.add_argument("--bfloat16", action="store_true", help="under autocast, as trainer.precision=bf16-mixed")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of one operation")
-    parser.add_argument("--seed", type=int, default=1, help="of batches and whatever else is drawn")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads per operation")
+    parser.add_argument("--seed", type=int, default=1, help="seed of batches and all other draws")

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the record of one, written as it grows, and the options that all of them take."""
+"""Shared by the benchmarks: the record, saved after every measurement, and the common options."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SQUAD = SHARED / "data" / "squad_v1"
 
 
 class Figure(BaseModel):
-    """One number that a benchmark comes to.
+    """One result of a benchmark.
 
     Attributes:
-        aim: what it should reach, in the same unit; None where it only explains another.
-        better: whether more or less of it is better.
+        aim: what it should reach, in the same unit; None if it only explains another figure.
+        better: whether a higher or a lower value is better.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,9 +48,9 @@ class BenchmarkRecord(BaseModel):
     """What one benchmark measured, and under which circumstances.
 
     Attributes:
-        setting: everything that was asked for: model, data, steps, seeds.
-        measurements: in the order in which they were taken, each with what it is of.
-        figures: what the measurements come to.
+        setting: everything that was requested: model, data, steps, seeds.
+        measurements: in the order in which they were taken, each with a description of what was measured.
+        figures: the results derived from the measurements.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
@@ -67,7 +67,7 @@ class BenchmarkRecord(BaseModel):
 
 
 class Benchmark:
-    """A benchmark under way: whatever it has measured is in its file at once."""
+    """A running benchmark; every measurement is written to its file immediately."""
 
     def __init__(self, name: str, *, setting: dict[str, Any], output: Path) -> None:
         self.record = BenchmarkRecord(benchmark=name, setting=setting)
@@ -81,7 +81,7 @@ class Benchmark:
         print(", ".join(f"{name} {_shown(value)}" for name, value in measurement.items()), flush=True)
 
     def finish(self, figures: Iterable[Figure]) -> None:
-        """Keep what the measurements come to."""
+        """Record the results of the measurements."""
         self.record.figures = list(figures)
         self.record.status = "finished"
         self._write()
@@ -91,7 +91,7 @@ class Benchmark:
         print(self.output)
 
     def skip(self, reason: str) -> None:
-        """Say why nothing can be measured here."""
+        """Record why nothing can be measured here."""
         self.record.status, self.record.reason = "skipped", reason
         self._write()
         print(f"skipped: {reason}")
@@ -102,16 +102,16 @@ class Benchmark:
 
 
 class Stopwatch:
-    """Adds up seconds between start and stop: by the wall clock, and of all threads of this process.
+    """Adds up seconds between start and stop: wall time, and processor time of all threads of this process.
 
-    Beside other load the latter is the steadier of the two; alone and on one thread they agree.
+    Under other load the latter is the steadier of the two; without load and on one thread they agree.
     """
 
     def __init__(self) -> None:
         self.wall = self.processor = 0.0
 
     def start(self, *_: Any, **__: Any) -> None:
-        """Begin, or go on."""
+        """Start or resume."""
         self.wall -= time.perf_counter()
         self.processor -= time.process_time()
 
@@ -122,7 +122,7 @@ class Stopwatch:
 
 
 def options(name: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes."""
+    """A parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     default = REPOSITORY / "outputs" / "benchmarks" / f"{name}.json"
     parser.add_argument("--output", type=Path, default=default, help="the record")
@@ -130,13 +130,13 @@ def options(name: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def missing(*paths: Path | None) -> str | None:
-    """Which of these paths is not there, as a sentence; None if all are."""
+    """Which of these paths do not exist, as a sentence; None if all do."""
     absent = [str(path) for path in paths if path is not None and not path.exists()]
     return f"{', '.join(absent)}: not there" if absent else None
 
 
 def median(values: Iterable[float]) -> float:
-    """Of at least one value."""
+    """The median of at least one value."""
     return statistics.median(list(values))
 
 

@@ -1,4 +1,4 @@
-"""A real browser without a window, for what is measured and tested in one: Debian's chromium, driven by selenium."""
+"""A real headless browser for measurements and tests: Debian's chromium, driven by selenium."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROGRAMS = ("chromium", "chromedriver")
 
 
 def lacking() -> str | None:
-    """What there is not, as a reason to skip; None where a browser can be started."""
+    """What is missing, as a reason to skip; None if a browser can be started."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"{', '.join(absent)}: not installed (Debian: apt-get install chromium chromium-driver)"
@@ -18,13 +18,13 @@ def lacking() -> str | None:
 
 
 def start(*, dark: bool = False, width: int = 1400, height: int = 1000) -> Any:
-    """A driver that keeps what the page writes to its console; ``quit`` it in the end."""
+    """A driver that records the page's console output; ``quit`` it when done."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which(PROGRAMS[0]) or ""
-    # Without a sandbox, as root in a container; what is opened are this project's own files.
+    # No sandbox, so that it runs as root in a container; it opens only this project's own files.
     for argument in (
         "headless=new",
         "no-sandbox",

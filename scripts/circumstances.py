@@ -1,4 +1,4 @@
-"""Under which circumstances the records of a page came about, in words."""
+"""The circumstances under which the records of a page were produced, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from secateur.record import Record
 
 
 def circumstances(records: Sequence[Record]) -> str:
-    """Where the runs of a page ran, and on what."""
+    """Machines, versions and seeds of the runs of a page."""
     lines = [f"* **machine** {text}" for text in distinct(records, machine)]
     lines += [f"* {text}" for text in distinct(records, versions)]
     seeds = sorted({record.seed for record in records})
@@ -18,7 +18,7 @@ def circumstances(records: Sequence[Record]) -> str:
 
 
 def distinct(records: Sequence[Record], tell: Callable[[Record], str]) -> list[str]:
-    """What is told of the records, each thing once."""
+    """The distinct descriptions of the records."""
     return list(dict.fromkeys(map(tell, records)))
 
 
@@ -43,7 +43,7 @@ def data(record: Record) -> str:
     return (
         f"fingerprint `{record.fingerprint}`, {json.dumps(limits) if limits else 'all rows'}, "
         f"{', '.join(f'{name} {length}' for name, length in lengths.items())}; a tenth of the training rows is `val`, "
-        f"test is {'the whole' if limit is None else f'{limit} rows of the'} test split"
+        f"test is {'the complete' if limit is None else f'{limit} rows of the'} test split"
     )
 
 

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 
 
 class EndAtFirstStep(pl.Callback):
-    """Data, model and trainer are there by then. A predecessor that is still to be made is trained first."""
+    """Data, model and trainer exist by then. A missing predecessor is trained first."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if pl_module.name != "predecessor":
-            os._exit(0)  # at once: what a process does on its way out is no part of its start
+            os._exit(0)  # at once: what a process does while exiting is not part of its start

@@ -38,9 +38,9 @@ def train_and_score(
     """Fine-tune ``config``'s checkpoint as its predecessor is, scoring val after each epoch and test at the end.
 
     Args:
-        pads_to_longest: pad to the longest window of a batch, not to max_seq_length.
+        pads_to_longest: pad to the longest window of a batch instead of to max_seq_length.
         steps: times the training steps.
-        arguments: of the Trainer, besides what all contestants have in common.
+        arguments: further arguments of the Trainer, in addition to those that all contestants share.
 
     Returns:
         the scores on test.
@@ -49,7 +49,7 @@ def train_and_score(
     cut = partial(windows, tokenizer=tokenizer, config=config, pads_to_longest=pads_to_longest)
     features = {split: cut(rows[split], labelled=split == "train") for split in rows}
     trainer = _QuestionAnsweringTrainer(
-        # In float32 whatever the checkpoint is stored in: float16 would train in float16, far slower on a CPU.
+        # In float32, whatever the checkpoint's dtype: a float16 one would train in float16, far slower on a CPU.
         model=AutoModelForQuestionAnswering.from_pretrained(config.model.checkpoint, dtype=torch.float32),
         args=_arguments(config, folder, **arguments),
         train_dataset=features["train"],
@@ -65,7 +65,7 @@ def train_and_score(
 def windows(
     rows: Dataset, *, tokenizer: PreTrainedTokenizerBase, config: Config, pads_to_longest: bool, labelled: bool
 ) -> Dataset:
-    """Windows of questions and passages; labelled ones have start and end, others their question and offsets."""
+    """Windows of questions and passages; labelled ones have start and end, others their question's id and offsets."""
     return rows.map(
         _labelled if labelled else _unlabelled,
         batched=True,
@@ -110,7 +110,7 @@ def _unlabelled(rows: dict[str, list[Any]], *, encode: Any) -> dict[str, list[An
 def _span(
     answers: dict[str, list[Any]], offsets: list[tuple[int, int]], sequences: list[int | None]
 ) -> tuple[int, int]:
-    """First and last token of the answer; (0, 0) where it is not wholly in the window."""
+    """First and last token of the answer; (0, 0) if the window does not contain all of it."""
     begin = answers["answer_start"][0]
     end = begin + len(answers["text"][0])
     passage = [place for place, sequence in enumerate(sequences) if sequence == 1]
@@ -122,7 +122,7 @@ def _span(
 
 
 def _arguments(config: Config, folder: Path, **arguments: Any) -> TrainingArguments:
-    """The example's defaults but for batch size, schedule and seed, which all contestants have in common."""
+    """The example's defaults, except batch size, schedule and seed, which all contestants share."""
     settings = config.predecessor
     return TrainingArguments(
         output_dir=str(folder),

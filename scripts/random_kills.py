@@ -1,4 +1,4 @@
-"""The callback of ``scripts/kill_runs``: this process's end, at a moment that is random but known."""
+"""The callback of ``scripts/kill_runs``: it kills its process at a random but reproducible moment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MOMENTS = ("before the step", "after the step", "while a checkpoint is written")
 class RandomKiller(pl.Callback):
     """Sends SIGKILL to its own process at one of the random moments of a phase.
 
-    All moments of a phase follow from ``seed``; they are in order of their steps, so that each is still to come when
-    the phase goes on from the checkpoint before the last one.
+    All moments of a phase are determined by ``seed`` and ordered by step, so that each is still ahead when the phase
+    resumes from the checkpoint before the previous one.
 
     Args:
-        phase: the only one that is killed.
-        number: of the moment, from 0.
-        of: how many there are.
+        phase: the only phase that is killed.
+        number: index of the moment, from 0.
+        of: number of moments.
     """
 
     def __init__(self, *, phase: str, number: int, of: int, seed: int) -> None:
@@ -32,7 +32,7 @@ class RandomKiller(pl.Callback):
         self.moment = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Draw the moments: now the number of steps is known."""
+        """Draw the moments, now that the number of steps is known."""
         if pl_module.name == self.phase:
             steps = sorted(self.random.sample(range(1, trainer.max_steps + 1), self.of))
             moments = self.random.choices(MOMENTS, k=self.of)
@@ -46,12 +46,12 @@ class RandomKiller(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
         if self.step > 0 and trainer.global_step >= self.step:
-            # What a write leaves that is cut short.
+            # What an interrupted write leaves.
             (Path(trainer.default_root_dir) / "last.partial").write_bytes(b"half of a checkpoint")
             self._strike(True, "while a checkpoint is written")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """A phase that saved nothing after its moment ends here."""
+        """Kills a phase that saved nothing after its moment."""
         self._strike(pl_module.name == self.phase, self.moment)
 
     def _strike(self, now: bool, moment: str) -> None:

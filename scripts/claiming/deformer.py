@@ -23,8 +23,8 @@ from claiming.plan import (
 from secateur.record import Record
 
 CAO = "Cao et al."
-CLOSE = 1e-5  # within which a kept document's outputs are those of one that is not
-POINTS = 2.0  # that the paper's model loses
+CLOSE = 1e-5  # largest difference between outputs with and without kept documents
+POINTS = 2.0  # points that the paper's model loses at most
 TRAINED = ["segment", "decompose"]
 
 
@@ -45,7 +45,7 @@ def section(profile: str) -> Section:
 
 
 def _apart(dataset: str, lower_layers: int, *, loss: str = "none", order: list[str] | None = None) -> dict[str, Any]:
-    """Where such runs are found."""
+    """The config values that identify such runs."""
     found = {"dataset.name": dataset, "method.name": "deformer", "method.lower_layers": lower_layers}
     settings = dict(override.split("=") for override in LOSSES[loss])
     found["distillation.name"] = settings.pop("distillation")
@@ -55,14 +55,14 @@ def _apart(dataset: str, lower_layers: int, *, loss: str = "none", order: list[s
 
 def _d1() -> Claim:
     test = Agreement(
-        setting="all data sets, losses and numbers of layers, trained models, float32",
-        name="1e-5 less the largest difference of any output, in millionths",
+        setting="all data sets, losses and numbers of decomposed layers, trained models, float32",
+        name="1e-5 minus the largest difference of any output, in millionths",
         where={"method.name": "deformer", "method.order": TRAINED},
         figure=_millionths_left,
     )
     return Claim(
         id="D1",
-        text="With the document's states kept, outputs are those without",
+        text="With the document's states kept, outputs are the same as without",
         published="by construction",
         source=f"{CAO}, section 3",
         tests=(test,),
@@ -80,11 +80,11 @@ def _d2(profile: Profile) -> Claim:
     of = profile.layers
 
     def named(dataset: str, amount: int) -> Any:
-        return plain(f"{amount} apart" if amount else "none apart", _apart(dataset, amount))
+        return plain(f"{amount} decomposed" if amount else "none decomposed", _apart(dataset, amount))
 
     tests = [
         Contrast(
-            setting=f"{dataset}, {amount} of {of} layers apart: no more than {margin:g} lost",
+            setting=f"{dataset}, {amount} of {of} layers decomposed: no more than {margin:g} lost",
             more=named(dataset, amount),
             less=named(dataset, 0),
             margin=margin,
@@ -95,7 +95,7 @@ def _d2(profile: Profile) -> Claim:
     ]
     tests += [
         Contrast(
-            setting=f"{dataset}, {less} of {of} layers apart against {more}",
+            setting=f"{dataset}, {less} of {of} layers decomposed compared with {more}",
             more=named(dataset, less),
             less=named(dataset, more),
         )
@@ -105,9 +105,9 @@ def _d2(profile: Profile) -> Claim:
     ]
     return Claim(
         id="D2",
-        text="Fine-tuned, up to half of the layers apart cost nothing, three quarters at most 2 points, nearly all "
-        "clearly more",
-        published="SQuAD 1.1 F1 88.3 to 87.0 with 9 of 12 layers apart; flat below, steep in the last layers",
+        text="After fine-tuning, decomposing up to half of the layers costs nothing, three quarters at most 2 points, "
+        "nearly all clearly more",
+        published="SQuAD 1.1 F1 88.3 to 87.0 with 9 of 12 layers decomposed; flat below, steep in the last layers",
         source=f"{CAO}, released checkpoints of BERT-base without auxiliary losses; a figure, second-hand",
         tests=tuple(tests),
     )
@@ -117,7 +117,7 @@ def _d3(profile: Profile) -> Claim:
     pairs = (("both", "outputs"), ("both", "layers"), ("outputs", "none"), ("layers", "none"), ("both", "none"))
     tests = [
         Contrast(
-            setting=f"{V1}, {profile.cheap} of {profile.layers} layers apart, what is imitated",
+            setting=f"{V1}, {profile.cheap} of {profile.layers} layers decomposed, by what is imitated",
             more=plain(more, _apart(V1, profile.cheap, loss=more)),
             less=plain(less, _apart(V1, profile.cheap, loss=less)),
         )
@@ -125,7 +125,8 @@ def _d3(profile: Profile) -> Claim:
     ]
     return Claim(
         id="D3",
-        text="Imitating the teacher's outputs and layers is better than either alone, and that than neither",
+        text="Imitating the teacher's outputs and layers is better than imitating one of them, and that is better than "
+        "imitating neither",
         published="about 1 F1 for each",
         source=f"{CAO}, second-hand",
         tests=tuple(tests),
@@ -135,15 +136,15 @@ def _d3(profile: Profile) -> Claim:
 def _d4(profile: Profile) -> Claim:
     tests = [
         Contrast(
-            setting=f"{V1}, {amount} of {profile.layers} layers apart",
+            setting=f"{V1}, {amount} of {profile.layers} layers decomposed",
             more=plain("trained", _apart(V1, amount)),
-            less=plain("taken apart alone", _apart(V1, amount, order=["segment", "separate"])),
+            less=plain("only decomposed", _apart(V1, amount, order=["segment", "separate"])),
         )
         for amount in profile.untrained
     ]
     return Claim(
         id="D4",
-        text="Taken apart without training a model is much worse",
+        text="A model decomposed without training is much worse",
         published="a figure",
         source=CAO,
         tests=tuple(tests),
@@ -152,17 +153,17 @@ def _d4(profile: Profile) -> Claim:
 
 def _d5() -> Claim:
     where = {"method.name": "deformer", "method.order": TRAINED}
-    setting = "all data sets, losses and numbers of layers, float32, batch 8, 384 tokens"
+    setting = "all data sets, losses and numbers of decomposed layers, float32, batch 8, 384 tokens"
     tests = (
         Agreement(
             setting=f"{setting}, documents kept",
-            name="speed-up as a share of what FLOPs promise, less 0.8",
+            name="speed-up as a share of the ratio of FLOPs, minus 0.8",
             where=where,
             figure=above(0.8, cached_share_of_promise(8)),
         ),
         Agreement(
-            setting=f"{setting}, nothing kept",
-            name="0.1 × less the change in speed",
+            setting=f"{setting}, documents not kept",
+            name="0.1 × minus the change in speed",
             where=where,
             figure=at_most(0.1, _change),
             unit=" ×",
@@ -170,9 +171,9 @@ def _d5() -> Claim:
     )
     return Claim(
         id="D5",
-        text="Faster as FLOPs promise where documents are kept, and not at all where they are not",
-        published="3.2 times as fast on SQuAD with 9 of 12 layers apart, 3.2 by FLOPs; 1.01 without",
-        source=f"{CAO}, table 1, second-hand; FLOPs by the formula in the method's page",
+        text="With documents kept, the model is as much faster as FLOPs predict; without, it is not faster",
+        published="3.2 times as fast on SQuAD with 9 of 12 layers decomposed, 3.2 by FLOPs; 1.01 without",
+        source=f"{CAO}, table 1, second-hand; FLOPs by the formula on the method's page",
         tests=tests,
     )
 
@@ -185,17 +186,17 @@ def _d6(profile: Profile) -> Claim:
     steps = [(layer, layer + 1) for layer in range(profile.layers)]
     tests = [
         Contrast(
-            setting=f"{dataset}, {name}, none apart, in hundredths of a cosine distance to the centroid",
+            setting=f"{dataset}, {name}, none decomposed, in hundredths of the cosine distance to the centroid",
             more=after(later, _apart(dataset, 0), stage),
             less=after(earlier, _apart(dataset, 0), stage),
         )
         for dataset in profile.judged
-        for name, stage, pairs in (("in slots", FINAL, steps), ("packed", REFERENCE, [(0, profile.layers)]))
+        for name, stage, pairs in (("separate slots", FINAL, steps), ("packed", REFERENCE, [(0, profile.layers)]))
         for earlier, later in pairs
     ]
     return Claim(
         id="D6",
-        text="A document's states move with the question more and more from layer to layer",
+        text="From layer to layer, a document's states move more and more with the question",
         published="a figure: little in the lower layers",
         source=CAO,
         tests=tuple(tests),
@@ -208,11 +209,11 @@ def _change(record: Record) -> float | None:
 
 
 TOO_SMALL = (
-    "What {} loses and how its states move (D2, D6): its dense models answer nothing at this size; its runs are in the "
-    "tables, and count for D1 and D5."
+    "The loss on {} and the movement of its states (D2, D6): at this size its dense models never answer. Its runs are "
+    "in the tables and count for D1 and D5."
 )
 UNTESTED = (
-    "BoolQ and RACE: dense MiniLM does not clearly beat the majority class with the data at hand, so there is nothing "
-    "to lose; that they can be decomposed is tested.",
-    "MNLI and QQP: their training data is not at hand.",
+    "BoolQ and RACE: with the available data dense MiniLM does not clearly beat the majority class, so there is "
+    "nothing to lose. Unit tests show that they can be decomposed.",
+    "MNLI and QQP: their training data was not available.",
 )

@@ -1,4 +1,4 @@
-"""What the claims on DeFormer run: how much in each profile, and the multiruns."""
+"""The runs for the claims on DeFormer: the size of each profile, and the multiruns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from claiming.plan import Job, listed
 
 V1, V2 = "squad_v1", "squad_v2"
-DOCUMENTS = 100  # of whose states the movement is looked at
+DOCUMENTS = 100  # documents whose state movement is analysed
 UNTRAINED = ("~method.steps.decompose", "~method.init")
-# What is imitated beside the task's own loss: the teacher's outputs, its layers, both.
+# What is imitated in addition to the task's own loss: the teacher's outputs, its layers, or both.
 LOSSES = {
     "none": ("distillation=none",),
     "outputs": ("distillation=logits",),
@@ -21,15 +21,16 @@ LOSSES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How much is run.
+    """The size of the experiments.
 
     Attributes:
-        layers: of the model.
-        lower_layers: in which question and document are apart, by data set; the first is none.
+        layers: number of layers of the model.
+        lower_layers: numbers of decomposed layers, by data set; the first is 0.
         judged: the data sets on which dense models learn enough for others to lose something.
-        free, cheap, dear: of these on SQuAD 1.1, so many as should cost nothing, up to 2 points, and clearly more.
-        untrained: of these, those that nothing is trained after.
-        seeds: of each data set, and of the losses' comparison.
+        free, cheap, dear: numbers of decomposed layers that should cost nothing, up to 2 points, and clearly more on
+            SQuAD 1.1.
+        untrained: numbers of decomposed layers that are also run without training.
+        seeds: of each data set, and of the comparison of losses.
         overrides: what differs from the experiments; ``of_dataset`` on one data set.
     """
 
@@ -75,11 +76,11 @@ PROFILES = {
         of_dataset={},
     ),
 }
-EPOCHS = {"cpu": 0.3, "full": 2}  # of the decomposed model, after its twin's own
+EPOCHS = {"cpu": 0.3, "full": 2}  # of the decomposed model, after those of its dense counterpart
 
 
 def jobs(name: str) -> Iterator[Job]:
-    """Everything that a profile runs, each in one multirun that can be asked for again."""
+    """Everything that a profile runs, as multiruns that can be repeated."""
     profile, epochs = PROFILES[name], f"method.steps.decompose.epochs={EPOCHS[name]:g}"
     for dataset, (none, *amounts) in profile.lower_layers.items():
         claims = ("D1", "D2", "D4", "D5") if dataset == V1 else ("D1", "D2", "D5")

@@ -1,4 +1,4 @@
-"""Tables of the page on DeFormer, made from its records."""
+"""Tables of the page on DeFormer, generated from its records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secateur.record import Record
 
 
 def layers_apart_table(records: Sequence[Record]) -> str:
-    """Scores and speed against the number of layers apart, trained on the task's loss alone; empty without any."""
+    """Scores and speed by the number of decomposed layers, trained only on the task's loss; empty without any."""
     runs: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in _trained(records):
         if record.distillation == "none":
@@ -22,10 +22,10 @@ def layers_apart_table(records: Sequence[Record]) -> str:
         for (dataset, apart), members in sorted(runs.items())
     ]
     head = [
-        *("data set", "layers apart", "dense, packed", "dense, in slots", "score"),
-        *("times as fast with documents kept", "% of what FLOPs promise"),
+        *("data set", "decomposed layers", "dense, packed", "dense, separate slots", "score"),
+        *("speed-up with documents kept", "% of the ratio of FLOPs"),
     ]
-    return markdown("Layers apart", head, lines)
+    return markdown("Decomposed layers", head, lines)
 
 
 def losses_table(records: Sequence[Record]) -> str:
@@ -37,7 +37,7 @@ def losses_table(records: Sequence[Record]) -> str:
         runs[key].append(record.compressed.scores[record.metric])
     compared = {key[:2] for key in runs if key[2] != "nothing"}
     lines = [[*map(str, key), mean_and_spread(runs[key])] for key in sorted(runs) if key[:2] in compared]
-    return markdown("What is imitated", ["data set", "layers apart", "imitated", "score"], lines)
+    return markdown("What is imitated", ["data set", "decomposed layers", "imitated", "score"], lines)
 
 
 def _trained(records: Sequence[Record]) -> list[Record]:
@@ -49,7 +49,7 @@ def _trained(records: Sequence[Record]) -> list[Record]:
 
 
 def _figures(records: Sequence[Record]) -> list[list[float]]:
-    """Of each column what the runs have."""
+    """The runs' figures for each column."""
     share = cached_share_of_promise(8)
     columns: list[Callable[[Record], float | None]] = [
         lambda record: record.reference.scores[record.metric] if record.reference else None,

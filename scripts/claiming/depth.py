@@ -24,7 +24,7 @@ from claiming.tables import modules_table, tasks_table, transfer_table
 
 XU, FAN = "Xu et al.", "Fan et al."
 CUT_FROM = {"predecessor": "predecessor", "pretrained": "pretrained model"}
-DROPPED = ("rte", "sst2")  # where layers drop out in training
+DROPPED = ("rte", "sst2")  # data sets on which layers drop out in training
 
 
 def section(profile: str) -> Section:
@@ -41,7 +41,7 @@ def section(profile: str) -> Section:
 
 
 def _compressed(dataset: str, method: str, *, sparsity: float = HALF, **settings: Any) -> dict[str, Any]:
-    """Where such runs are found; settings are called after their keys, with ``__`` for a dot."""
+    """The config values that identify such runs; settings are named after their keys, with ``__`` for a dot."""
     named = {key.replace("__", "."): value for key, value in settings.items()}
     return {"dataset.name": dataset, "method.name": method, "sparsity": sparsity} | named
 
@@ -90,7 +90,7 @@ def _e1(profile: Profile) -> Claim:
         id="E1",
         text="Theseus is better than the first layers fine-tuned, distilled, or patiently distilled",
         published="6 layers, macro average 81.2 against 77.2, 78.5, 79.2; RTE 68.2 against 62.1, 64.9, 66.5",
-        source=f"{XU}, table 2, GLUE, BERT-base; the baselines' layers of the pretrained model",
+        source=f"{XU}, table 2, GLUE, BERT-base; the baselines' layers from the pretrained model",
         tests=tuple(tests),
     )
 
@@ -108,8 +108,8 @@ def _e2() -> Claim:
         )
     return Claim(
         id="E2",
-        text="The curriculum is better than a constant rate, and that than the anti-curriculum",
-        published="on average over tasks +1.75 and -1.96 points against constant",
+        text="The curriculum is better than a constant rate, which is better than the anti-curriculum",
+        published="on average over tasks +1.75 and -1.96 points relative to constant",
         source=f"{XU}, table 6, GLUE, BERT-base",
         tests=tuple(tests),
     )
@@ -137,14 +137,14 @@ def _e3() -> Claim:
 
 def _e4() -> Claim:
     test = Agreement(
-        setting="each of the small tasks, constant rate, modules replaced alone",
-        name="points lost by the first module less the most that another loses",
+        setting="each of the small tasks, constant rate, single modules replaced",
+        name="points lost with the first module minus the most lost with another",
         where={"method.name": "theseus", "method.order": ["replace"]},
         figure=first_module_costs,
     )
     return Claim(
         id="E4",
-        text="Replacing the first module alone hurts most",
+        text="Replacing only the first module hurts more than replacing only another",
         published="QNLI -3.4 for the first, -1.3 for the last; MNLI -2.7 and -0.5; QQP -0.9 and -0.4",
         source=f"{XU}, table 5, BERT-base",
         tests=(test,),
@@ -154,7 +154,7 @@ def _e4() -> Claim:
 def _e6(profile: Profile) -> Claim:
     test = Agreement(
         setting=f"all data sets, {profile.layers} layers to {profile.half}, float32, batch 32",
-        name="faster by more than 1.5 times by",
+        name="speed-up minus 1.5",
         where={"method.name": "theseus", "sparsity": HALF, "method.order": ["replace", "recover"]},
         figure=above(0.5, at_batch(32)),
         unit=" ×",
@@ -180,7 +180,7 @@ def _c1(profile: Profile) -> Claim:
     ]
     return Claim(
         id="C1",
-        text="Removing every other layer is better than the last half, and that than the first half",
+        text="Removing every other layer is better than removing the last half, which is better than the first half",
         published="consecutive chunks are harmful; input and output layers matter most",
         source=f"{FAN}, section 4.5",
         tests=tuple(tests),
@@ -200,7 +200,7 @@ def _c2(profile: Profile) -> Claim:
         id="C2",
         text="A model trained with LayerDrop scores far more once layers are removed",
         published="a model trained without it breaks down",
-        source=f"{FAN}, figure 1 and section 4.4; pretrained with it",
+        source=f"{FAN}, figure 1 and section 4.4; pretrained with LayerDrop",
         tests=tuple(tests),
     )
 
@@ -212,7 +212,7 @@ def _c3(profile: Profile) -> Claim:
 
     tests = [
         Contrast(
-            setting=f"{dataset}, p = {HIGH_RATE:g} less p = {LOW_RATE:g}, nothing trained afterwards",
+            setting=f"{dataset}, p = {HIGH_RATE:g} minus p = {LOW_RATE:g}, nothing trained afterwards",
             more=advantage(dataset, profile.third),
             less=advantage(dataset, profile.most),
         )
@@ -220,7 +220,7 @@ def _c3(profile: Profile) -> Claim:
     ]
     return Claim(
         id="C3",
-        text="A larger p helps only where many layers go",
+        text="A larger p helps only if many layers are removed",
         published="p = 0.2 in general, 0.5 for very small models",
         source=f"{FAN}, sections 3.2 and 4.1",
         tests=tuple(tests),
@@ -228,8 +228,8 @@ def _c3(profile: Profile) -> Claim:
 
 
 UNTESTED = (
-    "E5, a model compressed on MNLI that is fine-tuned on other tasks: MNLI is not at hand, and SST-2 stands in for it "
-    "above, which shows that it works, not how well; `secateur -m experiment=xu_transfer` does it with MNLI.",
-    "LayerDrop in pretraining, as published: `secateur method=layerdrop dataset=custom_text` is the way to it.",
-    "Tasks of GLUE whose training data is not at hand: MNLI, QNLI, QQP, STS-B.",
+    "E5, a model compressed on MNLI and fine-tuned on other tasks: MNLI was not available. The table above uses SST-2 "
+    "instead, which shows that it works, not how well. With MNLI, use `secateur -m experiment=xu_transfer`.",
+    "LayerDrop in pretraining, as published: use `secateur method=layerdrop dataset=custom_text`.",
+    "Tasks of GLUE whose training data was not available: MNLI, QNLI, QQP, STS-B.",
 )

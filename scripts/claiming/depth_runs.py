@@ -1,4 +1,4 @@
-"""What the claims on depth run: how much in each profile, and the multiruns."""
+"""The runs for the claims on depth: the size of each profile, and the multiruns."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from claiming.plan import Job, listed
 SMALL = ("rte", "mrpc", "cola")
 LARGE = ("sst2", "squad_v1")
 DATASETS = (*SMALL, *LARGE)
-HALF, THIRD = 0.5, 0.66  # of the layers gone: 6 to 3, 6 to 2
-RATES = (0.1, 0.5, 0.7)  # of a constant schedule
-# Rates of layers dropping out: with LayerDrop and without, a low and a high rate.
+HALF, THIRD = 0.5, 0.66  # share of the layers removed: 6 to 3, 6 to 2
+RATES = (0.1, 0.5, 0.7)  # rates of a constant schedule
+# Probabilities that a layer drops out: with and without LayerDrop, a low and a high one.
 WITH, WITHOUT = 0.2, 0.0
 LOW_RATE, HIGH_RATE = 0.1, 0.5
 REMOVALS = ("every_other", "last", "first")
 
-# What is counted in the clip is trained alone: cheaper than all weights, the default and the released code's.
+# Clipping counts only the trained weights: cheaper than all weights, which are the default and the released code's way.
 THESEUS = ("method=theseus", "method.clip=trained")
 NO_RECOVERY = ("method.order=[remove]", "~method.steps.recover")
 DROP_ONLY = ("method.order=[drop,remove]", "~method.steps.recover")
@@ -25,12 +25,12 @@ DROP_ONLY = ("method.order=[drop,remove]", "~method.steps.recover")
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How much is run.
+    """The size of the experiments.
 
     Attributes:
-        layers: of the dense model.
-        seeds: of each data set, where methods are compared at half of the layers.
-        ablation_seeds: where one is varied, or fewer layers are left.
+        layers: number of layers of the dense model.
+        seeds: of each data set, for the comparison of methods at half of the layers.
+        ablation_seeds: for variations of one method, or when fewer layers are left.
         pretrained: data sets on which baselines are also cut from the pretrained model, as in the paper.
         overrides: what differs from the experiment; ``of_dataset`` on one data set.
     """
@@ -48,26 +48,26 @@ class Profile:
 
     @property
     def half(self) -> int:
-        """Layers that are left of half."""
+        """Number of layers left when half are kept."""
         return self.layers // 2
 
     @property
     def third(self) -> int:
-        """Layers that are left of a third."""
+        """Number of layers left when a third are kept."""
         return self.layers // 3
 
     @property
     def most(self) -> int:
-        """Layers that are left where a sixth of them goes."""
+        """Number of layers left when a sixth are removed."""
         return self.layers - self.layers // 6
 
     @property
     def mixes(self) -> str:
-        """None of the modules replaced, and each alone."""
+        """No module replaced, and each single one."""
         return f"[[],{','.join(f'[{module}]' for module in range(self.half))}]"
 
 
-# CoLA is ranked by Matthews' correlation, which no single row has: rows are counted right or wrong beside it.
+# CoLA is ranked by Matthews' correlation, which single rows do not have, so accuracy is computed as well.
 ACCURACY_TOO = ("dataset.task.metrics=[mcc,accuracy]",)
 ALL_SEEDS = (1, 2, 3, 4, 5)
 PROFILES = {
@@ -94,7 +94,7 @@ PROFILES = {
 
 
 def jobs(profile: Profile) -> Iterator[Job]:
-    """Everything, each in one multirun that can be asked for again."""
+    """Everything that a profile runs, as multiruns that can be repeated."""
     yield from _ways(profile)
     yield from _schedules(profile)
     yield from _modules(profile)
@@ -104,14 +104,14 @@ def jobs(profile: Profile) -> Iterator[Job]:
 
 
 def _ways(profile: Profile) -> Iterator[Job]:
-    """Theseus and its baselines on every task, and on the small ones down to a third of the layers."""
+    """Theseus and its baselines on every task, on the small ones also with a third of the layers."""
     for dataset in DATASETS:
         claims = ("E1", *(("E2",) if dataset in SMALL else ()), "E6")
         yield _job(profile, dataset, *THESEUS, claims=claims)
         for init in profile.starts(dataset):
             baselines = ("method=truncate", f"method.init={init}", "distillation=none,logits,patient")
             yield _job(profile, dataset, *baselines, claims=("E1",))
-        yield _ablation(profile, dataset, "method=layerdrop", claims=())  # a row of the table
+        yield _ablation(profile, dataset, "method=layerdrop", claims=())  # only a row of the table
         if dataset in SMALL:
             for method in (THESEUS, ("method=truncate",)):
                 yield _ablation(profile, dataset, *method, f"sparsity={THIRD}", claims=("E1",))
@@ -125,7 +125,7 @@ def _schedules(profile: Profile) -> Iterator[Job]:
 
 
 def _modules(profile: Profile) -> Iterator[Job]:
-    """Modules replaced alone, at a constant rate and without recovery, as in the paper's table 5."""
+    """Single modules replaced, at a constant rate and without recovery, as in the paper's table 5."""
     constant = ("method.schedule=constant", "method.rate=0.5", "method.replacing_ratio=1.0")
     order = ("method.order=[replace]", "~method.steps.recover", f"method.mixes={profile.mixes}")
     for dataset in SMALL:
@@ -133,14 +133,14 @@ def _modules(profile: Profile) -> Iterator[Job]:
 
 
 def _blocks(profile: Profile) -> Iterator[Job]:
-    """Which layers go, without any training."""
+    """Choices of the removed layers, without any training."""
     for dataset in DATASETS:
         remove = f"method.remove={','.join(REMOVALS)}"
         yield _job(profile, dataset, "method=truncate", *NO_RECOVERY, remove, claims=("C1",), seeds=(1,))
 
 
 def _dropped(profile: Profile) -> Iterator[Job]:
-    """With LayerDrop and without, layers removed and nothing trained afterwards."""
+    """With and without LayerDrop, layers removed and nothing trained afterwards."""
     asked = {
         "C2": ((WITH, WITHOUT), (profile.half,)),
         "C3": ((LOW_RATE, HIGH_RATE), (profile.most, profile.third)),

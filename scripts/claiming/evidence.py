@@ -1,4 +1,4 @@
-"""What claims are decided from: records, and beside each the points of every question, in a file that can be kept.
+"""The evidence for claims: records, each with a file of the points of every question.
 
 Shapes: S seeds, Q questions.
 """
@@ -19,11 +19,11 @@ from secateur.errors import SecateurError
 from secateur.record import Record, find_records, read_record, write_record
 
 FILE_NAME = "questions.json"
-PARENT = "parent"  # what keys of a parent's config begin with
+PARENT = "parent"  # prefix of keys of a parent's config
 
 
 class Evidence(BaseModel):
-    """One finished run, and the run whose model it began with, where that was kept too."""
+    """One finished run, and the run whose model it started from, if that was stored too."""
 
     record: Record
     questions: Questions
@@ -33,7 +33,7 @@ class Evidence(BaseModel):
 def keep(sweep: Path, folder: Path) -> None:
     """Copy the finished records of a sweep to ``folder``, each with the points of its questions.
 
-    Where a run began with another's model, that is called after its place in the sweep, not on this machine.
+    If a run started from another's model, the stored path of that model is relative to the sweep.
     """
     for path in find_records(sweep):
         record = read_record(path)
@@ -49,7 +49,7 @@ def keep(sweep: Path, folder: Path) -> None:
 
 
 def read(folder: Path) -> list[Evidence]:
-    """What was kept in ``folder``."""
+    """The evidence stored in ``folder``."""
     records = {path: read_record(path) for path in find_records(folder)}
     by_name = {record.name: record for record in records.values()}
     return [
@@ -63,12 +63,12 @@ def read(folder: Path) -> list[Evidence]:
 
 
 def select(evidence: Sequence[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
-    """The runs whose config, or whose parent's, has these values, by dotted key."""
+    """The runs whose own or parent's config has these values, by dotted key."""
     return [each for each in evidence if all(_value(_configs(each), key) == value for key, value in where.items())]
 
 
 def by_seed(evidence: Sequence[Evidence], runs: Runs) -> dict[int, Evidence]:
-    """Those of ``runs`` that have their points; nothing but the seed tells them apart.
+    """Those of ``runs`` that have the requested points, by seed; they must not differ in anything else.
 
     Raises:
         SecateurError: if two have the same seed.
@@ -80,25 +80,24 @@ def by_seed(evidence: Sequence[Evidence], runs: Runs) -> dict[int, Evidence]:
         other = found.setdefault(each.record.seed, each)
         if other is not each:
             raise SecateurError(
-                f"{other.record.name} and {each.record.name}: both answer to {dict(runs.where)}; "
-                "remove the one that is no longer wanted"
+                f"{other.record.name} and {each.record.name}: both match {dict(runs.where)}; remove one of them"
             )
     return found
 
 
 def common_seeds(evidence: Sequence[Evidence], quantities: Sequence[Quantity]) -> list[int]:
-    """The seeds that every run of these quantities has."""
+    """The seeds for which all runs of these quantities exist."""
     found = [set(by_seed(evidence, term.runs)) for quantity in quantities for term in quantity.terms]
     return sorted(set.intersection(*found))
 
 
 def members(evidence: Sequence[Evidence], quantities: Sequence[Quantity], *, seed: int) -> list[Evidence]:
-    """One run of each term, at a seed that all have."""
+    """The run of each term at a seed that all have."""
     return [by_seed(evidence, term.runs)[seed] for quantity in quantities for term in quantity.terms]
 
 
 def check_pairs(evidence: Sequence[Evidence]) -> None:
-    """Refuse to pair runs that answered different questions, or at one seed did not begin with the same dense model.
+    """Refuse to pair runs that answered different questions, or that have the same seed but different dense models.
 
     Raises:
         SecateurError: naming two of them.
@@ -115,7 +114,7 @@ def check_pairs(evidence: Sequence[Evidence]) -> None:
 
 
 def values(evidence: Sequence[Evidence], quantity: Quantity, *, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """A quantity of every question in points, (S, Q)."""
+    """A quantity in points for every question, (S, Q)."""
     return sum(
         term.weight
         * np.array([by_seed(evidence, term.runs)[seed].questions.points[term.runs.points] for seed in seeds])
@@ -135,5 +134,5 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _dense(record: Record) -> str:
-    """The folder's name in the store, which is a key of all that made it."""
+    """The reference's folder in the store, whose name is a hash of everything that determines it."""
     return "/".join(Path(record.reference.folder).parts[-2:]) if record.reference else ""

@@ -1,4 +1,4 @@
-"""Figures that a record has once."""
+"""Figures that each record has once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from secateur.record import LatencyPair, Record
 
 
 def middle_minus_ends(kind: str) -> Callable[[Record], float | None]:
-    """The mean share of heads or units kept in the middle layers, less that in the first and the last."""
+    """The mean share of heads or units kept in the middle layers, minus that in the first and the last."""
 
     def figure(record: Record) -> float | None:
         kept = shares_kept(record, kind)
@@ -21,7 +21,7 @@ def middle_minus_ends(kind: str) -> Callable[[Record], float | None]:
 
 
 def at_batch(size: int, *, less: int | None = None) -> Callable[[Record], float | None]:
-    """How much faster than the reference at a batch size, 0 for as fast; ``less`` what it is at another."""
+    """Speed-up minus 1 at a batch size, so 0 for equal speed; minus the same at batch size ``less``, if given."""
 
     def figure(record: Record) -> float | None:
         sizes = (size,) if less is None else (size, less)
@@ -34,7 +34,7 @@ def at_batch(size: int, *, less: int | None = None) -> Callable[[Record], float 
 
 
 def at_most(limit: float, of: Callable[[Record], float | None]) -> Callable[[Record], float | None]:
-    """What is left up to a limit that a figure should not exceed."""
+    """A limit minus the figure that should not exceed it."""
 
     def figure(record: Record) -> float | None:
         found = of(record)
@@ -44,7 +44,7 @@ def at_most(limit: float, of: Callable[[Record], float | None]) -> Callable[[Rec
 
 
 def above(limit: float, of: Callable[[Record], float | None]) -> Callable[[Record], float | None]:
-    """By how much a figure exceeds a limit."""
+    """A figure minus the limit that it should exceed."""
 
     def figure(record: Record) -> float | None:
         found = of(record)
@@ -54,13 +54,13 @@ def above(limit: float, of: Callable[[Record], float | None]) -> Callable[[Recor
 
 
 def first_module_costs(record: Record) -> float | None:
-    """Points that the first module costs when it alone is replaced, less those of the costliest of the others."""
+    """Points that replacing only the first module costs, minus those of the costliest of the others."""
     alone = [score for replaced, score in mixed_scores(record).items() if len(replaced) == 1]
     return min(alone[1:]) - alone[0] if len(alone) > 1 else None
 
 
 def mixed_scores(record: Record) -> dict[tuple[int, ...], float]:
-    """The score with some modules replaced and the others the predecessor's own, by their numbers from 0."""
+    """The scores with some modules replaced and the others the predecessor's, by the replaced indices from 0."""
     mixes = next((step.details["mixes"] for step in record.steps if "mixes" in step.details), [])
     return {tuple(mix["replaced"]): mix["scores"][record.metric] for mix in mixes}
 
@@ -74,19 +74,19 @@ def shares_kept(record: Record, kind: str) -> list[float]:
 
 
 def gain_at(record: Record, batch_size: int) -> float | None:
-    """Speed-up less 1 in PyTorch and float32 with nothing kept, at the greatest length that was timed."""
+    """Speed-up minus 1 in PyTorch and float32 without kept documents, at the greatest timed length."""
     timed = {pair.length: pair.reference.p50 / pair.compressed.p50 - 1 for pair in timings(record, batch_size)}
     return timed[max(timed)] if timed else None
 
 
 def timings(record: Record, batch_size: int) -> list[LatencyPair]:
-    """Those in PyTorch and float32, at every length."""
+    """The timings in PyTorch and float32 at this batch size, for every length."""
     pairs = record.latency.pairs if record.latency else []
     return [pair for pair in pairs if (pair.runtime, pair.dtype, pair.batch_size) == ("pytorch", "float32", batch_size)]
 
 
 def step_detail(name: str) -> Callable[[Record], float | None]:
-    """A figure that one of the run's steps left."""
+    """A figure from the details of one of the run's steps."""
 
     def figure(record: Record) -> float | None:
         return next((step.details[name] for step in record.steps if name in step.details), None)
@@ -95,7 +95,7 @@ def step_detail(name: str) -> Callable[[Record], float | None]:
 
 
 def cached_share_of_promise(batch_size: int) -> Callable[[Record], float | None]:
-    """The speed-up in float32 with documents kept, as a share of the one that FLOPs promise, at the greatest length."""
+    """The speed-up in float32 with documents kept, as a share of the ratio of FLOPs, at the greatest timed length."""
 
     def figure(record: Record) -> float | None:
         costs = [model.cost for model in (record.reference, record.compressed) if model and model.cost]

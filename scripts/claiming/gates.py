@@ -54,8 +54,8 @@ def _a1(profile: Profile) -> Claim:
     ]
     return Claim(
         id="A1",
-        text="At the same share pruned L0 is better than gain, and gain than random, without retraining",
-        published="random collapses, gain is better, L0 best: 48 % of the heads or 70 % of the units go for 5 F1",
+        text="At the same share pruned, without retraining, L0 is better than gain, and gain is better than random",
+        published="random collapses, gain is better, L0 best: 48 % of the heads or 70 % of the units removed cost 5 F1",
         source=f"{MCCARLEY}, figure 1, SQuAD 2.0, BERT-base",
         tests=tuple(tests),
     )
@@ -63,11 +63,11 @@ def _a1(profile: Profile) -> Claim:
 
 def _a2() -> Claim:
     more, less = (plain(KINDS[kind], _pruned("l0", kind, CENTRE)) for kind in ("units", "heads"))
-    setting = f"{V1}, l0, {HALF} removed, no recovery: F1 left"
+    setting = f"{V1}, l0, {HALF} removed, no recovery: remaining F1"
     return Claim(
         id="A2",
         text="FFN units tolerate a larger share pruned than heads",
-        published="70 % of the units against 48 % of the heads, for 5 F1 each",
+        published="70 % of the units, 48 % of the heads, at a cost of 5 F1 each",
         source=f"{MCCARLEY}, figure 1, SQuAD 2.0, BERT-base",
         tests=(Contrast(setting=setting, more=more, less=less),),
     )
@@ -79,7 +79,7 @@ def _a3() -> Claim:
         return Quantity(f"{100 * sparsity:.0f} % removed", (Term(1.0, after), Term(-1.0, before)))
 
     tests = [
-        Contrast(setting=f"{V1}, l0, heads and units: F1 after less before", more=brought(more), less=brought(less))
+        Contrast(setting=f"{V1}, l0, heads and units: F1 after minus before", more=brought(more), less=brought(less))
         for more, less in ((0.7, 0.3), (CENTRE, 0.3), (0.7, CENTRE))
     ]
     return Claim(
@@ -108,7 +108,7 @@ def _a5() -> Claim:
     tests = [
         Agreement(
             setting=f"{V1}, l0, {HALF} of the {name} removed",
-            name="share kept in the middle layers less that in the first and last",
+            name="share kept in the middle layers minus that in the first and last",
             where=_pruned("l0", kind, CENTRE),
             figure=middle_minus_ends(kind),
         )
@@ -126,14 +126,14 @@ def _a5() -> Claim:
 def _a6() -> Claim:
     test = Agreement(
         setting=f"{V1}, l0, sparsity {CENTRE}, float32, batch 32",
-        name="faster by",
+        name="speed-up minus 1",
         where={"dataset.name": V1, "method.name": "l0", "sparsity": CENTRE},
         figure=at_batch(32),
         unit=" ×",
     )
     return Claim(
         id="A6",
-        text="What is removed saves wall-clock time",
+        text="Removal saves wall-clock time",
         published="1.95 times as fast at 53/65 % of heads/units",
         source=f"{MCCARLEY}, table 2, BERT-large, K80, batch 1",
         tests=(test,),
@@ -147,9 +147,9 @@ def _c4() -> Claim:
     setting = f"{V1}, 40 % of the heads removed, no training"
     return Claim(
         id="C4",
-        text="The least important heads first is far better than any first, and that than the most important; "
-        "a plateau, then a cliff",
-        published="40 % of the heads go without noticeable loss, a sharp drop after 60 %",
+        text="Removing the least important heads first is far better than a random order, which is far better than the "
+        "most important first; a plateau, then a cliff",
+        published="40 % of the heads can be removed without noticeable loss; a sharp drop after 60 %",
         source=f"{MICHEL}, section 4, MNLI, BERT-base; second-hand",
         tests=(
             Contrast(setting=setting, more=first, less=by_chance),
@@ -168,20 +168,20 @@ def _c5() -> Claim:
     setting = f"{V1}, {HALF} of the heads removed, float32"
     return Claim(
         id="C5",
-        text="Half of the heads gone brings little speed: at most 20 %, and nearly nothing at batch 1",
+        text="Removing half of the heads gains little speed: at most 20 %, and almost nothing at batch 1",
         published="+1.9 % at batch 1, +17.5 % at batches 16 and 64",
         source=f"{MICHEL}, section 4, BERT-base, GTX 1080 Ti; second-hand",
         tests=(
             Agreement(
                 setting=f"{setting}, batch 32",
-                name="0.2 × less the gain",
+                name="0.2 × minus the gain",
                 where=where,
                 figure=at_most(0.2, at_batch(32)),
                 unit=" ×",
             ),
             Agreement(
                 setting=setting,
-                name="gain at batch 32 less gain at batch 1",
+                name="gain at batch 32 minus gain at batch 1",
                 where=where,
                 figure=at_batch(32, less=1),
                 unit=" ×",
@@ -191,9 +191,9 @@ def _c5() -> Claim:
 
 
 UNTESTED = (
-    "A4, its other half (distillation while gates are trained brings nothing): twice the gate phases; "
-    "`method.steps.gate.distillation='${distillation.loss}'` does it.",
-    "A6, its first half (masked equals removed): exact by `tests/contract/test_methods.py`, on every method.",
-    "Natural Questions (tables 3 to 5 of McCarley et al.): its passages are not at hand.",
-    "C4 and C5 on MNLI, as published: `secateur -m experiment=michel_mnli` does it where that is at hand.",
+    "The other half of A4 (distillation while gates are trained gains nothing): it takes twice the gate phases. Use "
+    "`method.steps.gate.distillation='${distillation.loss}'`.",
+    "The first half of A6 (masked equals removed): shown exactly for all methods by `tests/contract/test_methods.py`.",
+    "Natural Questions (tables 3 to 5 of McCarley et al.): the data was not available.",
+    "C4 and C5 on MNLI, as published: MNLI was not available. With it, use `secateur -m experiment=michel_mnli`.",
 )

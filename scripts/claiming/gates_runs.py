@@ -1,4 +1,4 @@
-"""What the claims on gates run: how much in each profile, and the multiruns."""
+"""The runs for the claims on gates: the size of each profile, and the multiruns."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from claiming.plan import Job, listed
 
 V1, V2 = "squad_v1", "squad_v2"
 KINDS = {"heads": "heads", "units": "FFN units"}
-CENTRE = 0.5  # the fraction at which there are most seeds
+CENTRE = 0.5  # the fraction with the most seeds
 FRACTIONS = (0.3, CENTRE, 0.7)
 ORDER = {"l0": "gate", "gain": "score", "random": "score"}  # each method's first step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How much is run.
+    """The size of the experiments.
 
     Attributes:
         seeds: of each data set, at ``CENTRE``; ``seeds_elsewhere`` at the other fractions.
-        fractions: of heads or units removed, of each data set.
-        overrides: what differs from the experiments; ``gain`` where gradients score, ``gate`` where gates are trained,
-            ``recovery`` where weights are.
+        fractions: of heads or units to remove, by data set.
+        overrides: what differs from the experiments; ``gain`` for scoring by gradients, ``gate`` for training gates,
+            ``recovery`` for training weights.
     """
 
     seeds: Mapping[str, tuple[int, ...]]
@@ -56,14 +56,14 @@ PROFILES = {
 
 
 def jobs(profile: Profile) -> Iterator[Job]:
-    """Everything, each in one multirun that can be asked for again."""
+    """Everything that a profile runs, as multiruns that can be repeated."""
     yield from _pruning(profile)
     yield from _recovery(profile)
     yield from _curve(profile)
 
 
 def _pruning(profile: Profile) -> Iterator[Job]:
-    """Heads alone and units alone, without recovery."""
+    """Only heads, or only units, without recovery."""
     for dataset, fractions in profile.fractions.items():
         for kind in KINDS:
             for method, first in ORDER.items():
@@ -91,7 +91,7 @@ def _pruning_claims(kind: str, method: str, dataset: str, *, central: bool) -> t
 
 
 def _recovery(profile: Profile) -> Iterator[Job]:
-    """Heads and units together, L0; distilled at the same seeds, and so with the same mask."""
+    """Heads and units together with L0; distilled with the same seeds, and so with the same mask."""
     for asked, seeds in _asked(profile, V1, FRACTIONS):
         for distillation in ("none", "logits") if CENTRE in asked else ("none",):
             yield Job(
@@ -110,7 +110,7 @@ def _recovery(profile: Profile) -> Iterator[Job]:
 
 
 def _curve(profile: Profile) -> Iterator[Job]:
-    """The curve of each order of heads; and the models at its ends, for the questions that each gets right."""
+    """The curve of each order of heads, and the models at its ends, for their points of each question."""
     seeds = f"seed={listed(profile.seeds_elsewhere)}"
     extra = EVERY_EXAMPLE if profile.gain == EVERY_EXAMPLE else ()
     no_best_head, no_curve = "~method.steps.best_head", "~method.steps.curve"

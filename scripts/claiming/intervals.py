@@ -1,4 +1,4 @@
-"""Is a difference real? Bootstrap intervals over seeds and questions, and the verdicts that follow from them.
+"""Bootstrap intervals of differences over seeds and questions, and the verdicts that follow from them.
 
 Shapes: S seeds, Q questions.
 """
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Verdict = Literal["holds", "contradicted", "undecided"]
 
 RESAMPLES = 2000
-SEED = 20191014  # any fixed number: the same records give the same page
-FEWEST = 3  # runs that have to agree
+SEED = 20191014  # fixed, so that the same records give the same page
+FEWEST = 3  # number of runs that must agree
 
 
 class Interval(NamedTuple):
@@ -28,12 +28,11 @@ class Interval(NamedTuple):
 def paired_interval(difference_SQ: NDArray[np.float64]) -> Interval:
     """The percentile bootstrap interval of the mean difference.
 
-    Seeds and questions are drawn anew, each with replacement and apart from one another, since every seed answers
-    the same questions. With one seed, questions alone are drawn. Three seeds spread a little less when drawn anew
-    than seeds do in truth.
+    Seeds and questions are resampled independently, each with replacement, since every seed answers the same questions.
+    With one seed, only questions are resampled. Resampling three seeds slightly underestimates the spread over seeds.
 
     Args:
-        difference_SQ: (S, Q), of the two sides on the same seed and question.
+        difference_SQ: (S, Q), between the two sides on the same seed and question.
     """
     seeds, questions = difference_SQ.shape
     generator = np.random.default_rng(SEED)
@@ -46,17 +45,17 @@ def paired_interval(difference_SQ: NDArray[np.float64]) -> Interval:
 
 
 def verdict_of(interval: Interval, *, margin: float = 0.0) -> Verdict:
-    """What an interval says of a claim that the difference is above 0, or no more than ``margin`` below."""
+    """The verdict on the claim that the difference is above 0, or at most ``margin`` below."""
     if interval.low > -margin:
         return "holds"
     return "contradicted" if interval.high < -margin else "undecided"
 
 
 def agreed(figures: Sequence[float]) -> Verdict:
-    """What figures that runs have only once say of a claim that they are above 0.
+    """The verdict on the claim that figures, of which each run has one, are above 0.
 
-    There is nothing to resample but the runs, and of three or five no interval is worth its name: they have to be
-    three at least, and all on one side.
+    Only the runs could be resampled, and three or five of them are too few for an interval. So at least three are
+    needed, and all must be on the same side.
     """
     if len(figures) < FEWEST:
         return "undecided"

@@ -1,4 +1,4 @@
-"""From tests to outcomes: our figure with its spread, its interval, and the verdict."""
+"""From tests to outcomes: the figure with its spread, its interval, and the verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from claiming.points import counted
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one test came out: the figures in words, and the verdict, or ``not run``."""
+    """The outcome of one test: the figures in words, and the verdict, or ``not run``."""
 
     setting: str
     figures: str
@@ -24,7 +24,7 @@ class Outcome:
 
 
 def judge(test: Contrast | Agreement, evidence: Sequence[Evidence]) -> Outcome:
-    """Decide one test from the runs that there are.
+    """Decide one test from the available runs.
 
     Raises:
         SecateurError: if runs that it compares cannot be paired.
@@ -38,7 +38,9 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
     seeds = [seed for seed in available if not test.same_mask or _same_mask(members(evidence, sides, seed=seed))]
     if not seeds:
         reason = (
-            "no seed has the same mask on both sides" if available else f"{test.more.name} against {test.less.name}"
+            "no seed has the same mask on both sides"
+            if available
+            else f"{test.more.name} compared with {test.less.name}"
         )
         return Outcome(setting=test.setting, figures=reason, verdict="undecided" if available else "not run")
     pairs = [each for seed in seeds for each in members(evidence, sides, seed=seed)]
@@ -50,13 +52,13 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
     told = [
         f"{test.more.name} {_spread(more_SQ)}, {test.less.name} {_spread(less_SQ)}: "
         f"**{difference:+.1f}** [{interval.low:+.1f}, {interval.high:+.1f}]",
-        f"{len(seeds)} seeds" if len(seeds) > 1 else f"one seed, over {things} alone",
+        f"{len(seeds)} seeds" if len(seeds) > 1 else f"one seed, over {things} only",
         f"{more_SQ.shape[1]:,} {things}",
     ]
     if test.margin:
-        told.append(f"up to {test.margin:g} below is as good")
+        told.append(f"up to {test.margin:g} below counts as equal")
     if len(seeds) < len(available):
-        told.append(f"{len(available) - len(seeds)} seeds with another mask left out")
+        told.append(f"{len(available) - len(seeds)} seeds with different masks left out")
     return Outcome(setting=test.setting, figures="; ".join(told), verdict=verdict_of(interval, margin=test.margin))
 
 
@@ -73,7 +75,7 @@ def _judge_agreement(test: Agreement, evidence: Sequence[Evidence]) -> Outcome:
 
 
 def _same_mask(evidence: Sequence[Evidence]) -> bool:
-    """As far as a record tells: as many heads and units left in every layer."""
+    """Whether all have the same number of heads and units left in every layer; records do not tell more."""
     structures = [each.record.compressed.structure for each in evidence if each.record.compressed]
     return all((each.heads, each.units) == (structures[0].heads, structures[0].units) for each in structures)
 

@@ -1,4 +1,4 @@
-"""What a multirun's runs will be called, before it has run: a later one can begin with their models."""
+"""The names of a multirun's runs before it has run, so that a later one can start from their models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def run_names(arguments: Sequence[str]) -> list[str]:
 
 
 def jobs_of(arguments: Sequence[str]) -> list[list[str]]:
-    """The overrides of each run, as Hydra's own sweeper takes them apart."""
+    """The overrides of each run, split as by Hydra's own sweeper."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

@@ -1,4 +1,4 @@
-"""The page of a section: claim, published figure, our setting, our figure with spread, verdict."""
+"""The page of a section: claim, published figure, our setting, our figure with its spread, verdict."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from claiming.plan import Section
 from secateur.record import Record
 
 RULES = """\
-* **Differences** are in points: of F1, or for a classification of accuracy. Both sides answer the same questions, from
-  the same dense model and with the same seeds; in brackets the 95 % bootstrap interval over seeds and questions, drawn
-  anew 2,000 times. The claim *holds* where all of it lies above 0, is *contradicted* where all of it lies below, and
-  *undecided* otherwise. With one seed it covers the questions alone: another may come out differently. ± is the
-  deviation over seeds, in the tables with their number in brackets.
+* **Differences** are in points of F1, or of accuracy for classification. Both sides answer the same questions, start
+  from the same dense model and use the same seeds. The brackets contain the 95 % bootstrap interval over seeds and
+  questions, from 2,000 resamples. The claim *holds* if the interval is above 0, is *contradicted* if it is below 0, and
+  is *undecided* otherwise. With one seed the interval covers only the questions, and another seed may give a different
+  result. ± is the standard deviation over seeds; in tables their number follows in brackets.
 * **Figures that a run has only once**, such as its shape or its speed, leave nothing to resample: the claim holds,
-  or is contradicted, where at least three runs all lie on one side of 0."""
+  or is contradicted, if at least three runs are all on one side of 0."""
 
 
 def page(section: Section, folder: Path) -> str:
-    """The section's page, from what was kept in ``folder``; a README.md there goes before it."""
+    """The section's page, from the evidence in ``folder``; a README.md there becomes its introduction."""
     evidence = read(folder)
     records = [each.record for each in evidence]
     intro = folder / "README.md"
@@ -42,7 +42,7 @@ def page(section: Section, folder: Path) -> str:
 
 
 def table(section: Section, evidence: Sequence[Evidence]) -> str:
-    """One line for each test; what is published stands beside a claim's first."""
+    """One line per test; the first of each claim also has the published figure."""
     lines = ["| claim | published | our setting | ours | verdict |", "|---|---|---|---|---|"]
     for claim in section.claims:
         told = [f"**{claim.id}** {claim.text}", f"{claim.published} ({claim.source})"]
@@ -54,22 +54,22 @@ def table(section: Section, evidence: Sequence[Evidence]) -> str:
 
 
 def scoring(record: Record) -> str:
-    """How many examples importance is taken from, where it is by gradient."""
+    """The number of examples from which importance is computed, if by gradient."""
     score = record.config["method"]["steps"].get("score", {})
     return f"gradients of {score['examples'] or 'all'} training examples" if "examples" in score else ""
 
 
 def gate_phase(record: Record) -> str:
-    """How gates were trained, where they were."""
+    """How gates were trained, if they were."""
     gate = record.config["method"]["steps"].get("gate")
     if not gate:
         return ""
-    rate = "by steps" if gate["gate_learning_rate"] is None else f"{gate['gate_learning_rate']:g}"
+    rate = "by number of steps" if gate["gate_learning_rate"] is None else f"{gate['gate_learning_rate']:g}"
     return f"{gate['epochs']:g} epochs, batch {gate['batch_size']}, learning rate of α {rate}"
 
 
 def trained(step: str) -> Callable[[Record], str]:
-    """How a step that trains did so, where there is one of that name."""
+    """How the step of this name trained, if there is one."""
 
     def told(record: Record) -> str:
         settings = record.config["method"]["steps"].get(step, {})
@@ -100,8 +100,8 @@ OWN_SETTINGS = {
     "gate phase": gate_phase,
     "pruning": trained("prune"),
     "module replacing": trained("replace"),
-    "replacing schedules": schedule,
-    "layers dropping out": trained("drop"),
+    "replacing rate": schedule,
+    "LayerDrop": trained("drop"),
     "distillation": imitation,
-    "layers apart": trained("decompose"),
+    "decomposition": trained("decompose"),
 }

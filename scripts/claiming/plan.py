@@ -1,4 +1,4 @@
-"""What a section of claims consists of: the commands that run, and the comparisons that decide each claim."""
+"""The parts of a section of claims: the commands to run, and the comparisons that decide each claim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claiming.names import run_names
 from secateur.record import Record
 
 PROFILES = ("cpu", "full")
-# Where data sets that are not in a folder of their own name lie.
+# Folders of data sets whose folder has another name.
 FOLDERS = {
     "cola": "glue/CoLA",
     "mrpc": "glue/MRPC",
@@ -20,9 +20,9 @@ FOLDERS = {
     "sst2": "glue/SST-2",
     "wikipedia": "wiki_en",
 }
-FINAL = "final"  # the stage of a run's finished model; others are called after the step that was evaluated
-REFERENCE = "reference"  # of its dense model
-MOVEMENT = "movement"  # of a document's states with the question
+FINAL = "final"  # the stage of a run's finished model; others are named after the evaluated step
+REFERENCE = "reference"  # the stage of its dense model
+MOVEMENT = "movement"  # how far a document's states move with the question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class Job:
 
     Attributes:
         experiment: its name under ``conf/experiment/claims``.
-        claims: ids of the claims that need it; none for what is a row of a table alone.
-        parent: the multirun whose models this one begins with, each in turn; None: with the model's own checkpoint.
-        documents: of how many test documents the states' movement is looked at once a run is over; None: of none.
+        claims: ids of the claims that need it; none if it is only a row of a table.
+        parent: the multirun whose models this one starts from, each in turn; None: from the model's own checkpoint.
+        documents: number of test documents whose state movement is analysed once a run is finished; None: no analysis.
     """
 
     experiment: str
@@ -47,13 +47,13 @@ class Job:
         """What follows ``secateur``.
 
         Args:
-            data: folder that holds one of each data set, under its name; None asks the hub.
-            more: overrides that go over all others.
+            data: folder with one folder per data set; None: the hub.
+            more: overrides that take precedence over all others.
         """
         place = [] if data is None else [f"dataset.data_dir={data / FOLDERS.get(self.dataset, self.dataset)}"]
         chosen = [f"experiment=claims/{self.experiment}", f"dataset={self.dataset}", *self.overrides]
         start = []
-        if self.parent is not None:  # after all others, which may say what the parent itself begins with
+        if self.parent is not None:  # after all others, which may set what the parent itself starts from
             runs = self.parent.runs(sweep=sweep, output=output, data=data, more=more)
             start = [f"model.checkpoint={','.join(str(run / 'model') for run in runs)}"]
         return ["-m", *chosen, *place, f"sweep={sweep}", f"paths.output={output}", *more, *start]
@@ -64,7 +64,7 @@ class Job:
         return [output / "sweeps" / sweep / name for name in names]
 
     def commands(self, **where: Any) -> list[list[str]]:
-        """The multirun, and a look at each of its runs, in this interpreter's environment; arguments as above."""
+        """The multirun, and an analysis of each of its runs, in this interpreter's environment; arguments as above."""
         multirun = [sys.executable, "-m", "secateur", *self.arguments(**where)]
         if self.documents is None:
             return [multirun]
@@ -77,9 +77,9 @@ class Runs:
     """The runs whose config has these values, by dotted key, and which of their models: ``FINAL`` or a step's.
 
     Attributes:
-        where: keys that begin with ``parent.`` are those of the run whose model it began with.
-        stage: ``REFERENCE`` where the states of its documents are asked for.
-        score: one that the runs have beside their own, such as ``nsp_accuracy``, or ``movement(layer)``.
+        where: keys that begin with ``parent.`` are those of the run whose model it started from.
+        stage: ``REFERENCE`` for the document states of the dense model.
+        score: another than the runs' own, such as ``nsp_accuracy``, or ``movement(layer)``.
     """
 
     where: Mapping[str, Any]
@@ -88,12 +88,12 @@ class Runs:
 
     @property
     def points(self) -> str:
-        """Under what the points of every question are kept."""
+        """The key under which the points of every question are stored."""
         return self.stage if self.score is None else beside(self.stage, self.score)
 
 
 class Term(NamedTuple):
-    """Scores of runs that are added up with a weight."""
+    """The scores of runs, with their weight in a sum."""
 
     weight: float
     runs: Runs
@@ -101,7 +101,7 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A score, or a sum of several such as what recovery brings, taken question by question."""
+    """A score, or a weighted sum of several, such as the gain from recovery, taken question by question."""
 
     name: str
     terms: tuple[Term, ...]
@@ -109,11 +109,11 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """That one quantity is above another: decided by the paired interval over seeds and questions.
+    """The claim that one quantity is above another, decided by the paired interval over seeds and questions.
 
     Attributes:
-        same_mask: seeds count only where all runs have the same heads and units left in every layer.
-        margin: points that ``more`` may lie below ``less`` and still be as good.
+        same_mask: count only seeds for which all runs have the same number of heads and units left in every layer.
+        margin: points that ``more`` may be below ``less`` and still count as equal.
     """
 
     setting: str
@@ -125,11 +125,11 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """That a figure which each run has once is above 0: decided by whether all runs agree.
+    """The claim that a figure, which each run has once, is above 0, decided by whether all runs agree.
 
     Attributes:
-        figure: None where a run does not have it.
-        unit: of the figure, for people.
+        figure: returns None if a run does not have it.
+        unit: of the figure, for display.
     """
 
     setting: str
@@ -141,7 +141,7 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What a paper claims, what it publishes for it and where, and the tests of it."""
+    """A paper's claim, the published figure with its source, and the tests of the claim."""
 
     id: str
     text: str
@@ -155,8 +155,8 @@ class Section:
     """Claims that are run and reported together.
 
     Attributes:
-        untested: what the data at hand cannot decide, or what is shown elsewhere.
-        details: further tables of the page, made from the records.
+        untested: what the available data cannot decide, or what is shown elsewhere.
+        details: further tables of the page, generated from the records.
     """
 
     name: str
@@ -168,20 +168,20 @@ class Section:
 
 
 def plain(quantity: str, where: Mapping[str, Any], *, score: str | None = None) -> Quantity:
-    """The score of some runs' finished models."""
+    """The score of the finished models of some runs."""
     return Quantity(quantity, (Term(1.0, Runs(where=where, score=score)),))
 
 
 def movement(layer: int) -> str:
-    """How far the states of documents move with the question, after a layer, 0 being the embeddings."""
+    """The score for how far document states move with the question after a layer; 0 is the embeddings."""
     return f"{MOVEMENT}_{layer}"
 
 
 def beside(stage: str, score: str) -> str:
-    """What the points of a further score are kept under."""
+    """The key under which the points of a further score are stored."""
     return f"{stage}/{score}"
 
 
 def listed(numbers: Sequence[float]) -> str:
-    """Values of one key, as a multirun takes them."""
+    """Values of one key, in the syntax of a multirun."""
     return ",".join(f"{number:g}" for number in numbers)

@@ -1,7 +1,7 @@
-"""Points of every question, from what a run left.
+"""Points of every question, from the files of a run.
 
-A question's points are its F1 in percent; a classification has 100 where it is right, and 0 elsewhere. Of a piece of
-text, each score has points of its own; a document has the hundredths of a cosine distance that its states move.
+A question's points are its F1 in percent; a classification has 100 if it is right, and 0 otherwise. A piece of text has
+separate points for each score. A document's points are the movement of its states, in hundredths of a cosine distance.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from secateur.record import Record
 from secateur.tasks.squad_scores import question_scores_v1, question_scores_v2
 
 PREDICTIONS = "predictions.json"
-NATS = 100  # points of one nat
-TOLERANCE = 0.01  # points by which the mean over questions may miss the record's score
+NATS = 100  # points per nat
+TOLERANCE = 0.01  # points by which the mean over questions may differ from the record's score
 
 
 class Questions(BaseModel):
     """Points of every question, in the order of their ids, at each stage that was scored.
 
     Attributes:
-        questions: a key of the ids, so that only runs on the same questions are paired.
+        questions: a hash of the ids, so that only runs on the same questions are paired.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,10 +43,10 @@ class Questions(BaseModel):
 
 
 def score_questions(record: Record, run: Path) -> Questions:
-    """The points of every question, from the predictions that a run left.
+    """The points of every question, from a run's predictions.
 
     Raises:
-        SecateurError: if they do not come to the scores in the record: then these are not the questions it saw.
+        SecateurError: if they do not average to the scores in the record; then the run saw other questions.
     """
     assert record.compressed is not None
     if "mask_probability" in record.config["dataset"]["task"]:
@@ -67,10 +67,10 @@ def score_questions(record: Record, run: Path) -> Questions:
 
 
 def score_texts(record: Record, run: Path) -> Questions:
-    """The points of every piece of text, in each of the scores, from the predictions that a run left.
+    """The points of every piece of text, for each score, from a run's predictions.
 
     Raises:
-        SecateurError: if they do not come to the scores in the record.
+        SecateurError: if they do not average to the scores in the record.
     """
     assert record.compressed is not None
     texts = json.loads((run / PREDICTIONS).read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def points_of(
     """Points of every question, in the order of their ids.
 
     Args:
-        version_2: scored as in SQuAD 2.0, or 1.1; None: right or wrong.
+        version_2: whether to score as in SQuAD 2.0 rather than 1.1; None: right or wrong.
     """
     if version_2 is None:
         return [100.0 * (predictions[key] in golds[key]) for key in sorted(golds)]
@@ -98,9 +98,9 @@ def points_of(
 
 
 def text_points(texts: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Points of every piece of text, of which the mean over pieces is the score over all that was hidden in them.
+    """Points of every piece of text, whose mean over pieces is the score over all hidden tokens.
 
-    ``mlm_loss`` is in hundredths of a nat, so that it reads like the points of the others.
+    ``mlm_loss`` is in hundredths of a nat, so that it is comparable to the points of the others.
     """
     average = float(np.mean([text["hidden"] for text in texts]))
     points = {
@@ -112,7 +112,7 @@ def text_points(texts: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
 
 
 def movement_points(record: Record, run: Path) -> dict[str, list[float]]:
-    """The points of the documents that ``secateur-analyze`` looked at, if it did, after each layer of both models."""
+    """The points of the documents analysed by ``secateur-analyze``, if any, after each layer of both models."""
     path = run / "figures" / f"{DOCUMENT_STATES}.json"
     if not path.is_file():
         return {}
@@ -127,7 +127,7 @@ def movement_points(record: Record, run: Path) -> dict[str, list[float]]:
 
 
 def counted(record: Record, quantity: Quantity) -> str:
-    """What a quantity of such runs has points of."""
+    """The things that a quantity has points for, in the plural."""
     if any((term.runs.score or "").startswith(MOVEMENT) for term in quantity.terms):
         return "documents"
     task = record.config["dataset"]["task"]

@@ -1,4 +1,4 @@
-"""Which sections there are, and where each keeps its records."""
+"""The sections, and where each stores its records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder_name(section: str, profile: str) -> str:
 
 
 def page_of(folder: Path) -> str:
-    """The page of the records kept in ``folder``, which is called after its section and profile."""
+    """The page of the records in ``folder``, which is named after its section and profile."""
     named = {folder_name(name, profile): (make, profile) for name, make in SECTIONS.items() for profile in PROFILES}
     make, profile = named[folder.name]
     return page(make(profile), folder)

@@ -1,4 +1,4 @@
-"""Tables of a section's page, made from its records."""
+"""Tables of a section's page, generated from its records."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from secateur.record import Record
 
 
 class Scored(NamedTuple):
-    """What one run scores, what its reference scores, and how much faster it is; None where that was not timed."""
+    """The score of a run, the score of its reference, and its speed-up minus 1; None if that was not timed."""
 
     score: float
     dense: float
     gain: float | None
 
 
-Row = tuple[str, int]  # what a method is called, and how many layers it leaves
+Row = tuple[str, int]  # the name of a method, and the number of layers left
 
 
 def tasks_table(records: Sequence[Record]) -> str:
-    """Methods against tasks in the papers' shape: each task's own metric, their mean, what is kept, and how fast.
+    """Methods by tasks, in the papers' layout: each task's own metric, their mean, the share kept, and the speed-up.
 
-    A method has a mean only if it has every task that the table has. Models of as many layers are of one shape, so that
-    they have one speed: the mean of all.
+    A method has a mean only if it has every task of the table. Models with the same number of layers have the same
+    shape, so they share one speed: the mean of all.
     """
     records = [record for record in records if "recover" in record.config["method"]["order"]]
     compressed = _rows(records)
@@ -37,11 +37,11 @@ def tasks_table(records: Sequence[Record]) -> str:
         cells = [mean_and_spread([run.score for run in found.get(task, ())]) for task in tasks]
         ends = _ends(found) if set(tasks) == set(found) else ["", ""]
         lines.append([name, str(layers), *cells, *ends, speeds.get(layers, "")])
-    return markdown("Tasks", ["method", "layers", *tasks, "mean", "kept %", "times as fast"], lines)
+    return markdown("Tasks", ["method", "layers", *tasks, "mean", "kept %", "speed-up"], lines)
 
 
 def curve_table(records: Sequence[Record]) -> str:
-    """What is scored as heads go, for each order; empty without a curve."""
+    """The scores as heads are removed, for each order; empty without a curve."""
     curves = {
         (record.config["method"]["ranking"], record.seed): step.details["curve"]
         for record in records
@@ -53,11 +53,11 @@ def curve_table(records: Sequence[Record]) -> str:
         [f"{ranking}, seed {seed}", *(f"{point['scores']['f1']:.1f}" for point in points)]
         for (ranking, seed), points in sorted(curves.items())
     ]
-    return markdown("F1 as heads go", ["heads removed", *(f"{100 * share:.0f} %" for share in shares)], lines)
+    return markdown("F1 as heads are removed", ["heads removed", *(f"{100 * share:.0f} %" for share in shares)], lines)
 
 
 def layers_table(records: Sequence[Record]) -> str:
-    """Which share of its heads or units every layer keeps in L0's runs on one of them alone; empty without any."""
+    """The share of heads or units that every layer keeps in L0's runs on only one of them; empty without any."""
     lines = []
     for record in records:
         for kind in ("heads", "units"):
@@ -65,12 +65,12 @@ def layers_table(records: Sequence[Record]) -> str:
             if record.method == "l0" and asked is not None:
                 kept = ", ".join(f"{share:.2f}" for share in shares_kept(record, kind))
                 lines.append([record.dataset, kind, f"{asked:g}", str(record.seed), kept])
-    head = ["data set", "of", "removed", "seed", "share kept, from the first layer to the last"]
+    head = ["data set", "kind", "removed", "seed", "share kept, from the first layer to the last"]
     return markdown("What L0 keeps in each layer", head, sorted(lines))
 
 
 def modules_table(records: Sequence[Record]) -> str:
-    """What is scored with one module replaced alone, by task; empty without any (Xu et al., table 5)."""
+    """The scores with single modules replaced, by task; empty without any (Xu et al., table 5)."""
     found: dict[str, dict[tuple[int, ...], list[float]]] = {}
     for record in records:
         for replaced, score in mixed_scores(record).items():
@@ -80,7 +80,7 @@ def modules_table(records: Sequence[Record]) -> str:
     lines = [
         [task, *(mean_and_spread(scores.get(each, ())) for each in columns)] for task, scores in sorted(found.items())
     ]
-    return markdown("Modules replaced alone", head, lines)
+    return markdown("Single modules replaced", head, lines)
 
 
 def transfer_table(records: Sequence[Record]) -> str:
@@ -103,7 +103,7 @@ def _replaced(modules: tuple[int, ...]) -> str:
 
 
 def markdown(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table under a heading; empty without a line."""
+    """A table under a heading; empty without lines."""
     if not lines:
         return ""
     rows = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines)]
@@ -111,7 +111,7 @@ def markdown(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) ->
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """The mean, and where there are several their deviation and number; empty without any."""
+    """The mean and, for several values, their standard deviation and number; empty without any."""
     if not values:
         return ""
     spread = f" ± {statistics.stdev(values):.1f} ({len(values)})" if len(values) > 1 else ""
@@ -131,15 +131,15 @@ def _rows(records: Sequence[Record]) -> dict[Row, dict[str, list[Scored]]]:
 
 
 def _called(record: Record) -> str:
-    """The method, with its schedule, what it imitates, and where its layers are from if not from the predecessor."""
+    """The method, its schedule, its distillation, and the origin of its layers if not the predecessor."""
     method = record.config["method"]
-    origin = ", of the pretrained model" if method.get("init") == "pretrained" else ""
+    origin = ", from the pretrained model" if method.get("init") == "pretrained" else ""
     schedule = f", {method['schedule']} from {method['rate']:g}" if "schedule" in method else ""
     return record.method + schedule + ("" if record.distillation == "none" else f" + {record.distillation}") + origin
 
 
 def _dense(records: Sequence[Record], tasks: Sequence[str]) -> dict[Row, dict[str, list[Scored]]]:
-    """The row of the models that all others were made from: one for each task, and so one score."""
+    """The row of the models that all others were compressed from: one per task, and so one score."""
     found: dict[str, list[Scored]] = {}
     layers = 0
     for record in records:
@@ -150,7 +150,7 @@ def _dense(records: Sequence[Record], tasks: Sequence[str]) -> dict[Row, dict[st
 
 
 def _speeds(rows: dict[Row, dict[str, list[Scored]]]) -> dict[int, str]:
-    """How many times as fast as the dense one models with so many layers are."""
+    """The speed-up over the dense model, by number of layers."""
     gains: dict[int, list[float]] = {}
     for (_, layers), found in rows.items():
         gains.setdefault(layers, []).extend(run.gain for runs in found.values() for run in runs if run.gain is not None)
@@ -158,7 +158,7 @@ def _speeds(rows: dict[Row, dict[str, list[Scored]]]) -> dict[int, str]:
 
 
 def _ends(found: dict[str, list[Scored]]) -> list[str]:
-    """The mean over tasks of each task's mean, and that as a share of the dense model's."""
+    """The mean over tasks of each task's mean, and its share of the dense model's."""
     score, dense = (
         statistics.mean(statistics.mean(getattr(run, name) for run in runs) for runs in found.values())
         for name in ("score", "dense")

@@ -1,4 +1,4 @@
-"""Tables of the page on weights, made from its records."""
+"""Tables of the page on weights, generated from its records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEXT_SCORES = {"mlm_accuracy": "hidden tokens", "nsp_accuracy": "next sentences"
 
 
 def stages_table(records: Sequence[Record]) -> str:
-    """Pruned once on text, then fine-tuned: tasks across, sparsity down, as the paper has it; empty without any."""
+    """Pruned once on text, then fine-tuned: tasks as columns, sparsities as rows, as in the paper; else empty."""
     rows = stage_rows(records)
     tasks = sorted({task for row in rows for task in row.tasks})
     head = ["method", "zeros", *TEXT_SCORES.values(), *tasks]
@@ -22,7 +22,7 @@ def stages_table(records: Sequence[Record]) -> str:
 
 
 def direct_table(records: Sequence[Record]) -> str:
-    """Pruned while fine-tuned: each data set's methods, sparsity across; empty without any."""
+    """Pruned while fine-tuned: data sets and methods as rows, sparsities as columns; empty without any."""
     direct = [
         record
         for record in records
@@ -45,7 +45,7 @@ def direct_table(records: Sequence[Record]) -> str:
 
 
 def proximal_table(records: Sequence[Record]) -> str:
-    """What proximal steps came to beside what was asked or predicted of them; empty without any."""
+    """The results of proximal steps next to what was requested or predicted; empty without any."""
     lines = []
     for record in records:
         details = next((step.details for step in record.steps if "zeroed_by_steps" in step.details), None)
@@ -54,7 +54,7 @@ def proximal_table(records: Sequence[Record]) -> str:
             predicted = f"{details['predicted']:.3f}" if "predicted" in details else ""
             figures = [f"{details['gamma']:.2g}", predicted, f"{details['zeroed_by_steps']:.4f}"]
             lines.append([record.dataset, _variant(record), asked, *figures, f"{details['mean_size']:.4f}"])
-    head = ["data set", "penalty", "asked", "first γ", "predicted", "reached by steps", "mean size of what stays"]
+    head = ["data set", "penalty", "requested", "first γ", "predicted", "reached by steps", "mean remaining size"]
     return markdown("Proximal steps", head, sorted(lines))
 
 
@@ -66,7 +66,7 @@ def _stage_cells(row: StageRow, tasks: Sequence[str]) -> list[str]:
 
 
 def _variant(record: Record) -> str:
-    """The method, and what sets its control apart."""
+    """The method, and what distinguishes its control."""
     if record.config["method"].get("ranking") == "random":
         return f"{record.method}, random"
     prune = record.config["method"]["steps"].get("prune", {})

@@ -12,7 +12,7 @@ from secateur.record import Record
 
 GUO, GORDON = "Guo et al.", "Gordon et al."
 SECOND_HAND = "second-hand"
-FREE = 1.0  # points that are as good as nothing
+FREE = 1.0  # points that count as no loss
 LOSS = {"score": "mlm_loss"}
 
 
@@ -30,7 +30,7 @@ def section(profile: str) -> Section:
 
 
 def _pruned(dataset: str, method: str, sparsity: float | None, **settings: Any) -> dict[str, Any]:
-    """Where such runs are found; settings are called after their keys, with ``__`` for a dot."""
+    """The config values that identify such runs; settings are named after their keys, with ``__`` for a dot."""
     named = {key.replace("__", "."): value for key, value in settings.items()}
     return {"dataset.name": dataset, "method.name": method, "sparsity": sparsity} | named
 
@@ -48,20 +48,20 @@ def _control(dataset: str) -> dict[str, Any]:
 
 
 def _fine_tuned(dataset: str, of: dict[str, Any]) -> dict[str, Any]:
-    """A task's runs that began with the model of ``of``, a run on text."""
+    """A task's runs that started from the model of ``of``, a run on text."""
     parents = {f"parent.{key}": value for key, value in of.items()}
     return {"dataset.name": dataset, "method.name": "finetune"} | parents
 
 
 def _in_the_end(dataset: str, of: dict[str, Any]) -> dict[str, Any]:
-    """Runs on text themselves, or what a task made of them."""
+    """Runs on text themselves, or a task's runs that started from them."""
     return of if dataset == TEXT else _fine_tuned(dataset, of)
 
 
 def _b1() -> Claim:
     test = Agreement(
         setting="all data sets, all sparsities",
-        name="share of exact zeros before the last few are trimmed",
+        name="share of exact zeros before the final trimming",
         where={"method.name": "rpp"},
         figure=step_detail("zeroed_by_steps"),
     )
@@ -95,9 +95,9 @@ def _b2() -> Claim:
     ]
     tests += [
         Contrast(
-            setting=f"{dataset}, {'fine-tuned after text' if dataset != TEXT else 'tokens guessed'}, sparsity {LOW}",
+            setting=f"{dataset}, {'fine-tuned after text' if dataset != TEXT else 'predicted tokens'}, sparsity {LOW}",
             more=plain("rpp", _in_the_end(dataset, _rpp(TEXT, LOW))),
-            less=plain("dense, trained on", _in_the_end(dataset, _control(TEXT))),
+            less=plain("dense, trained further", _in_the_end(dataset, _control(TEXT))),
             margin=FREE,
         )
         for dataset in (TEXT, *TASKS)
@@ -113,8 +113,8 @@ def _b2() -> Claim:
     ]
     return Claim(
         id="B2",
-        text="At high sparsity RPP is better than NIP, in pretraining's loss and after fine-tuning with the mask "
-        "fixed; at low sparsity it costs nothing",
+        text="At high sparsity RPP is better than NIP, in the pretraining loss and after fine-tuning with a fixed "
+        "mask; at low sparsity it costs nothing",
         published="no loss at 59.3 % (BERT-large); SQuAD 1.1 F1 -0.0 at 41.2 %, -3.8 at 80 % (BERT-base)",
         source=f"{GUO}, {SECOND_HAND}",
         tests=tuple(tests),
@@ -132,19 +132,19 @@ def _b3() -> Claim:
 
     given = Agreement(
         setting=f"sst2, γ of {', '.join(f'{gamma:g}' for gamma in GAMMAS)}",
-        name="0.05 less the distance of the sparsity reached from the one predicted",
+        name="0.05 minus the difference between the sparsity reached and the one predicted",
         where={"dataset.name": "sst2", "method.name": "rpp", "sparsity": None},
         figure=at_most(0.05, near_prediction),
     )
     sought = Agreement(
-        setting="all data sets, γ found for a target, and corrected on the way",
-        name="0.005 less the distance of the sparsity reached by steps from the target",
+        setting="all data sets, γ chosen for a target and corrected during the phase",
+        name="0.005 minus the difference between the sparsity reached by steps and the target",
         where={"method.name": "rpp", "method.steps.prune.reweight": True},
         figure=at_most(0.005, near_target),
     )
     return Claim(
         id="B3",
-        text="Sparsity follows from γ and the learning rates: weights go below √(2 γ Σλ)",
+        text="Sparsity follows from γ and the learning rates: weights below √(2 γ Σλ) are zeroed",
         published="γ is searched for",
         source=f"{GUO}; the law is derived, and simulated, here",
         tests=(given, sought),
@@ -192,7 +192,7 @@ def _b5() -> Claim:
     ]
     return Claim(
         id="B5",
-        text="Reweighting is better than plain ℓ1 at the same sparsity: what stays is shrunk less (below)",
+        text="Reweighting is better than plain ℓ1 at the same sparsity: remaining weights are shrunk less (see below)",
         published="the method's reason",
         source=f"{GUO}, {SECOND_HAND}",
         tests=tuple(tests),
@@ -207,7 +207,7 @@ def _b6() -> Claim:
     tests = [
         Agreement(
             setting=f"{dataset}, all methods, sparsity {HIGH}, float32, batch 8",
-            name="0.1 × less the change in speed",
+            name="0.1 × minus the change in speed",
             where={"dataset.name": dataset, "sparsity": HIGH},
             figure=at_most(0.1, gain_size),
             unit=" ×",
@@ -216,7 +216,7 @@ def _b6() -> Claim:
     ]
     return Claim(
         id="B6",
-        text="Zeros alone bring no speed in dense kernels",
+        text="Zeros alone gain no speed in dense kernels",
         published="none is claimed",
         source="Ganesh et al., a survey of compression, TACL 2021",
         tests=tuple(tests),
@@ -228,7 +228,7 @@ def _c6(profile: Profile) -> Claim:
         Contrast(
             setting=f"{dataset}, fine-tuned after text, sparsity {LOW}",
             more=plain("magnitude", _fine_tuned(dataset, _magnitude(TEXT, LOW))),
-            less=plain("dense, trained on", _fine_tuned(dataset, _control(TEXT))),
+            less=plain("dense, trained further", _fine_tuned(dataset, _control(TEXT))),
             margin=FREE,
         )
         for dataset in TASKS
@@ -236,7 +236,7 @@ def _c6(profile: Profile) -> Claim:
     dear = [
         Contrast(
             setting=f"{dataset}, fine-tuned after text, sparsity {HIGH}",
-            more=plain("dense, trained on", _fine_tuned(dataset, _control(TEXT))),
+            more=plain("dense, trained further", _fine_tuned(dataset, _control(TEXT))),
             less=plain("magnitude", _fine_tuned(dataset, _magnitude(TEXT, HIGH))),
         )
         for dataset in TASKS
@@ -252,7 +252,7 @@ def _c6(profile: Profile) -> Claim:
     ]
     return Claim(
         id="C6",
-        text="Magnitude pruning of 30 to 40 % is free, 70 % and more hurts transfer, random masks are much worse",
+        text="Magnitude pruning of 30 to 40 % is free, 70 % and more hurts transfer; random masks are much worse",
         published="30 to 40 % change neither pretraining's loss nor transfer; higher levels do",
         source=f"{GORDON}, abstract",
         tests=(*free, *dear, *by_chance),
@@ -260,8 +260,8 @@ def _c6(profile: Profile) -> Claim:
 
 
 UNTESTED = (
-    "B1, its other half (ℓ1 in the loss leaves no zeros): exact by `tests/methods/rpp/test_proximal.py`.",
-    "Heads for hidden tokens and next sentences that were pretrained: MiniLM has none, so stage 0 trains them, for far "
-    "fewer steps than a pretraining has.",
-    "What the pattern of zeros looks like: `secateur-analyze RUN`.",
+    "The other half of B1 (ℓ1 in the loss leaves no zeros): shown exactly by `tests/methods/rpp/test_proximal.py`.",
+    "Pretrained heads for hidden tokens and next sentences: MiniLM has none, so stage 0 trains them, for far fewer "
+    "steps than pretraining.",
+    "The pattern of zeros: use `secateur-analyze RUN`.",
 )

@@ -1,4 +1,4 @@
-"""What the claims on weights run: how much in each profile, and the multiruns of both stages."""
+"""The runs for the claims on weights: the size of each profile, and the multiruns of both stages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ TASKS = ("squad_v1", "rte")  # fine-tuned after text
 DIRECT = ("squad_v1", "sst2")  # pruned while they are fine-tuned
 LOW, HIGH = 0.4, 0.8
 SPARSITIES = (LOW, 0.6, HIGH, 0.9)
-GAMMAS = (0.01, 0.04, 0.16)  # each doubles the boundary below which weights go
-# Zeros come in the first part of a phase's steps, the others recover; what is one shot recovers in all of them.
+GAMMAS = (0.01, 0.04, 0.16)  # each doubles the boundary below which weights are zeroed
+# Zeros appear in the first part of the steps and the rest is recovery; one-shot methods recover in all steps.
 PRUNING, RECOVERY = 0.7, 0.3
 PLAIN_L1 = "method.steps.prune.reweight=false"
 RANDOM = "method.ranking=random"
@@ -21,13 +21,13 @@ RANDOM = "method.ranking=random"
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How much is run.
+    """The size of the experiments.
 
     Attributes:
-        epochs: that every method trains after the dense model, by data set.
+        epochs: for which every method trains after the dense model, by data set.
         seeds: of fine-tuning in stage 2, by data set.
-        random: the sparsities at which weights go at random, by data set.
-        every: optimizer steps from one reweighting, or one mask, to the next.
+        random: the sparsities at which random weights are zeroed, by data set.
+        every: optimizer steps between two reweightings, or two masks.
         overrides: what differs from the experiments; ``of_dataset`` on one data set, by experiment.
     """
 
@@ -50,7 +50,7 @@ PROFILES = {
         of_dataset={
             ("tasks", "squad_v1"): (*SQUAD_AS_GATES, "predecessor.epochs=1"),
             ("tasks", "rte"): ("predecessor.epochs=1",),
-            # The dense model is trained as that of the gates' claims is, and so is the same.
+            # The dense model has the settings of the claims on gates, so it is the same model.
             ("direct", "squad_v1"): (*SQUAD_AS_GATES, "model.batch_size=16", "predecessor.batch_size=24"),
             ("direct", "sst2"): ("dataset.limit_train=3000",),
         },
@@ -72,7 +72,7 @@ PROFILES = {
 
 
 def jobs(profile: Profile) -> Iterator[Job]:
-    """Everything, each in one multirun that can be asked for again."""
+    """Everything that a profile runs, as multiruns that can be repeated."""
     yield _job(profile, "text", TEXT, "method=finetune", claims=("B2", "B4"))
     for compressed, claims in _on_text(profile):
         yield compressed
@@ -83,7 +83,7 @@ def jobs(profile: Profile) -> Iterator[Job]:
 
 
 def _on_text(profile: Profile) -> Iterator[tuple[Job, tuple[str, ...]]]:
-    """Stage 1, and beside each multirun the claims that need it fine-tuned."""
+    """Stage 1: each multirun, and the claims that need it fine-tuned."""
     amounts, at_once = f"sparsity={LOW:g},{HIGH:g}", _recovery(profile, TEXT)
     rpp, nip = _rpp(profile, TEXT), _nip(profile, TEXT)
     yield _job(profile, "text", TEXT, "method=control", *at_once, claims=("B2", "C6")), ("B2", "C6")
@@ -94,7 +94,7 @@ def _on_text(profile: Profile) -> Iterator[tuple[Job, tuple[str, ...]]]:
 
 
 def _fine_tuned(profile: Profile, dataset: str, *, parent: Job, claims: tuple[str, ...]) -> Job:
-    """Stage 2; what it trains follows the predecessor's seed."""
+    """Stage 2, whose training follows the predecessor's seed."""
     seeds = (f"seed={listed(profile.seeds[dataset])}", "predecessor.seed=${seed}")
     return _job(profile, "tasks", dataset, *seeds, claims=claims, parent=parent)
 

@@ -47,7 +47,7 @@ def test_refuses_two_runs_for_one_place(tmp_path: Path) -> None:
 
     run(tmp_path, method="l0")
     run(tmp_path, method="l0", name="l0-again")
-    with pytest.raises(SecateurError, match=r"^l0-1 and l0-again: both answer to "):
+    with pytest.raises(SecateurError, match=r"^l0-1 and l0-again: both match "):
         judge(contrast(), read(tmp_path))
 
 
@@ -58,7 +58,7 @@ def test_seeds_count_only_where_both_sides_have_them(tmp_path: Path) -> None:
     for method, seeds in {"l0": (1, 2), "gain": (1, 3)}.items():
         for seed in seeds:
             run(tmp_path, method=method, seed=seed, f1=scores(50.0))
-    assert "one seed, over questions alone" in judge(contrast(), read(tmp_path)).figures
+    assert "one seed, over questions only" in judge(contrast(), read(tmp_path)).figures
     assert judge(contrast(less="random"), read(tmp_path)).verdict == "not run"
 
 
@@ -116,7 +116,7 @@ def test_documents_have_the_distances_of_every_layer_and_runs_without_them_do_no
         test = Contrast(setting="s", more=after(1, stage), less=after(0, stage))
         outcome = judge(test, read(tmp_path))
         assert outcome.figures.startswith(told)
-        assert outcome.figures.endswith("one seed, over documents alone; 6 documents")
+        assert outcome.figures.endswith("one seed, over documents only; 6 documents")
         assert outcome.verdict == "holds"
     assert judge(Contrast(setting="s", more=after(2, FINAL), less=after(0, FINAL)), []).verdict == "not run"
 

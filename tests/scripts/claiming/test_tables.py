@@ -34,11 +34,11 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
         finished("truncate", "rte", 1.0, order=["remove"]),
     ]
     lines = tasks_table(records).splitlines()
-    assert lines[2] == "| method | layers | mrpc | rte | mean | kept % | times as fast |"
+    assert lines[2] == "| method | layers | mrpc | rte | mean | kept % | speed-up |"
     assert lines[4] == "| dense | 6 | 80.0 | 80.0 | 80.0 | 100.0 |  |"
     assert lines[5] == "| theseus | 3 | 60.0 | 72.0 ± 2.8 (2) | 66.0 | 82.5 |  |"
     assert lines[6] == "| truncate + patient | 3 |  | 64.0 |  |  |  |"
-    assert lines[7] == "| truncate, of the pretrained model | 3 |  | 60.0 |  |  |  |"
+    assert lines[7] == "| truncate, from the pretrained model | 3 |  | 60.0 |  |  |  |"
     assert len(lines) == 8
 
 
