@@ -1,4 +1,4 @@
-"""Folders must come back whole: here, and in a process that knows nothing of secateur; never by a pickle."""
+"""Model folders load completely, here and in a process without secateur, and never from a pickle."""
 
 import json
 import os
@@ -223,10 +223,10 @@ def test_a_folder_is_replaced_whole_and_leftovers_are_swept(tmp_path, tokenizer,
         (shutil.rmtree, "no such folder"),
         (lambda folder: (folder / "config.json").unlink(), r"no config.json; found .*model.safetensors"),
         (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds a list"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "contains a list"),
         (_pickle, r"pickles are never read; found .*pytorch_model.bin"),
         (lambda folder: _set(folder, transformers_weights="adapter_model.bin"), "adapter_model.bin"),
-        (lambda folder: _set(folder, architectures=None), r"architectures=None .*names no model class"),
+        (lambda folder: _set(folder, architectures=None), r"architectures=None .*does not name a model class"),
         (lambda folder: _set(folder, architectures=["Trainer"]), r"architectures=\['Trainer'\]"),
         (lambda folder: _set(folder, architectures=["GPT2LMHeadModel"]), r"model_type='bert'"),
         (lambda folder: _set(folder, vocab_size=41), "do not have the shapes"),
@@ -245,7 +245,7 @@ def test_what_is_no_checkpoint_is_refused_by_name(exported, tmp_path, change, me
 
 def test_a_folder_without_tokenizer_is_refused(exported):
     """transformers would make one that knows nothing but special tokens."""
-    with pytest.raises(SecateurError, match="holds no tokenizer"):
+    with pytest.raises(SecateurError, match="contains no tokenizer"):
         load_tokenizer(exported[0] / "uneven.again")
 
 

@@ -1,8 +1,8 @@
 """Model folders: Hugging Face checkpoints of stock or uneven shape, read without running their code.
 
-A folder whose layers differ in width carries their sizes in ``config.json`` and the modelling file that
-builds them: ``AutoModelFor….from_pretrained(folder, trust_remote_code=True)`` needs no secateur. A folder of
-stock shape is an ordinary checkpoint.
+A folder whose layers differ in width contains their sizes in ``config.json`` and the modelling file that builds them:
+``AutoModelFor….from_pretrained(folder, trust_remote_code=True)`` works without secateur. A folder of stock shape is an
+ordinary checkpoint.
 """
 
 from __future__ import annotations
@@ -45,10 +45,15 @@ _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Write ``model`` in float32, its shape and ``tokenizer`` to ``folder``, in place of what is there.
+    """Write ``model`` in float32, its shape and ``tokenizer`` to ``folder``, replacing what is there.
 
-    Written to ``<folder>.partial`` and renamed, so a folder of that name is always whole. The modelling file
-    comes along only where transformers by itself could not build the shape.
+    The folder is written as ``<folder>.partial`` and renamed, so a folder of the final name is always complete. The
+    modelling file is included only if transformers by itself cannot build the shape.
+
+    Args:
+        model: the model; it is not changed.
+        tokenizer: its tokenizer.
+        folder: where to write.
 
     Raises:
         SecateurError: if the architecture is not supported, or an uneven model's task has no Auto class.
@@ -67,13 +72,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any) -> PreTrainedModel:
     """Load a folder of :func:`save_model`, or any Hugging Face checkpoint on disk, in evaluation mode.
 
-    Weights are float32 whatever the file holds. Only safetensors are read, and no code in the folder is run.
+    Weights are loaded as float32, whatever type the file has. Only safetensors are read, and no code in the folder is
+    run.
 
     Args:
         folder: a local folder with ``config.json`` and ``model.safetensors``.
-        auto_class: the task's Auto class, such as ``AutoModelForQuestionAnswering``; by default the class
-            that ``config.json`` names. Weights that the folder lacks (a new head) are initialised, and
-            transformers says so.
+        auto_class: the task's Auto class, such as ``AutoModelForQuestionAnswering``; by default the class that
+            ``config.json`` names. Weights that the folder lacks (a new head) are initialised, and transformers warns
+            about them.
         settings: values that replace those in ``config.json``: ``num_labels``, ``attn_implementation`` …
 
     Raises:
@@ -92,22 +98,22 @@ def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any)
             **settings,
         )
     except SafetensorError as error:
-        raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder anew") from error
+        raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder again") from error
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
         changed = f" with {settings}" if settings else ""
         raise SecateurError(
-            f"{folder}: its weights do not have the shapes of a {model_class.__name__} by its "
-            f"config.json{changed}: keep the files of one model together, and its head's size as it is"
+            f"{folder}: its weights do not have the shapes that its config.json{changed} gives a "
+            f"{model_class.__name__}; keep the files of one model together, and do not change the size of its head"
         ) from error
 
 
 def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) -> PreTrainedModel:
-    """The body of a checkpoint on disk under a head of random weights, whatever head it comes with.
+    """The body of a checkpoint on disk with a newly initialised head, whatever head the checkpoint has.
 
     Args:
-        auto_class, settings: as for :func:`load`.
+        folder, auto_class, settings: as for :func:`load`.
 
     Raises:
         SecateurError: as for :func:`load`.
@@ -120,7 +126,7 @@ def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) ->
 
 
 def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel:
-    """Give ``model``, which has a head, the weights and fixed zeros of ``body``; a pooler that it lacks is left out."""
+    """Copy the weights and fixed zeros of ``body`` into ``model``, which has a head; a pooler it lacks is skipped."""
     weights = body.state_dict()
     target = model.base_model
     target.load_state_dict({name: weights[name] for name in target.state_dict()})
@@ -129,18 +135,18 @@ def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel
 
 
 def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model folder, without running code that lies in it.
+    """Load the tokenizer of a model folder, without running code in it.
 
     Args:
         settings: values that replace those in ``tokenizer_config.json``: ``model_input_names`` …
 
     Raises:
-        SecateurError: if the folder holds no vocabulary.
+        SecateurError: if the folder contains no vocabulary.
     """
     folder = Path(folder)
-    # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
+    # Without one, transformers silently makes a tokenizer that knows only special tokens.
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
-        raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
+        raise SecateurError(f"{folder}: contains no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
 
 
@@ -164,7 +170,7 @@ def stock_config(model: PreTrainedModel) -> PretrainedConfig:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Rename ``partial`` to ``folder``; a folder in the way is moved aside whole before it is deleted."""
+    """Rename ``partial`` to ``folder``; an existing folder is first renamed, then deleted."""
     replaced = folder.with_name(f"{folder.name}.replaced")
     if replaced.exists():
         shutil.rmtree(replaced)
@@ -176,7 +182,7 @@ def put_in_place(partial: Path, folder: Path) -> None:
 
 
 def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
-    """The model's configuration, made to describe the shape that its modules have."""
+    """The model's configuration, updated to describe the actual shape of its modules."""
     heads, units = structure_sizes(model)
     config = stock_config(model)
     is_segmented = segments_of(model.config) is not None
@@ -189,7 +195,8 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
     auto_class = auto_class_of(base_name)
     if auto_class is None:
         raise SecateurError(
-            f"{base_name} cannot be saved in an uneven shape: its task has none of {', '.join(AUTO_CLASSES)}"
+            f"{base_name} cannot be saved in an uneven shape: its task has none of the Auto classes "
+            f"{', '.join(AUTO_CLASSES)}"
         )
     own_name = (SEGMENTED_PREFIX if is_segmented else PREFIX) + base_name
     config.architectures = [own_name]
@@ -199,7 +206,7 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
 
 
 def _write_config(config: PretrainedConfig, folder: Path) -> None:
-    """Write ``config`` and, for an uneven shape, the modelling file; a stock shape is rid of it."""
+    """Write ``config`` and, for an uneven shape, the modelling file; for a stock shape, delete that file."""
     config.save_pretrained(folder)
     if hasattr(config, "secateur"):
         shutil.copyfile(_MODELLING_FILE, folder / _MODELLING_FILE.name)
@@ -212,13 +219,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise SecateurError(f"{folder}: no such folder; give one with config.json and model.safetensors")
     path = folder / "config.json"
     if not path.is_file():
-        raise SecateurError(f"{folder}: holds no config.json; {_found(folder)}")
+        raise SecateurError(f"{folder}: contains no config.json; {_found(folder)}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SecateurError(f"{path}: not JSON ({error}); write the folder anew") from error
+        raise SecateurError(f"{path}: not JSON ({error}); write the folder again") from error
     if not isinstance(config, dict):
-        raise SecateurError(f"{path}: holds a {type(config).__name__}, not a model's configuration")
+        raise SecateurError(f"{path}: contains a {type(config).__name__}, not a model's configuration")
     return config
 
 
@@ -228,7 +235,7 @@ def _check_weights(folder: Path, config: dict[str, Any]) -> None:
     names = (str(named),) if named else _WEIGHTS
     if not any(".safetensors" in name and (folder / name).is_file() for name in names):
         raise SecateurError(
-            f"{folder}: holds no safetensors weights ({' or '.join(names)}), and pickles are never read; "
+            f"{folder}: contains no safetensors weights ({' or '.join(names)}), and pickles are never read; "
             f"{_found(folder)}"
         )
 
@@ -239,7 +246,7 @@ def _found(folder: Path) -> str:
 
 
 def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) -> type[PreTrainedModel]:
-    """The class to build: of transformers for a stock shape, of our own modelling file for an uneven one."""
+    """The class to build: from transformers for a stock shape, from our own modelling file for an uneven one."""
     model_type: Any = config.get("model_type")
     listed = config.get("architectures")
     if auto_class is not None:
@@ -251,7 +258,7 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     base = stock_class(name) if isinstance(name, str) else None
     if not isinstance(name, str) or base is None or not _builds(base, model_type):
         raise SecateurError(
-            f"{folder}/config.json: {asked} with model_type={model_type!r} names no model class of "
+            f"{folder}/config.json: {asked} with model_type={model_type!r} does not name a model class of "
             "transformers; name the class that the weights belong to"
         )
     shape = config.get("secateur")
