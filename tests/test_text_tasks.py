@@ -165,13 +165,13 @@ def test_evaluate_gives_the_scores_of_the_record(single: tuple[Record, Path], fi
 
 
 def test_evaluate_refuses_a_model_of_other_labels(single: tuple[Record, Path], files: Path, tmp_path: Path) -> None:
-    message = r"with dataset=custom_classification: the model has 3 outputs, the data needs 2; [^\n]*$"
+    message = r"with dataset=custom_classification: the model has 3 outputs, but the data needs 2; [^\n]*$"
     with pytest.raises(SecateurError, match=rf"^checkpoint={single[1] / 'model'} {message}"):
         _evaluated(f"checkpoint={single[1] / 'model'}", *_data("pair", files), output=tmp_path)
 
 
 def test_evaluate_refuses_a_model_of_another_task(single: tuple[Record, Path], tmp_path: Path) -> None:
-    message = r"a SecateurBertForSequenceClassification does not answer it; give an AutoModelForQuestionAnswering$"
+    message = r"a SecateurBertForSequenceClassification does not fit this task; give an AutoModelForQuestionAnswering$"
     small = ("dataset.generator.train=20", "dataset.generator.test=4", "dataset.max_seq_length=64")
     with pytest.raises(SecateurError, match=message):
         _evaluated(f"checkpoint={single[1] / 'model'}", "dataset=toy_qa", *small, output=tmp_path)
@@ -179,7 +179,7 @@ def test_evaluate_refuses_a_model_of_another_task(single: tuple[Record, Path], t
 
 def test_a_predecessor_of_other_labels_is_refused(single: tuple[Record, Path], files: Path, output: Path) -> None:
     given = f"predecessor.checkpoint={single[1] / 'model'}"
-    message = r"with dataset=custom_classification: the model has 3 outputs, the data needs 2; [^\n]*$"
+    message = r"with dataset=custom_classification: the model has 3 outputs, but the data needs 2; [^\n]*$"
     with pytest.raises(SecateurError, match=rf"^{given} {message}"):
         run("method=random", "sparsity=0.5", given, *_own("pair", files), output=output)
 

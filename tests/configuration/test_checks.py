@@ -93,8 +93,8 @@ MISTAKES = {
         r"^sparsity=0\.3: has no effect on method=control",
     ),
     "a format that nobody writes": (["export.name=tflite"], r"^export\.name=tflite: must be none or onnx"),
-    "no amount": (["sparsity=null"], r"^sparsity=null: say how much"),
-    "two amounts": (["method.heads=0.3"], r"^method\.heads=0\.3: goes with sparsity=null"),
+    "no amount": (["sparsity=null"], r"^sparsity=null: amount to remove not given"),
+    "two amounts": (["method.heads=0.3"], r"^method\.heads=0\.3: cannot be combined with sparsity="),
     "more heads to stay than there are": (
         ["method.min_heads_per_layer=3"],
         r"^method\.min_heads_per_layer=3: leaves 3 of 12 heads to remove",
@@ -111,7 +111,7 @@ MISTAKES = {
     ),
     "more modules than successor layers": (
         ["method=theseus", "method.modules=4"],
-        r"^method\.modules=4: must be from 1 to the 1 successor layers",
+        r"^method\.modules=4: must be from 1 to 1, the number of successor layers",
     ),
     "a module that is not there": (
         ["method=theseus", "method.mixes=[[3]]"],

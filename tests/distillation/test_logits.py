@@ -1,4 +1,4 @@
-"""Imitating a teacher: the loss by hand, padding that has no say, and values, which have no temperature."""
+"""Imitating a teacher: the loss against hand-worked values, padding ignored, and regression values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patient distillation: the loss by hand, the layers of the paper, the tokens that count."""
+"""Patient distillation: the loss against hand-worked values, the paper's layers, and the right tokens."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Representation distillation: the loss by hand, upper layers and real tokens alone, and a teacher that stays."""
+"""Representation distillation: hand-worked losses, only upper layers and real tokens, and an unchanged teacher."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The teacher speaks once: what it said is read as it was said, by every run that asks, and by no other."""
+"""The teacher runs once: its outputs are read back unchanged by every run that needs them, and by no other."""
 
 from __future__ import annotations
 
@@ -148,13 +148,13 @@ def test_logits_beyond_half_precision_keep_their_distribution(tmp_path):
 )
 def test_outputs_that_half_precision_cannot_hold_are_refused_in_one_line(tmp_path, row, is_value):
     """Infinity would come back as a loss that is no number, hours later. Nothing is kept."""
-    with pytest.raises(SecateurError, match=r"^the teacher's outputs are no numbers, or beyond ±65504; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^the teacher's outputs are not finite, or beyond ±65504; [^\n]*$"):
         _written(Table([*_rows(*[len(row)] * 9), row]), Told(is_value=is_value), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_pass_over_a_part_is_not_taken_for_the_whole(tmp_path):
-    message = r"^trainer: its settings let the teacher pass over 4 of 9 training examples; [^\n]*$"
+    message = r"^trainer: its settings restrict the teacher to 4 of 9 training examples; [^\n]*$"
     with pytest.raises(SecateurError, match=message):
         _written(Table(_rows(*[3] * 9)), Told(), tmp_path, limit_predict_batches=1)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A real workshop on made-up questions, and a model for it that has gates worth scoring."""
+"""A real workshop on synthetic questions, and a model for it whose gates are worth scoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeFormer decomposes as many layers as asked, starting from the dense model of its layout, which it imitates."""
+"""DeFormer decomposes the requested layers, starting from and imitating the dense model of its layout."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
     LowerLayers(sparsity=0.5).check(3)
     LowerLayers(sparsity=0.66).check(3)
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert warning == "sparsity=0.5: layers are decomposed whole, so 2 of 3 are, which is 0.67"
+    assert warning == "sparsity=0.5: only complete layers are decomposed, so it is 2 of 3 layers, which is 0.67"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
         (("sparsity=null", "method.lower_layers=-1"), r"method\.lower_layers=-1: must be 0 or more"),
         (
             ("sparsity=0.5", "method.lower_layers=1"),
-            r"method\.lower_layers=1: goes with sparsity=null, not with sparsity=0.5",
+            r"method\.lower_layers=1: cannot be combined with sparsity=0\.5",
         ),
-        (("sparsity=null",), r"sparsity=null: say in how many layers, by sparsity or method.lower_layers"),
+        (("sparsity=null",), r"sparsity=null: number of lower layers not given; set sparsity or method.lower_layers"),
         (("method.init=random",), r"method\.init=random: must be one of segmented, pretrained"),
         (("dataset.max_question_length=null",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
         (("dataset=toy_pairs",), r"dataset.max_question_length=null: [^\n]+, such as 32"),
@@ -134,13 +134,13 @@ def test_what_it_cannot_do_is_refused_before_anything_loads(overrides, message, 
 def test_methods_that_reach_into_layers_refuse_xlnet_by_name(method, tmp_path):
     """And say what they take."""
     overrides = (f"method={method}", "model=tiny_xlnet")
-    message = rf"^method={method}: takes no model_type=xlnet; it takes bert, camembert, [^\n]+, xlm-roberta$"
+    message = rf"^method={method}: does not support model_type=xlnet; use one of bert, camembert, [^\n]+, xlm-roberta$"
     with pytest.raises(SecateurError, match=message):
         check_buildable(checked(composed(*overrides, output=tmp_path)))
 
 
 def test_xlnet_is_not_exported(tmp_path):
-    message = r"^export=onnx: takes no model_type=xlnet; it takes bert, [^\n]+$"
+    message = r"^export=onnx: does not support model_type=xlnet; use one of bert, [^\n]+$"
     with pytest.raises(SecateurError, match=message):
         check_buildable(checked(composed("method=control", "export=onnx", "model=tiny_xlnet", output=tmp_path)))
 

@@ -1,4 +1,4 @@
-"""Fine-tuning learns, in training mode while it lasts, and hands back an ordinary model in evaluation mode."""
+"""Fine-tuning learns in training mode, and returns an ordinary model in evaluation mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zeros that a model declares stay zero in every phase, whatever momentum, decay, precision or a kill would do."""
+"""Declared zeros stay zero in every phase, despite momentum, weight decay, reduced precision or a killed process."""
 
 from __future__ import annotations
 

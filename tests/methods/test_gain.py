@@ -1,4 +1,4 @@
-"""The gain of a gate is what a loop over single examples with real gates finds, and scoring leaves no trace."""
+"""The gain of a gate equals the result of a loop over single examples with real gates; scoring leaves no trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads go in the order asked for, gates score what surgery would leave, and no score is taken twice."""
+"""Heads are removed in the requested order, gates score the same as surgery, and no score is computed twice."""
 
 from __future__ import annotations
 

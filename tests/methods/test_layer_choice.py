@@ -1,4 +1,4 @@
-"""Which layers stay: explicit lists, checked against the papers' own."""
+"""Which layers are kept: explicit lists, compared with those of the papers."""
 
 import pytest
 
@@ -62,20 +62,20 @@ def test_a_whole_layer_above_the_request_is_worth_a_warning(caplog):
     LayerAmount(sparsity=0.3).check(6)
     assert not caplog.records
     LayerAmount(sparsity=0.4).check(6)
-    assert caplog.messages == ["sparsity=0.4: layers go whole, so 3 of 6 go, which is 0.50"]
+    assert caplog.messages == ["sparsity=0.4: only complete layers are removed, so it is 3 of 6 layers, which is 0.50"]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "sparsity=null: say how many layers go, by sparsity or method.layers"),
-        ({"sparsity": 0.5, "layers": 3}, r"layers=3: goes with sparsity=null, not with sparsity=0\.5"),
-        ({"sparsity": 0.5, "keep": [0]}, r"keep=\[0\]: goes with sparsity=null, not with sparsity=0\.5"),
-        ({"layers": 1, "keep": [0]}, r"keep=\[0\]: goes without layers=1; give one or the other"),
-        ({"layers": 0}, "layers=0: must be at least 1: no layer would be left"),
-        ({"keep": []}, r"keep=\[\]: must be numbers of layers from 0, ascending, at least one"),
-        ({"keep": [2, 1]}, r"keep=\[2, 1\]: must be numbers of layers from 0, ascending, at least one"),
-        ({"keep": [-1, 1]}, r"keep=\[-1, 1\]: must be numbers of layers from 0, ascending, at least one"),
+        ({}, "sparsity=null: number of layers to remove not given; set sparsity or method.layers"),
+        ({"sparsity": 0.5, "layers": 3}, r"layers=3: cannot be combined with sparsity=0\.5"),
+        ({"sparsity": 0.5, "keep": [0]}, r"keep=\[0\]: cannot be combined with sparsity=0\.5"),
+        ({"layers": 1, "keep": [0]}, r"keep=\[0\]: cannot be combined with layers=1; give one or the other"),
+        ({"layers": 0}, "layers=0: must be at least 1; no layer would be left"),
+        ({"keep": []}, r"keep=\[\]: must be a list of layer indices from 0, ascending, at least one"),
+        ({"keep": [2, 1]}, r"keep=\[2, 1\]: must be a list of layer indices from 0, ascending, at least one"),
+        ({"keep": [-1, 1]}, r"keep=\[-1, 1\]: must be a list of layer indices from 0, ascending, at least one"),
     ],
 )
 def test_refuses_contradictions_in_one_line(settings, message):
@@ -87,8 +87,8 @@ def test_refuses_contradictions_in_one_line(settings, message):
     ("settings", "message"),
     [
         ({"keep": [0, 6]}, r"keep=\[0, 6\]: the model's layers are 0 to 5"),
-        ({"layers": 7}, "layers=7: the model has 6; ask for at most as many"),
-        ({"sparsity": 0.9}, r"sparsity=0\.9: leaves none of 6 layers; ask for at most 0\.83"),
+        ({"layers": 7}, "layers=7: the model has only 6; give at most as many"),
+        ({"sparsity": 0.9}, r"sparsity=0\.9: leaves none of 6 layers; give at most 0\.83"),
     ],
 )
 def test_refuses_what_a_model_cannot_do(settings, message):

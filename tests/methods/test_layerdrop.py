@@ -1,4 +1,4 @@
-"""LayerDrop drops whole layers of a batch, in training only, and hands back the model it was given."""
+"""LayerDrop drops entire layers per batch, only in training, and returns the model with all its layers."""
 
 import pytest
 from torch import nn

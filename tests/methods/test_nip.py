@@ -79,7 +79,7 @@ def test_a_sparse_model_goes_on_from_where_it_is(make_model, make_context, watch
     state = phase().run(state, make_context())
     assert sparsities(watched)[0] == pytest.approx(0.5, abs=1e-3)
     assert sparsities(watched)[3] == pytest.approx(0.8 - 0.3 * (1 - 0.2 / 0.75) ** 3, abs=2e-3)
-    with pytest.raises(SecateurError, match=r"^sparsity=0\.7: the model to start from has 0\.8\d* zeros already"):
+    with pytest.raises(SecateurError, match=r"^sparsity=0\.7: the model to start from already has 0\.8\d* zeros"):
         phase(amount=Amount(sparsity=0.7)).run(state, make_context())
 
 

@@ -1,4 +1,4 @@
-"""Random importance is uniform, and follows from the step's seed and from nothing else."""
+"""Random importance is uniform and depends only on the step's seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As many weights go as are asked for and not one more, the smallest first, and none comes back."""
+"""Exactly the requested number of weights is zeroed, the smallest first, and none is revived."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def test_uneven_models_are_pruned_too(make_model, amount, most):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "sparsity=null: say how much"),
+        ({}, "sparsity=null: amount to remove not given"),
         ({"sparsity": 1.0}, r"sparsity=1\.0: must lie in \[0, 1\)"),
-        ({"sparsity": 0.5, "pattern": "2:4"}, "pattern=2:4: goes with sparsity=null"),
+        ({"sparsity": 0.5, "pattern": "2:4"}, "pattern=2:4: cannot be combined with sparsity="),
         ({"pattern": "4:2"}, 'pattern=4:2: must be "N:M"'),
         ({"pattern": "0:4"}, 'pattern=0:4: must be "N:M"'),
         ({"pattern": 124}, 'pattern=124: must be "N:M"'),

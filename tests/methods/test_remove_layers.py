@@ -1,4 +1,4 @@
-"""Layers go as was said, from the model that was said, or as a search on val finds best."""
+"""Layers are removed as configured, from the configured model, or as a search on val finds best."""
 
 import dataclasses
 
@@ -85,7 +85,7 @@ def test_layers_that_cost_the_same_go_from_the_end(make_model, make_context):
     [
         ({"remove": "best"}, "remove=best: must be one of every_other, first, last, middle, search"),
         ({"unit": "head"}, "unit=head: must be one of layer, attention, ffn"),
-        ({"remove": "search", "init": "pretrained"}, "init=pretrained: its head is fresh, [^\n]+"),
+        ({"remove": "search", "init": "pretrained"}, "init=pretrained: its head is untrained, [^\n]+"),
         ({"init": "random"}, "init=random: must be one of predecessor, pretrained"),
     ],
 )

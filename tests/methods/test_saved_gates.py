@@ -1,4 +1,4 @@
-"""Another run's gates close the same heads and units here, and only where they fit."""
+"""Another run's gates close the same heads and units, and only if they fit the model."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_gates_of_another_shape_are_refused_before_anything_is_trained(found, tm
 
 
 @pytest.mark.parametrize(
-    ("folder", "message"), [(None, "run=null: say which"), ("nowhere", "run=nowhere: has no steps")]
+    ("folder", "message"), [(None, "run=null: no run given"), ("nowhere", "run=nowhere: has no steps")]
 )
 def test_refuses_what_is_no_run(folder, message):
     with pytest.raises(SecateurError, match=rf"^{message}[^\n]*$"):

@@ -1,4 +1,4 @@
-"""Draws depend on the seed and on how many came before, and on nothing else."""
+"""Draws depend only on the seed and on the number of draws before."""
 
 import torch
 

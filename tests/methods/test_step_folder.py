@@ -1,4 +1,4 @@
-"""What a step left comes back as it was, and what a killed one left does not count."""
+"""A finished step is read back unchanged, and the folder of an interrupted one is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes is the least important, and never a gate more or less than was asked for."""
+"""The least important gates are closed, exactly as many as requested."""
 
 from __future__ import annotations
 
@@ -174,18 +174,18 @@ def test_keeps_model_and_importance(make_model, make_context):
         ({"sparsity": -0.1}, r"sparsity=-0\.1: must lie in \[0, 1\)"),
         ({"sparsity": None, "heads": 1.0}, r"heads=1\.0: must lie in \[0, 1\)"),
         ({"sparsity": None, "units": -1}, r"units=-1: must lie in \[0, 1\)"),
-        ({"sparsity": 0.5, "units": 0.2}, r"units=0\.2: goes with sparsity=null, not with sparsity=0\.5"),
-        ({"sparsity": None, "heads": 0.2, "split": "joint"}, r"heads=0\.2: goes with split=separate"),
+        ({"sparsity": 0.5, "units": 0.2}, r"units=0\.2: cannot be combined with sparsity=0\.5"),
+        ({"sparsity": None, "heads": 0.2, "split": "joint"}, r"heads=0\.2: needs split=separate"),
         ({"sparsity": 0.5, "split": "both"}, r"split=both: must be one of separate, joint"),
-        ({"sparsity": None}, r"sparsity=null: say how much is to go"),
-        ({"sparsity": 0.5, "threshold": 0}, r"threshold=0: goes with sparsity=null"),
-        ({"sparsity": None, "heads": 0.2, "threshold": 0}, r"threshold=0: goes without heads"),
+        ({"sparsity": None}, r"sparsity=null: amount to remove not given"),
+        ({"sparsity": 0.5, "threshold": 0}, r"threshold=0: cannot be combined with sparsity="),
+        ({"sparsity": None, "heads": 0.2, "threshold": 0}, r"threshold=0: cannot be combined with heads"),
         (
             {"sparsity": None, "units": 0.5, "min_heads_per_layer": 1},
-            r"min_heads_per_layer=1: has no effect where no heads go; set it to 0",
+            r"min_heads_per_layer=1: has no effect if no heads are removed; set it to 0",
         ),
         ({"sparsity": 0.5, "min_heads_per_layer": -1}, r"min_heads_per_layer=-1: must be 0 or more"),
-        ({"sparsity": None, "split": "joint"}, r"sparsity=null: say how much is to go"),
+        ({"sparsity": None, "split": "joint"}, r"sparsity=null: amount to remove not given"),
     ],
 )
 def test_refuses_amounts_in_one_line(settings, message):

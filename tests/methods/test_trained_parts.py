@@ -1,4 +1,4 @@
-"""A phase trains the parts that it is told to, and takes no gradient that nobody needs."""
+"""A phase trains only the configured parts, and computes no unnecessary gradients."""
 
 import pytest
 from torch import nn

@@ -1,4 +1,4 @@
-"""Faster CPU training changes which elements are dropped, and nothing else."""
+"""Faster CPU training changes only which elements are dropped."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Models small enough to cut up in a test, a batch for them, and gates."""
+"""Models small enough for surgery in a test, a batch for them, and gates."""
 
 from collections.abc import Callable
 

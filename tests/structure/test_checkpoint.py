@@ -1,4 +1,4 @@
-"""Folders must come back whole: here, and in a process that knows nothing of secateur; never by a pickle."""
+"""Model folders load completely, here and in a process without secateur, and never from a pickle."""
 
 import json
 import os
@@ -229,16 +229,19 @@ def test_a_folder_is_replaced_whole_and_leftovers_are_swept(tmp_path, tokenizer,
         (shutil.rmtree, "no such folder"),
         (lambda folder: (folder / "config.json").unlink(), r"no config.json; found .*model.safetensors"),
         (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds a list"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "contains a list"),
         (_pickle, r"pickles are never read; found .*pytorch_model.bin"),
         (lambda folder: _set(folder, transformers_weights="adapter_model.bin"), "adapter_model.bin"),
-        (lambda folder: _set(folder, architectures=None), r"architectures=None .*names no model class"),
+        (lambda folder: _set(folder, architectures=None), r"architectures=None .*does not name a model class"),
         (lambda folder: _set(folder, architectures=["Trainer"]), r"architectures=\['Trainer'\]"),
         (lambda folder: _set(folder, architectures=["GPT2LMHeadModel"]), r"model_type='bert'"),
         (lambda folder: _set(folder, vocab_size=41), "do not have the shapes"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"cut off"), "damaged"),
-        (lambda folder: _set(folder, hidden_size="big"), r"config.json: describes no .*'hidden_size' expected int"),
-        (lambda folder: _set(folder, hidden_act="curl"), r"config.json: describes no .*KeyError: 'curl'"),
+        (
+            lambda folder: _set(folder, hidden_size="big"),
+            r"config.json: does not describe a valid .*'hidden_size' expected int",
+        ),
+        (lambda folder: _set(folder, hidden_act="curl"), r"config.json: does not describe a valid .*KeyError: 'curl'"),
         (lambda folder: _set(folder, secateur={"heads": [], "units": []}), r"config.json: secateur.head_size=None"),
         (lambda folder: _set(folder, secateur=[]), r"config.json: secateur.heads=None: should be of type list"),
         (lambda folder: _in_parts(folder, "{"), r"index.json: not JSON, or cut short"),
@@ -259,7 +262,7 @@ def test_what_is_no_checkpoint_is_refused_by_name(exported, tmp_path, change, me
 
 def test_a_folder_without_tokenizer_is_refused(exported):
     """transformers would make one that knows nothing but special tokens."""
-    with pytest.raises(SecateurError, match="holds no tokenizer"):
+    with pytest.raises(SecateurError, match="contains no tokenizer"):
         load_tokenizer(exported[0] / "uneven.again")
 
 
@@ -298,5 +301,5 @@ def test_a_damaged_tokenizer_is_refused_by_name(exported, tmp_path, name, conten
     folder = tmp_path / "model"
     shutil.copytree(exported[0] / "uneven", folder)
     (folder / name).write_text(content)
-    with pytest.raises(SecateurError, match=rf"^{folder}{message}[^\n]*; write the folder anew$"):
+    with pytest.raises(SecateurError, match=rf"^{folder}{message}[^\n]*; write the folder again$"):
         load_tokenizer(folder)

@@ -1,4 +1,4 @@
-"""A decomposed model: joined it is the dense one, apart it does not see, cached it says the same, saved it stays so."""
+"""Decomposed models: k=0 equals the dense model, slots stay separate, caching and saving change nothing."""
 
 import itertools
 import json
@@ -292,7 +292,9 @@ def test_a_fresh_process_without_us_answers_the_same_and_keeps_states(make_model
 
 def test_packed_inputs_are_refused(make_model, batch):
     model = decompose(make_model(), lower_layers=2, question_slot=SLOT)
-    with pytest.raises(ValueError, match=r"^this model reads question and document apart: [^\n]+ give question_length"):
+    with pytest.raises(
+        ValueError, match=r"^this model reads question and document separately: [^\n]+ give question_length"
+    ):
         model(**batch)
 
 
@@ -323,7 +325,7 @@ def test_refuses_layers_that_there_are_not(make_model, lower_layers):
 def test_refuses_an_empty_document_and_a_packed_model(make_model):
     model = make_model()
     with pytest.raises(
-        SecateurError, match=r"^a BertForQuestionAnswering reads [a-z ]+ packed; decompose\(\) it first$"
+        SecateurError, match=r"^a BertForQuestionAnswering reads [a-z ]+ packed; call decompose\(\) first$"
     ):
         encode(model, torch.ones(1, 3, dtype=torch.long))
     decompose(model, lower_layers=2, question_slot=SLOT)

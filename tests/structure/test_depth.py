@@ -1,4 +1,4 @@
-"""Layers go whole or in part, for a while or for good; what is skipped computes what is left after removal."""
+"""Layers are removed or skipped, completely or in part; skipping computes the same as removal."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Zeros are fixed where a model says so, through folders, surgery and new heads; stray zeros are not."""
+"""Zeros are fixed where a model declares them, through saving, surgery and new heads; stray zeros are not."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_new_head_on_a_sparse_body_keeps_its_zeros(make_model, tokenizer, tmp_
     [
         ("encoder.layer.*.attention.self.qery.weight", "the model has no such matrix"),
         ("encoder.layer.*.attention.self.query.bias", "the model has no such matrix"),
-        (DOWN, "holds no zeros"),
+        (DOWN, "contains no zeros"),
     ],
 )
 def test_a_declaration_that_is_not_true_is_refused_in_one_line(make_model, tokenizer, tmp_path, entry, message):

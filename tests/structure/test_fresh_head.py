@@ -1,4 +1,4 @@
-"""A checkpoint's body under a head of another task or for other labels: the body stays, the head is new."""
+"""A checkpoint's body with a head for another task or other labels: the body is kept, the head is new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates and scores come back from their file as they went in."""
+"""Gates and scores are read back from their file unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gating must scale exactly one head or unit, pass gradients to the gates, and leave no trace behind."""
+"""A gate scales exactly one head or unit and receives gradients, and gating leaves no trace."""
 
 import pytest
 import torch
@@ -72,7 +72,7 @@ def test_gradient_of_a_gate_is_the_slope_of_the_loss(make_model, batch):
 def test_gates_of_another_model_are_refused(make_model):
     with pytest.raises(SecateurError, match="2 layers do not fit a model of 3 layers"):
         gated(make_model(num_labels=2), PerGate(heads=_filled(1.0).heads[:2], units=())).__enter__()
-    with pytest.raises(SecateurError, match=r"units of layer 0 have shape \(23,\), the layer has 24"):
+    with pytest.raises(SecateurError, match=r"units of layer 0 have shape \(23,\), but the layer has 24"):
         gated(make_model(), _filled(1.0, units=23)).__enter__()
 
 

@@ -1,4 +1,4 @@
-"""The head that transformers lacks: on every architecture, of every shape, it is saved, loaded, cut and read apart."""
+"""The Natural Questions head: saved, loaded, cut and decomposed on every architecture and in every shape."""
 
 from __future__ import annotations
 

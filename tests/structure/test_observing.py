@@ -1,4 +1,4 @@
-"""What layers compute is read without changing it, also where a wrapper stands in a layer's place."""
+"""Layer outputs are read without changing them, also if a wrapper replaces a layer."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Protects a model's shape: what is told before a model is loaded is what its modules have."""
+"""A model's shape: the sizes read from its config before loading equal those of its modules."""
 
 from __future__ import annotations
 

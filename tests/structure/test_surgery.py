@@ -1,4 +1,4 @@
-"""Surgery must be exact: what is left computes what the gated model computed."""
+"""Surgery is exact: the shrunk model computes the same as the gated one."""
 
 import pytest
 import torch
@@ -150,7 +150,7 @@ def test_rounding_keeps_the_model_exact_for_the_rounded_gates(make_model, batch,
 def test_gates_that_surgery_cannot_obey_are_refused(make_model, uneven_gates):
     model = make_model()
     uneven_gates.heads[1][0] = 0.25
-    with pytest.raises(SecateurError, match=r"heads of layer 1 hold 0.25"):
+    with pytest.raises(SecateurError, match=r"heads of layer 1 contain 0.25"):
         shrink(model, uneven_gates)
     with pytest.raises(SecateurError, match="round_to=0"):
         round_up(uneven_gates, round_to=0)

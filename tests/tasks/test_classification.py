@@ -1,4 +1,4 @@
-"""Classification from rows to scores: heads fit their data, predictions keep their rows, misfits are refused."""
+"""Classification from rows to scores: heads match data, predictions match rows, mismatches are rejected."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def _named(names: list[str]) -> BertForSequenceClassification:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["no", "yes"], "the model has 2 outputs, the data needs 3; give a model that was trained on this task"),
+        (["no", "yes"], "the model has 2 outputs, but the data needs 3; give a model that was trained on this task"),
         (
             NAMES[::-1],
             "the model's labels are contradiction, neutral, entailment, the data's entailment, neutral, "
-            r"contradiction; dataset\.task\.labels gives them an order, or take a model that was trained on this task",
+            r"contradiction; set their order with dataset\.task\.labels, or give a model that was trained on this task",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_head_for_other_labels_is_refused_in_one_line(task, examples, names, m
 
 
 def test_a_head_of_another_task_is_refused_in_one_line(task, examples):
-    message = "a BertForQuestionAnswering does not answer it; give an AutoModelForSequenceClassification"
+    message = "a BertForQuestionAnswering does not fit this task; give an AutoModelForSequenceClassification"
     with pytest.raises(SecateurError, match=rf"^checkpoint=x: {message}$"):
         task.check_head(BertForQuestionAnswering(_model().config), examples, key="checkpoint=x")
 
@@ -148,15 +148,15 @@ def test_a_head_whose_labels_were_never_named_passes(task, examples):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"metrics": ["acuracy"]}, "metrics=acuracy: must be of accuracy, f1, mcc"),
-        ({"metrics": ["pearson"]}, "metrics=pearson: must be of accuracy, f1, mcc"),
+        ({"metrics": ["acuracy"]}, "metrics=acuracy: must be one of accuracy, f1, mcc"),
+        ({"metrics": ["pearson"]}, "metrics=pearson: must be one of accuracy, f1, mcc"),
         ({"metrics": []}, r"metrics=\[\]: must be a list of accuracy, f1, mcc"),
         ({"metrics": "f1"}, "metrics=f1: must be a list of accuracy, f1, mcc"),
-        ({"metric": "f1"}, "metric=f1: must be of metrics; here that is accuracy"),
-        ({"metric": "average"}, "metric=average: must be of metrics; here that is accuracy"),
+        ({"metric": "f1"}, "metric=f1: must be one of metrics; here that is accuracy"),
+        ({"metric": "average"}, "metric=average: must be one of metrics; here that is accuracy"),
         (
             {"metrics": ["mcc", "f1"], "metric": "acc"},
-            "metric=acc: must be of metrics; here that is mcc or f1 or average",
+            "metric=acc: must be one of metrics; here that is mcc or f1 or average",
         ),
         ({"labels": ["yes"]}, r"labels=\['yes'\]: give a list of at least two names, all different, or null"),
         ({"labels": ["a", "b", "a"]}, r"labels=\['a', 'b', 'a'\]: give a list of at least two names"),

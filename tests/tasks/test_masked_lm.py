@@ -1,4 +1,4 @@
-"""Masked language modelling: the head sees hidden tokens alone, each input has its own loss, scores are counted."""
+"""Masked language modelling: the head sees only masked tokens, each input has its own loss, scores are right."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_only_bert_predicts_next_sentences():
 
 
 def test_an_architecture_without_such_a_head_is_refused_with_those_that_have_one():
-    message = r"^model_type=xlnet: has no AutoModelForMaskedLM; take one of bert, camembert, [^\n]+$"
+    message = r"^model_type=xlnet: has no AutoModelForMaskedLM; use one of bert, camembert, [^\n]+$"
     with pytest.raises(SecateurError, match=message):
         TEXTS.check_architecture(AutoConfig.for_model("xlnet"))
 

@@ -1,4 +1,4 @@
-"""Each metric against values worked by hand, and against what happens to models that have collapsed."""
+"""Each metric against hand-worked values, and for models that always predict the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multiple choice from rows to scores: options that are none count nowhere, an example is all its options together."""
+"""Multiple choice from rows to scores: padding options count nowhere, an example is all its options together."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_single_part_has_one_score(examples):
 
 def test_a_model_fits_by_its_head(model, examples):
     TASK.check_head(model, examples, key="checkpoint=x")
-    with pytest.raises(SecateurError, match=r"^checkpoint=x: a BertForSequenceClassification does not answer it"):
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: a BertForSequenceClassification does not fit this task"):
         TASK.check_head(BertForSequenceClassification(model.config), examples, key="checkpoint=x")
 
 

@@ -1,4 +1,4 @@
-"""From logits to answers on pages: the best span above no answer, what is around it, and the official format."""
+"""From logits to answers on pages: the best span, the candidate around it, and the official output format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of Natural Questions on hand-made cases, one for each rule of the official scorer."""
+"""Scores of Natural Questions on hand-worked cases, one for each rule of the official scorer."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_nothing_right_is_nought_throughout() -> None:
     [
         ({}, {}, "references: there is no page"),
         ({}, {"a": []}, "page 'a' has no annotator"),
-        ({"b": predicted(LONG)}, {"a": [LONG]}, "predictions: 'b' is no page"),
+        ({"b": predicted(LONG)}, {"a": [LONG]}, "predictions: 'b' is not a page"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(predictions, golds, message) -> None:

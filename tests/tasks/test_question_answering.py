@@ -1,4 +1,4 @@
-"""Extractive QA from rows to scores: who points at the gold span gets full marks, whatever the windows."""
+"""Extractive QA from rows to scores: pointing to the gold span gives full marks, whatever the windows."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_padding_does_not_count_when_distributions_are_compared():
 def test_a_model_fits_by_its_head():
     task, examples = _task(_toy(unanswerable=0))
     task.check_head(_model(), examples, key="checkpoint=x")
-    with pytest.raises(SecateurError, match=r"^checkpoint=x: a BertForSequenceClassification does not answer it"):
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: a BertForSequenceClassification does not fit this task"):
         task.check_head(BertForSequenceClassification(_model().config), examples, key="checkpoint=x")
 
 
@@ -146,7 +146,7 @@ def test_a_classifier_s_body_gets_a_head_of_two_outputs():
     task, examples = _task(_toy(unanswerable=0))
     config = _model().config
     config.num_labels = 3
-    with pytest.raises(SecateurError, match=r"^checkpoint=x: the model has 3 outputs, the data needs 2; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: the model has 3 outputs, but the data needs 2; [^\n]*$"):
         task.check_head(BertForQuestionAnswering(config), examples, key="checkpoint=x")
     assert BertForQuestionAnswering(BertConfig(**task.head_settings(examples))).qa_outputs.out_features == 2
 

@@ -1,4 +1,4 @@
-"""Regression shares inputs with classification; here is what differs: one output, its loss, its scores."""
+"""Regression shares its inputs with classification; tested here is what differs: one output, its loss, its scores."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_forward_gives_the_mean_squared_error(task, examples, items):
 
 def test_a_head_of_several_outputs_is_refused_in_one_line(task, examples):
     task.check_head(_model(num_labels=1), examples, key="checkpoint=x")
-    with pytest.raises(SecateurError, match=r"^checkpoint=x: the model has 3 outputs, the data needs 1; [^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^checkpoint=x: the model has 3 outputs, but the data needs 1; [^\n]*$"):
         task.check_head(_model(num_labels=3), examples, key="checkpoint=x")
 
 
 def test_metrics_are_those_of_values():
-    with pytest.raises(SecateurError, match=r"^metrics=mcc: must be of pearson, spearman$"):
+    with pytest.raises(SecateurError, match=r"^metrics=mcc: must be one of pearson, spearman$"):
         Regression(metrics=["mcc"], metric="mcc")
-    with pytest.raises(SecateurError, match=r"^metric=average: must be of metrics; here that is pearson$"):
+    with pytest.raises(SecateurError, match=r"^metric=average: must be one of metrics; here that is pearson$"):
         Regression(metrics=["pearson"], metric="average")

@@ -1,4 +1,4 @@
-"""Decoding of start and end logits, against brute force and on cases worked by hand."""
+"""Decoding of start and end logits, against brute force and on hand-worked cases."""
 
 import math
 

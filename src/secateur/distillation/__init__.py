@@ -1,4 +1,4 @@
-"""Distillation: losses against a teacher, beside the task's own."""
+"""Distillation: losses against a teacher, in addition to the task's own loss."""
 
 from secateur.distillation.base import Distillation, Objective
 from secateur.distillation.logits import LogitsDistillation

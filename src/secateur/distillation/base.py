@@ -1,4 +1,4 @@
-"""What every way of imitating a teacher offers to the phases that train."""
+"""The interface of all distillation losses, used by the phases that train."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from secateur.data.examples import Batch
 from secateur.distillation.teacher import TeacherOutputs
 from secateur.tasks.base import Task
 
-# The mean loss of a batch, given the model that is trained.
+# The mean loss of a batch, given the model being trained.
 Objective = Callable[[PreTrainedModel, Batch], Tensor]
 
 
@@ -21,8 +21,8 @@ class Distillation(ABC):
     """A loss against a teacher, built from settings alone.
 
     Class attributes:
-        reads_stored: what the teacher says was stored before training, which needs inputs that stay the same.
-        needs_same_depth: each layer is compared with the teacher's of the same number.
+        reads_stored: the teacher's outputs are stored before training, which requires inputs that stay the same.
+        needs_same_depth: each layer is compared with the teacher's layer of the same index.
     """
 
     reads_stored: ClassVar[bool] = False
@@ -35,6 +35,10 @@ class Distillation(ABC):
         """The loss of a phase.
 
         Args:
+            task: the task that the student is trained on.
             teacher: loads the model to imitate, in evaluation mode on the CPU.
-            teacher_outputs: what it says of every training example, computed by the first run that asks.
+            teacher_outputs: its outputs for every training example, computed by the first run that needs them.
+
+        Returns:
+            A function of the student and a batch.
         """

@@ -1,6 +1,6 @@
-"""Imitating the distributions that a teacher puts out (Hinton et al., arXiv 1503.02531).
+"""Imitating a teacher's output distributions (Hinton et al., arXiv 1503.02531).
 
-Shapes: B examples of a batch, C classes (or positions) to choose from.
+Shapes: B examples in a batch, C classes (or positions) to choose from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from secateur.tasks.base import Distilled, Task
 
 
 class LogitsDistillation(Distillation):
-    """Weighs the task's own loss against the imitation of the teacher's outputs, which are read, not computed.
+    """Weighs the task's own loss against imitation of the teacher's outputs, which are read from disk, not computed.
 
     Args:
         temperature: softens both distributions, > 0.
@@ -40,7 +40,7 @@ class LogitsDistillation(Distillation):
     def objective(
         self, task: Task, *, teacher: Callable[[], PreTrainedModel], teacher_outputs: Callable[[], TeacherOutputs]
     ) -> Objective:
-        """The loss on the task and on the stored outputs."""
+        """The loss on the task and on the stored teacher outputs."""
         stored = teacher_outputs()
 
         def mean_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -57,9 +57,9 @@ class LogitsDistillation(Distillation):
 
 
 def imitation_of(student: Sequence[Distilled], teacher: Sequence[Distilled], *, temperature: float) -> Tensor:
-    """T² · KL, averaged over the distributions (start and end for QA).
+    """T² · KL, averaged over the distributions (start and end for QA); a scalar.
 
-    For the values of a regression, which have no temperature, the mean squared error stands in for it.
+    Regression values have no temperature; for them the mean squared error takes its place.
     """
     imitation = [
         mean_squared_error(mine, theirs) if mine.is_value else kl_divergence(mine, theirs, temperature=temperature)
@@ -69,9 +69,9 @@ def imitation_of(student: Sequence[Distilled], teacher: Sequence[Distilled], *, 
 
 
 def kl_divergence(student: Distilled, teacher: Distilled, *, temperature: float) -> Tensor:
-    """T² · KL(softmax(teacher / T) || softmax(student / T)), summed over classes, mean over the batch.
+    """T² · KL(softmax(teacher / T) || softmax(student / T)), summed over classes, averaged over the batch; a scalar.
 
-    Positions that do not count are left out of both distributions.
+    Masked positions are left out of both distributions. Logits are (B, C).
     """
     student_BC = student.log_probabilities(temperature=temperature)
     teacher_BC = teacher.log_probabilities(temperature=temperature)
@@ -79,6 +79,6 @@ def kl_divergence(student: Distilled, teacher: Distilled, *, temperature: float)
 
 
 def mean_squared_error(student: Distilled, teacher: Distilled) -> Tensor:
-    """Mean over the batch, and over the values that count, of the squared difference."""
+    """Mean squared difference over the batch and the unmasked values; a scalar."""
     counted_BC = student.counted()
     return functional.mse_loss(student.logits[counted_BC].float(), teacher.logits[counted_BC].float())

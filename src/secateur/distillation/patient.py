@@ -1,6 +1,6 @@
-"""Patient distillation: the teacher's layers are imitated beside its outputs (Sun et al., arXiv 1908.09355).
+"""Patient distillation: imitates the teacher's layers in addition to its outputs (Sun et al., arXiv 1908.09355).
 
-Shapes: B sequences of a batch, L tokens, D features, N tokens that count.
+Shapes: B sequences in a batch, L tokens, D features, N unmasked tokens.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ LAYERS = ("skip", "last")
 
 
 class PatientDistillation(Distillation):
-    """(1 - α) · task loss + α · T² · KL + β · the distance between states of the layers, normalised (section 3.2).
+    """(1 - α) · task loss + α · T² · KL + β · the distance between normalised hidden states (section 3.2).
 
-    The teacher runs beside the student, since states are too large to be kept: a third of a training step of its own.
+    The teacher runs alongside the student, because its states are too large to store; this adds the cost of a third of
+    a training step of the teacher.
 
     Args:
         temperature, alpha: as in :class:`secateur.distillation.logits.LogitsDistillation`.
         beta: weight of the distance, 0 or more; 10 to 1000 in the paper.
-        layers: "skip" compares with every n/k-th of the teacher's layers, "last" with its last ones.
+        layers: "skip" compares with every n/k-th of the teacher's n layers, for k student layers; "last" with its last
+            layers.
     """
 
     def __init__(self, *, temperature: float, alpha: float, beta: float, layers: str = "skip") -> None:
@@ -57,7 +59,7 @@ class PatientDistillation(Distillation):
                 said = task.forward(model_of_teacher, batch)
             imitation = self.logits.loss(outputs["loss"], task.distilled(outputs, batch), task.distilled(said, batch))
             mask_BL = task.real_tokens(batch)
-            if not task.answers_by_token:  # one that does says nothing with [CLS] alone
+            if not task.answers_by_token:  # if it does, [CLS] alone carries no answer
                 mask_BL = cls_alone(mask_BL, position=batch["cls_position"])
             distance = patient_distance(mine_BLD, theirs_BLD, layers=self.layers, mask_BL=mask_BL)
             return imitation + self.beta * distance
@@ -66,19 +68,19 @@ class PatientDistillation(Distillation):
 
 
 def cls_alone(mask_BL: Tensor, *, position: int) -> Tensor:
-    """Of the tokens that count, [CLS] of each sequence."""
+    """The mask (B, L) reduced to the [CLS] token of each sequence, at ``position``."""
     cls_BL = torch.zeros_like(mask_BL)
     cls_BL[:, position] = mask_BL[:, position]
     return cls_BL
 
 
 def patient_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, layers: str, mask_BL: Tensor) -> Tensor:
-    """Mean, over the student's layers but the last, of ||h_s / ||h_s|| - h_t / ||h_t|| ||² (equation 7).
+    """Mean, over all student layers but the last, of ||h_s / ||h_s|| - h_t / ||h_t|| ||² (equation 7); a scalar.
 
     Args:
-        student, teacher: outputs of the layers (B, L, D), as many as each has.
-        layers: which of the teacher's; see :func:`imitated_layers`.
-        mask_BL: the tokens that count.
+        student, teacher: layer outputs (B, L, D), one per layer.
+        layers: which of the teacher's layers to compare with; see :func:`imitated_layers`.
+        mask_BL: the tokens to compare, bool (B, L).
     """
     pairs = zip(student, imitated_layers(len(student), len(teacher), layers=layers), strict=False)
     distances = [_distance(mine_BLD[mask_BL], teacher[number][mask_BL]) for mine_BLD, number in pairs]
@@ -86,14 +88,19 @@ def patient_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, la
 
 
 def imitated_layers(student: int, teacher: int, *, layers: str) -> list[int]:
-    """Which of the ``teacher``'s layers (from 0) each of the ``student``'s but the last compares with."""
+    """The index of the teacher layer (from 0) that each student layer but the last is compared with.
+
+    Args:
+        student, teacher: numbers of layers, k and n.
+        layers: "skip" or "last"; see :class:`PatientDistillation`.
+    """
     if layers == "last":
         return [teacher - student + number for number in range(student - 1)]
-    # Where n is no multiple of k, rounded as the ends of Theseus' modules are.
+    # If n is not a multiple of k, rounded like the ends of Theseus' modules.
     return [(number + 1) * teacher // student - 1 for number in range(student - 1)]
 
 
 def _distance(mine_ND: Tensor, theirs_ND: Tensor) -> Tensor:
-    """Mean over N tokens of the squared distance of two directions."""
+    """Mean over N tokens of the squared distance between two unit vectors."""
     difference = functional.normalize(mine_ND.float(), dim=-1) - functional.normalize(theirs_ND.float(), dim=-1)
     return difference.square().sum(-1).mean()

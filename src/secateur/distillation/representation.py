@@ -1,6 +1,6 @@
-"""Imitating the states of the layers above those that were decomposed (DeFormer: Cao et al., arXiv 2005.00697).
+"""Imitating the hidden states of the layers above the decomposed ones (DeFormer: Cao et al., arXiv 2005.00697).
 
-Shapes: B sequences of a batch, L tokens, D features, N tokens that count.
+Shapes: B sequences in a batch, L tokens, D features.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from secateur.tasks.base import Task
 class RepresentationDistillation(Distillation):
     """γ · task loss + α · T² · KL + β · the mean squared difference of states, over real tokens and upper layers.
 
-    The upper layers are those in which question and document see each other; of a model that was not decomposed, all.
-    The teacher has as many layers and reads the same layout; it runs beside the student: states are too large to keep.
+    The upper layers are those in which question and document attend to each other; in a model that is not decomposed,
+    all layers. The teacher has the same number of layers and reads the same layout; it runs alongside the student,
+    because its states are too large to store.
 
     Args:
         temperature: softens both distributions, > 0.
@@ -76,7 +77,7 @@ class RepresentationDistillation(Distillation):
 
 
 def check_comparable(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-    """Refuse a student whose layers or tokens are not those of its teacher.
+    """Reject a student whose layers or tokens do not correspond to its teacher's.
 
     Raises:
         SecateurError: if they differ in depth or layout.
@@ -91,11 +92,11 @@ def check_comparable(student: PreTrainedModel, teacher: PreTrainedModel) -> None
 
 
 def representation_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, mask_BL: Tensor) -> Tensor:
-    """Mean, over layers, of the mean squared difference of their states at real tokens; padding has no say.
+    """Mean, over layers, of the mean squared difference of their states at unmasked tokens; a scalar.
 
     Args:
-        student, teacher: states (B, L, D), or (B, D) of what a pooler makes of the first token.
-        mask_BL: the tokens that count; a sequence of which none do has no say at all.
+        student, teacher: states (B, L, D), or (B, D) for the pooler's output.
+        mask_BL: the tokens to compare, bool (B, L); a sequence without any is ignored, also in the pooler's output.
     """
     if not student:
         return mask_BL.new_zeros((), dtype=torch.float32)
@@ -107,14 +108,14 @@ def representation_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]
 
 
 class _States:
-    """What the layers put out in one pass, in the order in which they ran, and what the pooler made of the last."""
+    """The outputs of the layers in one pass, in the order in which they ran, and the pooler's output."""
 
     def __init__(self) -> None:
         self.layers_BLD: list[Tensor] = []
         self.pooled_BD: list[Tensor] = []
 
     def above(self, lower_layers: int) -> list[Tensor]:
-        """Those of the layers above so many, and the pooler's."""
+        """The outputs of the layers above the first ``lower_layers``, and the pooler's."""
         return [*self.layers_BLD[lower_layers:], *self.pooled_BD]
 
 
@@ -126,7 +127,7 @@ def _observed(task: Task, model: PreTrainedModel, batch: Batch) -> tuple[ModelOu
 
 @contextmanager
 def _pooled(model: PreTrainedModel, found: list[Tensor]) -> Iterator[None]:
-    """Gathers what the pooler puts out, where the architecture and the task have one."""
+    """Collects the pooler's output, if the architecture and the task have a pooler."""
     pooler: Any = getattr(model.base_model, "pooler", None)
     if pooler is None:
         yield

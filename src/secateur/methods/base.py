@@ -1,4 +1,4 @@
-"""The contract of a method: an ordered set of steps, each of which takes a model and leaves a model."""
+"""The contract of a method: an ordered sequence of steps, each of which takes a model and returns a model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from secateur.tasks.base import Task
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What passes from step to step, and what ``steps/NN-name/`` holds.
+    """What is passed from step to step, and stored in ``steps/NN-name/``.
 
     Attributes:
-        importance: how much each gate matters, for whoever decides what goes.
-        gates: 1 keeps, 0 removes; surgery acts on them and leaves none.
-        details: what this one step tells the record beyond the rest, as JSON has it.
+        model: the model.
+        importance: how important each gate is, for the step that decides what is removed.
+        gates: 1 keeps, 0 removes; surgery uses them up.
+        details: additional entries of this step for the record, as JSON values.
     """
 
     model: PreTrainedModel
@@ -37,21 +38,21 @@ class Scores(Protocol):
     """Scores a model on a split."""
 
     def __call__(self, model: PreTrainedModel, *, split: str = "test") -> dict[str, float]:
-        """The task's scores, by name."""
+        """The task's scores of ``model``, by name."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origins:
-    """The models that came before a step, loaded when it asks for them.
+    """The models that came before a step, loaded on demand.
 
     Attributes:
-        pretrained: loads the model that the predecessor was before it was fine-tuned, under a fresh head.
-        teacher: loads the model that distillation imitates: the start.
-        teacher_outputs: what the start says of every training example; computed by the first run that asks.
-        segmented: loads the segmented predecessor, which reads question and document in slots of their own; trained by
-            the first run that asks.
-        segmented_outputs: what that says of every training example.
+        pretrained: loads the model before the predecessor's fine-tuning, with a newly initialised head.
+        teacher: loads the model that distillation imitates: the start, which the run began to compress.
+        teacher_outputs: the start's outputs for every training example; computed by the first run that needs them.
+        segmented: loads the segmented predecessor, which reads question and document in separate slots; trained by the
+            first run that needs it.
+        segmented_outputs: its outputs for every training example.
     """
 
     pretrained: Callable[[], PreTrainedModel]
@@ -63,17 +64,18 @@ class Origins:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a step may use besides the state.
+    """What a step may use in addition to the state.
 
     Attributes:
-        task: what the model is to do: its loss and its scores.
-        scores: what a model scores on ``test``, or on ``val`` where something is chosen by it.
-        data: in the layout that the step's model reads.
-        name: of the step, for messages.
-        make_trainer: a trainer on the configured device, given ``max_epochs`` and more of Lightning's options.
-        seed: of this step; everything random in it follows from this number, but for the order of the data.
-        data_seed: the run's; phases of all methods read the training data in the order that follows from it.
-        folder: the step's own, for checkpoints; gone once the step is finished.
+        name: the step's name, for messages.
+        task: the task, with its loss and scores.
+        data: the data, in the layout that the step's model reads.
+        scores: scores a model on ``test``, or on ``val`` if something is chosen by the score.
+        origins: the models that came before the step.
+        make_trainer: creates a trainer on the configured device, given ``max_epochs`` and other Lightning options.
+        seed: this step's seed; it determines everything random in the step except the order of the data.
+        data_seed: the run's seed; it determines the order in which phases of all methods read the training data.
+        folder: the step's own folder for checkpoints; deleted when the step is finished.
     """
 
     name: str
@@ -88,20 +90,20 @@ class Context:
 
 
 class Step(ABC):
-    """One move of a method. It is built from settings alone, so that ranges are checked before anything loads.
+    """One step of a method. It is built from settings alone, so that ranges are checked before anything is loaded.
 
     Attributes:
-        changes_model: whether weights or shapes differ afterwards, so that they have to be saved.
-        parents: names of the runs that the step draws upon.
-        needs_pretrained: whether it starts from the model before fine-tuning, which then has to be a checkpoint.
-        segments: whether it needs data whose questions and documents can be laid out apart.
-        any_architecture: whether it leaves layers as they are, and so takes those that can't be gated or cut (XLNet's).
-        takes_decomposed: whether it takes models that read question and document apart in some layers.
-        skips_layers: whether it leaves layers out of a batch, whose weights then get no gradient.
+        changes_model: whether weights or shapes differ afterwards, so that they must be saved.
+        parents: names of the runs whose results the step uses.
+        needs_pretrained: whether it starts from the model before fine-tuning, which must then be a checkpoint.
+        segments: whether it needs data whose questions and documents can be laid out separately.
+        any_architecture: whether it leaves layers unchanged, so that it supports layers that can't be gated or cut
+            (XLNet's).
+        takes_decomposed: whether it supports models that read question and document separately in some layers.
+        skips_layers: whether it leaves layers out of some batches, so that their weights get no gradient.
         changes_depth: whether the model has fewer layers afterwards.
-        needs, gives: which of ``PER_GATE`` (importance, gates) it takes from the steps before it, and leaves for those
-            behind it. Nothing else is handed on.
-        zeros: the fraction of zeros in the matrices of the encoder's layers that it comes to; None: not its business.
+        needs, gives: which of importance and gates it takes from the step before it, and passes on to the next one.
+        zeros: the fraction of zeros that it leaves in the matrices of the encoder's layers; None if it sets none.
     """
 
     changes_model: bool = True
@@ -121,26 +123,34 @@ class Step(ABC):
 
     @abstractmethod
     def run(self, state: State, context: Context) -> State:
-        """Take the step: what it leaves of the model is where the next one begins."""
+        """Run the step; the next step starts from the state that it returns."""
 
     def begins_with(self, state: State, context: Context) -> PreTrainedModel:
-        """The model that the step works on: what the one before left, or with ``needs_pretrained`` a model afresh."""
+        """The model that the step works on: the previous step's, or with ``needs_pretrained`` the pretrained one."""
         return context.origins.pretrained() if self.needs_pretrained else state.model
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:  # noqa: B027 - most steps take any model
-        """Refuse a model to start from with so many heads and FFN units in its layers, before anything is trained.
+        """Reject an unsuitable model to start from, before anything is trained.
+
+        Args:
+            heads: number of heads in each layer.
+            units: number of FFN units in each layer.
 
         Raises:
-            SecateurError: if the step cannot do with it what its settings say.
+            SecateurError: if the step's settings cannot be applied to such a model.
         """
 
     def check_data(self, data: TaskData, *, processes: int) -> None:  # noqa: B027 - most steps take any data
-        """Refuse to train on ``data`` in so many processes, before a predecessor is trained on it.
+        """Reject unsuitable data, before a predecessor is trained on it.
+
+        Args:
+            data: the data to train on.
+            processes: number of processes of the fit.
 
         Raises:
-            SecateurError: if the step cannot do with it what its settings say.
+            SecateurError: if the step's settings cannot be applied to such data.
         """
 
     def examples_seen(self, context: Context) -> int:
-        """Training examples that the step reads, each pass counted."""
+        """Number of training examples that the step reads, counting every pass."""
         return 0

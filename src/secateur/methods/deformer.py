@@ -1,4 +1,4 @@
-"""DeFormer: question and document go through the lower layers apart (Cao et al., ACL 2020, arXiv 2005.00697)."""
+"""DeFormer: question and document pass through the lower layers separately (Cao et al., ACL 2020, arXiv 2005.00697)."""
 
 from __future__ import annotations
 
@@ -22,62 +22,65 @@ INITS = ("segmented", "pretrained")
 
 
 class LowerLayers:
-    """In how many layers, from the first, question and document do not see each other, said in one of two ways.
+    """The number of lower layers, in which question and document do not attend to each other, given in one of two ways.
 
     Args:
-        sparsity: their fraction, in [0, 1); the smallest number of layers not below it.
-        lower_layers: their number, 0 to all.
+        sparsity: as a fraction of all layers, in [0, 1), rounded up to whole layers.
+        lower_layers: as a number, 0 to all.
     """
 
     def __init__(self, *, sparsity: float | None = None, lower_layers: int | None = None) -> None:
         if sparsity is not None and lower_layers is not None:
-            raise SecateurError(f"lower_layers={lower_layers}: goes with sparsity=null, not with sparsity={sparsity}")
+            raise SecateurError(
+                f"lower_layers={lower_layers}: cannot be combined with sparsity={sparsity}; set sparsity=null"
+            )
         if sparsity is None and lower_layers is None:
-            raise SecateurError("sparsity=null: say in how many layers, by sparsity or method.lower_layers")
+            raise SecateurError("sparsity=null: number of lower layers not given; set sparsity or method.lower_layers")
         if lower_layers is not None and lower_layers < 0:
             raise SecateurError(f"lower_layers={lower_layers}: must be 0 or more")
         self.sparsity = sparsity
         self.lower_layers = lower_layers
 
     def of(self, count: int) -> int:
-        """How many of ``count`` layers."""
+        """The number of lower layers in a model of ``count`` layers."""
         return rounded_up(self.sparsity, count) if self.lower_layers is None else self.lower_layers  # type: ignore[arg-type]
 
     def check(self, count: int) -> None:
-        """Refuse, before anything is trained, more layers than there are.
+        """Reject, before anything is trained, more lower layers than the model has layers.
 
         Raises:
-            SecateurError: naming how many there are.
+            SecateurError: naming the model's number of layers.
         """
         asked = self.of(count)
         check_lower_layers(asked, count=count)
         if self.sparsity is not None and asked / count - self.sparsity > TOLERANCE:
             log.warning(
-                "sparsity=%g: layers are decomposed whole, so %d of %d are, which is %.2f",
+                "sparsity=%g: only complete layers are decomposed, so it is %d of %d layers, which is %.2f",
                 *(self.sparsity, asked, count, asked / count),
             )
 
 
 class Segment(Step):
-    """Take the dense model that reads question and document in slots of their own, joined from the first layer on.
+    """Take the dense model that reads question and document in separate slots, joined from the first layer on.
 
-    It is the predecessor in that layout, trained with the same settings, once for all runs that ask: what
-    decomposing starts from and imitates. A given predecessor is fine-tuned further instead, so that methods stack.
+    It is the predecessor in that layout, trained with the same settings, once for all runs that need it; decomposition
+    starts from it and imitates it. A predecessor given by the user is fine-tuned further instead, so that methods can
+    be combined.
     """
 
     segments = True
     any_architecture = True
 
     def run(self, state: State, context: Context) -> State:
-        """Leave the segmented predecessor in the place of the model."""
+        """Replace the model by the segmented predecessor."""
         return State(model=context.origins.segmented())
 
 
 class Separation(Step):
-    """Take the lower layers apart and train nothing: what decomposing alone costs.
+    """Decompose the lower layers without training, to measure the cost of decomposition alone.
 
     Args:
-        amount: in how many layers.
+        amount: how many layers to decompose.
         evaluate: as in :class:`secateur.methods.base.Step`.
     """
 
@@ -89,7 +92,7 @@ class Separation(Step):
         self.amount = amount
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There are as many layers as are to be taken apart."""
+        """Check that the model has as many layers as are to be decomposed."""
         self.amount.check(len(heads))
 
     def run(self, state: State, context: Context) -> State:
@@ -101,11 +104,12 @@ class Separation(Step):
 
 
 class Decomposition(Phase):
-    """Train all weights on the task while the lower layers read question and document apart, as they will from now on.
+    """Decompose the lower layers permanently and train all weights on the task.
 
     Args:
-        amount: in how many layers.
-        init: what it begins as: the "segmented" model, or the "pretrained" one under a fresh head, as in the paper.
+        amount: how many layers to decompose.
+        init: what training starts from: the "segmented" model, or the "pretrained" one with a newly initialised head,
+            as in the paper.
         training: as in :class:`secateur.methods.phase.Phase`; ``distillation`` imitates the segmented model, in
             evaluation mode, unlike in the released code.
     """
@@ -121,7 +125,7 @@ class Decomposition(Phase):
         self.needs_pretrained = init == "pretrained"
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There are as many layers as are to be decomposed."""
+        """Check that the model has as many layers as are to be decomposed."""
         self.amount.check(len(heads))
 
     def run(self, state: State, context: Context) -> State:
@@ -130,7 +134,7 @@ class Decomposition(Phase):
         model = self.begins_with(state, context)
         lower_layers = self.amount.of(len(layers_of(model)))
         decompose(model, lower_layers=lower_layers, question_slot=slot)
-        # The start reads packed inputs: its tokens stand elsewhere, and nothing of it could be compared.
+        # The start reads packed inputs: its tokens have other positions, so nothing could be compared.
         origins = context.origins
         taught = dataclasses.replace(origins, teacher=origins.segmented, teacher_outputs=origins.segmented_outputs)
         imitated = dataclasses.replace(context, origins=taught)

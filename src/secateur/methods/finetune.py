@@ -1,4 +1,4 @@
-"""Fine-tuning: how a predecessor is made, and how what is left of a model recovers."""
+"""Fine-tuning: trains predecessors, and recovers models after compression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from secateur.training.module import TrainingModule
 
 
 class FineTuning(Phase):
-    """Train all weights on the task, or those of some parts.
+    """Train all weights on the task, or only those of some parts.
 
     Args:
         train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`.
@@ -27,7 +27,7 @@ class FineTuning(Phase):
         self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
 
     def run(self, state: State, context: Context) -> State:
-        """Train, and leave the same model with other weights."""
+        """Train; the model keeps its shape."""
         weights = self.parts.of(state.model)
         module = TrainingModule(
             state.model, context.task, weights=weights, clip=self.parts.clip, **self.training(context)

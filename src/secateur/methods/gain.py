@@ -1,11 +1,11 @@
 """Importance of heads and FFN units by their gradient, per example.
 
-The gain of a gate γ is E_x |∂L(x)/∂γ| at γ = 1 (McCarley et al., arXiv 1910.06360, section 3.2, item 2; after
-Michel et al., arXiv 1905.10650, section 4.1). A gate multiplies the input x of an output projection, so
-∂L/∂γ = Σ over tokens of x · ∂L/∂x: one backward pass gives it for every example of a batch, without any gate.
+The gain of a gate γ is E_x |∂L(x)/∂γ| at γ = 1 (McCarley et al., arXiv 1910.06360, section 3.2, item 2; after Michel et
+al., arXiv 1905.10650, section 4.1). A gate multiplies the input x of an output projection, so ∂L/∂γ = Σ over tokens of
+x · ∂L/∂x: one backward pass gives it for every example of a batch, without any actual gate.
 
-Shapes: B examples of a batch, S sequences (one for each example; in multiple choice one for each of its options),
-L tokens, F features of a projection's input, H heads, D features of a head, U units.
+Shapes: B examples in a batch, S sequences (one per example; in multiple choice one per option), L tokens, F features of
+a projection's input, H heads, U units.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Gain(Step):
     """Score every head and FFN unit by its gain over the training data.
 
     Args:
-        examples: training examples to score on, drawn at random, in as many whole batches as hold them; None
+        batch_size: examples per backward pass.
+        examples: number of training examples to score on, drawn at random and rounded up to complete batches; None
             takes all.
-        batch_size: examples of one backward pass.
     """
 
     changes_model = False
@@ -63,7 +63,7 @@ class Gain(Step):
         return dataclasses.replace(state, importance=_divided(total, self.examples_seen(context)))
 
     def examples_seen(self, context: Context) -> int:
-        """The examples that are scored on, rounded up to whole batches."""
+        """The number of examples that are scored on, rounded up to complete batches."""
         return min(self._batches(context) * self.batch_size, len(context.data.examples["train"]))
 
     def _batches(self, context: Context) -> int:
@@ -73,10 +73,10 @@ class Gain(Step):
 
 
 def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
-    """Σ over the examples of a batch of |∂L(x)/∂γ| for each gate γ, float32 on the CPU.
+    """Σ over the examples of a batch of |∂L(x)/∂γ| for each gate γ, float32 on the CPU: (H,) and (U,) for each layer.
 
-    Taking the absolute value only after summing over a batch, as some scripts do, lets the gradients of
-    different examples cancel.
+    Taking the absolute value only after summing over a batch, as some scripts do, lets the gradients of different
+    examples cancel.
     """
     batch = move_data_to_device(batch, model.device)
     anatomy = anatomy_of(model.config)
@@ -85,9 +85,9 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
             hooks.enter_context(_observed(layer.get_submodule(anatomy.attention_output))) for layer in layers_of(model)
         ]
         units = [hooks.enter_context(_observed(layer.get_submodule(anatomy.down))) for layer in layers_of(model)]
-        # The weights are frozen, so the embeddings' output is where the gradient has to begin.
+        # The weights are frozen, so the gradient has to start at the embeddings' output.
         hooks.enter_context(_requiring_grad(model.base_model.get_submodule(anatomy.embeddings)))
-        # The loss is a mean over the batch: its sum has each example's own gradient in that example's sequences.
+        # The loss is a mean over the batch; for the sum, each example's sequences get its own gradient.
         examples = len(batch["input_ids"])
         loss = task.forward(model, batch)["loss"] * examples
         loss.backward()
@@ -99,9 +99,10 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
 
 
 def _absolute_sum(found: list[Tensor], *, examples: int, group: int) -> Tensor:
-    """Σ_B |Σ over an example's sequences and ``group`` neighbouring features|, of the products (S, F) observed.
+    """Σ_B |Σ over an example's sequences and ``group`` neighbouring features| of the observed products (S, F).
 
-    There is one, or where question and document go through a layer apart, one of each, which the same gate scales.
+    There is one product, or one each for question and document if the layer reads them separately; the same gate
+    scales both.
     """
     product_BF = torch.stack(found).sum(0).unflatten(0, (examples, -1)).sum(1)
     return product_BF.unflatten(-1, (-1, group)).sum(-1).abs().sum(0).cpu()
@@ -109,7 +110,7 @@ def _absolute_sum(found: list[Tensor], *, examples: int, group: int) -> Tensor:
 
 @contextmanager
 def _observed(projection: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects Σ over tokens of x · ∂L/∂x at the projection's input, (S, F), from the backward pass."""
+    """Collect Σ over tokens of x · ∂L/∂x at the projection's input, (S, F), from the backward pass."""
     found: list[Tensor] = []
 
     def keep(input_SLF: Tensor, gradient_SLF: Tensor) -> None:

@@ -1,8 +1,8 @@
-"""Attention heads taken off at test time, without any training (Michel, Levy, Neubig, arXiv 1905.10650).
+"""Removing attention heads at test time, without any training (Michel, Levy, Neubig, arXiv 1905.10650).
 
-A head matters as much as its gain (:mod:`secateur.methods.gain`; section 4.1 of the paper). Gains of different
-layers are comparable once each layer's are divided by their l2 norm; then the heads of all layers go in one order.
-Heads are closed by gates, which equals removal exactly, so nothing is cut before the end.
+The importance of a head is its gain (:mod:`secateur.methods.gain`; section 4.1 of the paper). To make layers
+comparable, the gains of each layer are divided by their l2 norm; then the heads of all layers are ranked together.
+Heads are closed by gates, which is equivalent to removal, so nothing is cut before the end.
 
 Shapes: H heads of a layer.
 """
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 RANKINGS = ("ascending", "random", "descending")
 CURVE, BEST_HEAD = "curve.json", "best_head.json"
 
-Head = list[int]  # layer and number in it, both from 0, as the record's JSON has it
+Head = list[int]  # layer and index in it, both from 0, as in the record's JSON
 
 
 class Rank(Step):
-    """Make the importance of different layers' heads comparable, and say from which end they go.
+    """Make the importance of heads comparable across layers, and set the order in which they are removed.
 
     Args:
-        ranking: "ascending" lets the least important heads go first, "descending" the most important, "random" any.
+        ranking: "ascending" removes the least important heads first, "descending" the most important, "random" any.
     """
 
     changes_model = False
@@ -54,22 +54,22 @@ class Rank(Step):
         self.ranking = ranking
 
     def run(self, state: State, context: Context) -> State:
-        """Rank the heads; the units' importance stays."""
+        """Rank the heads; the importance of units is not changed."""
         importance = ranked(_importance(state), ranking=self.ranking, seed=context.seed)
         return dataclasses.replace(state, importance=importance)
 
 
 class Curve(Step):
-    """Score the model with more and more of its heads closed; the record gets every point.
+    """Score the model with more and more heads closed; every point goes into the record.
 
     Args:
-        step: heads closed from one point to the next, as a fraction of those that the model has, in (0, 1].
+        batch_size, examples: for rescoring, as in :class:`Gain`.
+        step: heads closed from one point to the next, as a fraction of the model's heads, in (0, 1].
         until: fraction of heads closed at the last point, in [0, 1].
-        min_heads_per_layer: this many heads of every layer stay, those that would go last.
-        rescore: take the importance of the heads that are left again before each point but the first two; the
-            order found is handed on.
-        ranking: the order in which heads go when they are scored again.
-        batch_size, examples: for scoring again, as :class:`Gain` has them.
+        min_heads_per_layer: this many heads of every layer stay, those that would be removed last.
+        rescore: compute the importance of the remaining heads again before each point except the first two; the
+            resulting order is passed on.
+        ranking: the order in which rescored heads are removed.
     """
 
     changes_model = False
@@ -90,7 +90,7 @@ class Curve(Step):
         super().__init__(evaluate=evaluate)
         _check_ranking(ranking)
         if not 0 < step <= 1:
-            raise SecateurError(f"step={step}: must lie in (0, 1]: it is the fraction of heads that go at a time")
+            raise SecateurError(f"step={step}: must lie in (0, 1]: it is the fraction of heads removed at a time")
         if not 0 <= until <= 1:
             raise SecateurError(f"until={until}: must lie in [0, 1]")
         if min_heads_per_layer < 0:
@@ -105,9 +105,9 @@ class Curve(Step):
         self.gain = Gain(batch_size=batch_size, examples=examples)
 
     def run(self, state: State, context: Context) -> State:
-        """Score on ``test`` at every point, going on after those that an earlier process left."""
+        """Score on ``test`` at every point, resuming where an interrupted process stopped."""
         importance = _importance(state)
-        if not is_leader():  # who would only score the same once more
+        if not is_leader():  # the others would only compute the same scores again
             return state
         points = _read(context.folder / CURVE)
         gone: list[Head] = [head for point in points for head in point["removed"]]
@@ -120,13 +120,13 @@ class Curve(Step):
             scores = scores_without(gone, state, context)
             points.append({"heads_removed": count / max(sum(sizes), 1), "removed": removed, "scores": scores})
             write_whole(context.folder / CURVE, json.dumps(points))
-            log.info("%d of %d heads gone: %.1f", count, sum(sizes), scores[context.task.metric])
+            log.info("%d of %d heads removed: %.1f", count, sum(sizes), scores[context.task.metric])
         if self.rescore:
             state = dataclasses.replace(state, importance=gone_first(_importance(state), gone))
         return dataclasses.replace(state, details={"curve": points})
 
     def examples_seen(self, context: Context) -> int:
-        """Those of every scoring again."""
+        """The examples of all rescoring passes."""
         passes = max(len(_read(context.folder / CURVE)) - 2, 0) if self.rescore else 0
         return passes * self.gain.examples_seen(context)
 
@@ -137,7 +137,7 @@ class Curve(Step):
 
 
 class BestHead(Step):
-    """Score the model with one layer at a time left its most important head alone, the other layers whole.
+    """Score the model with only the most important head of one layer at a time, all other layers complete.
 
     Section 3.3 of the paper, where the best head is the one with the best score on held-out examples.
     """
@@ -146,11 +146,11 @@ class BestHead(Step):
     needs = gives = ("importance",)
 
     def run(self, state: State, context: Context) -> State:
-        """Score on ``test`` for every layer that has heads, going on after those that an earlier process left."""
+        """Score on ``test`` for every layer that has heads, resuming where an interrupted process stopped."""
         importance = _importance(state)
         if not is_leader():
             return state
-        rows = _read(context.folder / BEST_HEAD)  # the first is of the whole model
+        rows = _read(context.folder / BEST_HEAD)  # the first row is for the complete model
         if not rows:
             rows.append({"scores": scores_without([], state, context)})
         for layer in [layer for layer, score_H in enumerate(importance.heads) if len(score_H)][len(rows) - 1 :]:
@@ -160,12 +160,12 @@ class BestHead(Step):
             scores = scores_without(gone, state, context)
             rows.append({"layer": layer, "head": best, "scores": scores})
             write_whole(context.folder / BEST_HEAD, json.dumps(rows))
-            log.info("layer %d left head %d alone: %.1f", layer, best, scores[context.task.metric])
+            log.info("layer %d with head %d only: %.1f", layer, best, scores[context.task.metric])
         return dataclasses.replace(state, details={"whole": rows[0]["scores"], "best_head": rows[1:]})
 
 
 def ranked(importance: PerGate, *, ranking: str, seed: int) -> PerGate:
-    """Importance under which heads go in the order that ``ranking`` names; that of units stays."""
+    """Importance that makes heads go in the order given by ``ranking``; the importance of units is not changed."""
     if ranking == "random":
         generator = torch.Generator().manual_seed(seed)
         heads = tuple(torch.rand(len(score_H), generator=generator) for score_H in importance.heads)
@@ -176,16 +176,18 @@ def ranked(importance: PerGate, *, ranking: str, seed: int) -> PerGate:
 
 
 def normalized(score_H: Tensor) -> Tensor:
-    """A layer's importance over its l2 norm (section 4.1); where nothing matters, all stays 0."""
+    """A layer's importance (H,) divided by its l2 norm (section 4.1); all zeros stay zero."""
     norm = score_H.double().norm()  # squares of small gains would vanish in single precision
     return (score_H / norm).to(score_H.dtype) if norm > 0 else score_H
 
 
 def curve_counts(sizes: Sequence[int], *, step: float, until: float, keep: int = 0) -> list[int]:
-    """How many heads are gone at each point of a curve: none at first, and more from each point to the next.
+    """How many heads are removed at each point of a curve: 0 at the first, and more at each following point.
 
     Args:
-        sizes: heads of each layer.
+        sizes: number of heads in each layer.
+        step: fraction of heads removed from one point to the next.
+        until: fraction of heads removed at the last point.
         keep: this many heads of every layer stay.
     """
     free = sum(max(size - keep, 0) for size in sizes)
@@ -194,14 +196,17 @@ def curve_counts(sizes: Sequence[int], *, step: float, until: float, keep: int =
 
 
 def next_heads(importance: PerGate, gone: Sequence[Head], *, count: int, keep: int = 0) -> list[Head]:
-    """The heads that go next, in order, until ``count`` are gone; all those ``gone`` must be free to go."""
+    """The heads to remove next, in order, until ``count`` are removed, given those already ``gone``.
+
+    Each layer keeps its ``keep`` most important heads; none of these may be in ``gone``.
+    """
     names = [[layer, head] for layer, score_H in enumerate(importance.heads) for head in range(len(score_H))]
     order = removal_order(gone_first(importance, gone).heads, keep=keep)
     return [names[index] for index in order[len(gone) : count].tolist()]
 
 
 def gone_first(importance: PerGate, gone: Sequence[Head]) -> PerGate:
-    """Importance by which the heads of ``gone`` go before all others, in their order."""
+    """Importance that makes the heads in ``gone`` go before all others, in their order."""
     heads = tuple(map(torch.clone, importance.heads))
     lowest = min([0.0, *(score_H.min().item() for score_H in heads if len(score_H))])
     for place, (layer, head) in enumerate(gone):
@@ -210,7 +215,7 @@ def gone_first(importance: PerGate, gone: Sequence[Head]) -> PerGate:
 
 
 def gates_without(gone: Sequence[Head], importance: PerGate) -> PerGate:
-    """Gates that close the heads of ``gone`` and nothing else, for a model that was scored so."""
+    """Gates that close only the heads in ``gone``, in the shapes of ``importance``."""
     heads, units = (tuple(map(torch.ones_like, scores)) for scores in (importance.heads, importance.units))
     for layer, head in gone:
         heads[layer][head] = 0.0
@@ -218,7 +223,7 @@ def gates_without(gone: Sequence[Head], importance: PerGate) -> PerGate:
 
 
 def scores_without(gone: Sequence[Head], state: State, context: Context) -> dict[str, float]:
-    """What the model scores on ``test`` without these heads."""
+    """The model's scores on ``test`` without these heads."""
     with gated(state.model, gates_without(gone, _importance(state))):
         return context.scores(state.model)
 

@@ -1,4 +1,4 @@
-"""LayerDrop: structured dropout of whole layers, so that some may be left out later (Fan et al., arXiv 1909.11556)."""
+"""LayerDrop: structured dropout of entire layers, so that some can be removed later (Fan et al., arXiv 1909.11556)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class LayerDrop(Phase):
-    """Train all weights on the task while layers drop out at random; nothing is removed yet.
+    """Train all weights on the task while layers are dropped at random; nothing is removed yet.
 
     Args:
-        p: probability that a layer drops out of a batch, in [0, 1]; nothing is rescaled for it (section 3.1).
-        unit: what drops out of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
-        init: what is trained: the "predecessor", or the "pretrained" model that it was made of, under a fresh head.
+        p: probability that a layer is dropped for a batch, in [0, 1]; outputs are not rescaled (section 3.1).
+        unit: what is dropped: the ``layer`` itself, its ``attention`` or its ``ffn``.
+        init: what is trained: the "predecessor", or the "pretrained" model that it was made from, with a newly
+            initialised head.
         training: as in :class:`secateur.methods.phase.Phase`.
     """
 
@@ -34,18 +35,18 @@ class LayerDrop(Phase):
     def __init__(self, *, p: float, unit: str = "layer", init: str = "predecessor", **training: Any) -> None:
         super().__init__(**training)
         if not 0 <= p <= 1:
-            raise SecateurError(f"p={p}: must lie in [0, 1]: it is the probability that a layer drops out")
+            raise SecateurError(f"p={p}: must lie in [0, 1]: it is the probability that a layer is dropped")
         check_unit(unit)
         check_init(init)
         if p == 1:
-            log.warning("p=1: every layer drops out of every batch, so only the embeddings and the head are trained")
+            log.warning("p=1: every layer is dropped for every batch, so only the embeddings and the head are trained")
         self.needs_pretrained = init == "pretrained"
-        self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
+        self.takes_decomposed = not self.needs_pretrained  # the pretrained model reads question and document jointly
         self.p = p
         self.unit = unit
 
     def run(self, state: State, context: Context) -> State:
-        """Train, and leave all layers with other weights."""
+        """Train; all layers are kept."""
         model = self.begins_with(state, context)
         draws = SharedDraws(context.seed)
         module = LayerDropTraining(model, context.task, draws=draws, p=self.p, **self.training(context))
@@ -54,7 +55,7 @@ class LayerDrop(Phase):
 
 
 class LayerDropTraining(TrainingModule):
-    """Draws, for each batch, the layers that drop out of it."""
+    """Draws, for each batch, the layers that are dropped for it."""
 
     def __init__(self, *arguments: Any, draws: SharedDraws, p: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -63,9 +64,9 @@ class LayerDropTraining(TrainingModule):
         self.dropped: Sequence[bool] = [False] * len(layers_of(self.model))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """All of a batch goes without the same layers."""
+        """Draw the layers that all examples of the batch skip."""
         self.dropped = [number < self.p for number in self.draws.next(len(self.dropped))]
 
     def skips(self, layer: int) -> bool:
-        """Whether a layer drops out now; never in evaluation."""
+        """Whether a layer is dropped now; never in evaluation."""
         return self.training and self.dropped[layer]

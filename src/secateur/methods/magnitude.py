@@ -10,11 +10,12 @@ from secateur.methods.ranking import Amount, Matrices, zero_out
 
 
 class Magnitude(Step):
-    """Zero the smallest weights for good; whatever trains next keeps them at zero.
+    """Zero the smallest weights permanently; later training keeps them at zero.
 
     Args:
-        amount: how many go, and which.
-        include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number.
+        amount: how many weights to zero, and which.
+        include: further matrices besides those of the encoder's layers, by name from the base model, with ``*`` for a
+            layer's index.
     """
 
     def __init__(self, *, amount: Amount, include: Sequence[str] = (), evaluate: bool = False) -> None:
@@ -27,7 +28,7 @@ class Magnitude(Step):
         """Rank and zero.
 
         Raises:
-            SecateurError: if the model is sparser already, or lacks a matrix to include.
+            SecateurError: if the model is already sparser, or lacks a matrix to include.
         """
         matrices = Matrices(state.model, include=self.include)
         if self.amount.sparsity is not None:

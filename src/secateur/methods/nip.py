@@ -1,6 +1,6 @@
-"""New iterative pruning: masks that grow while the model trains, the baseline of Guo et al. (arXiv 1909.12486).
+"""New iterative pruning: masks that grow during training, the baseline of Guo et al. (arXiv 1909.12486).
 
-The paper does not print its schedule; this one is cubic (Zhu, Gupta: To prune, or not to prune, arXiv 1710.01878).
+Its exact schedule is not known; this one is cubic (Zhu, Gupta: To prune, or not to prune, arXiv 1710.01878).
 """
 
 from __future__ import annotations
@@ -25,11 +25,18 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ramp:
-    """When sparsity grows.
+    """How sparsity grows (Zhu and Gupta, arXiv 1710.01878, eq. 1).
+
+    After t of T optimizer steps, the sparsity is
+
+        s_t = s_f + (s_i - s_f) · (1 - (t/T - start) / (end - start))³,    start ≤ t/T ≤ end,
+
+    where s_i is the model's sparsity at the start of the phase and s_f the target; before ``start`` it is s_i, after
+    ``end`` it is s_f. A new mask is made every ``update_every`` steps.
 
     Attributes:
-        update_every: optimizer steps from one mask to the next, at least 1; the last step has one, too.
-        start, end: shares of the phase between which it grows, 0 <= start < end <= 1.
+        update_every: optimizer steps from one mask to the next, at least 1; the last step also makes a mask.
+        start, end: shares of the phase between which sparsity grows, 0 <= start < end <= 1.
     """
 
     update_every: int
@@ -43,17 +50,17 @@ class Ramp:
             raise SecateurError(f"ramp_start={self.start}: must lie below ramp_end={self.end}, and both in [0, 1]")
 
     def is_due(self, done: int, steps: int) -> bool:
-        """Whether a mask is made once ``done`` of ``steps`` steps are taken."""
+        """Whether a mask is made after ``done`` of ``steps`` steps."""
         return done % self.update_every == 0 or done == steps
 
     def grown(self, progress: float) -> float:
-        """How much of the way sparsity has come, in [0, 1] (Zhu and Gupta, eq. 1)."""
+        """(s_t - s_i) / (s_f - s_i) at t/T = ``progress``, in [0, 1] (Zhu and Gupta, eq. 1)."""
         along = (progress - self.start) / (self.end - self.start)
         return 1 - (1 - min(1.0, max(0.0, along))) ** 3
 
 
 class GradualTraining(TrainingModule):
-    """Trains all weights but those of a mask that grows; what it closes stays closed."""
+    """Trains all weights except those closed by a growing mask; what it closes stays closed."""
 
     def __init__(
         self,
@@ -75,7 +82,7 @@ class GradualTraining(TrainingModule):
         self.initial_share = min(1.0, matrices.sparsity / target) if target else 1.0
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, *arguments: Any, **options: Any) -> None:
-        """The optimizer's step, and where it is due a mask."""
+        """The optimizer's step, followed by a new mask if one is due."""
         done, steps = self.trainer.global_step + 1, self.trainer.max_steps
         super().optimizer_step(epoch, batch_idx, optimizer, *arguments, **options)
         if self.ramp.is_due(done, steps):
@@ -83,19 +90,19 @@ class GradualTraining(TrainingModule):
             self._close(optimizer, share=self.initial_share + (1 - self.initial_share) * grown)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A mask holds until the next."""
+        """Store the masks, which are valid until the next update."""
         checkpoint["masks"] = {name: mask.bool() for name, mask in self.masks.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on under the same; they are brought to the weights when training starts."""
+        """Restore the masks; they are moved to the weights' device when training starts."""
         self.masks = checkpoint["masks"]
 
     @torch.no_grad()
     def _close(self, optimizer: Any, *, share: float) -> None:
-        """Zero what goes, and Adam's moments of it, so that from now on masked gradients are enough."""
+        """Zero the closed weights and their Adam moments, so that masking gradients is enough from now on."""
         masks = self.amount.masks(self.matrices.weights, seed=self.seed, share=share)
         for (name, weight), mask in zip(self.matrices.by_name.items(), masks, strict=True):
-            # What is zero stays masked, also where it is more than the matrix's share.
+            # Zeros stay masked, even if the matrix has more of them than its share.
             self.masks[name] = mask.to(weight) * (weight != 0)
         weights = list(self.matrices.by_name.values())
         states = [optimizer.state[weight] for weight in weights]
@@ -104,12 +111,13 @@ class GradualTraining(TrainingModule):
 
 
 class Gradual(Phase):
-    """Prune by magnitude, a little more at a time, while the model trains on the task.
+    """Prune by magnitude, gradually, while the model trains on the task.
 
     Args:
-        amount: how many go in the end, and which.
+        amount: how many weights to zero in the end, and which.
         update_every, ramp_start, ramp_end: see :class:`Ramp`.
-        include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number.
+        include: further matrices besides those of the encoder's layers, by name from the base model, with ``*`` for a
+            layer's index.
         training: as in :class:`secateur.methods.phase.Phase`.
     """
 
@@ -133,7 +141,7 @@ class Gradual(Phase):
         """Train and prune.
 
         Raises:
-            SecateurError: if the model is sparser already, or lacks a matrix to include.
+            SecateurError: if the model is already sparser, or lacks a matrix to include.
         """
         matrices = Matrices(state.model, include=self.include)
         if self.amount.sparsity is not None:

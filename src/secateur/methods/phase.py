@@ -1,4 +1,4 @@
-"""A phase: a step that trains, over so many passes of the data, on the task's loss and on what it imitates."""
+"""A phase: a step that trains for a number of epochs, on the task's loss and optionally on a distillation loss."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from secateur.training.resume import usable_checkpoint
 
 
 class Phase(Step):
-    """A step that trains: how long, on what, and how weights follow. A phase's own settings go before ``**training``.
+    """A step that trains. Subclasses put their own settings before ``**training``.
 
     Args:
-        epochs: passes over the training split; may be a fraction.
-        batch_size: examples (for QA: windows) of one forward pass.
-        accumulate_grad_batches: forward passes of one optimizer step.
+        epochs: passes over the training split; may be fractional.
+        batch_size: examples (for QA: windows) per forward pass.
+        accumulate_grad_batches: forward passes per optimizer step.
         learning_rate, weight_decay, warmup_ratio, max_grad_norm: see :class:`secateur.training.module.Optimization`.
-        distillation: imitate the teacher as well; None trains on the task's loss alone.
+        distillation: also imitate the teacher; None trains on the task's loss alone.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Phase(Step):
         self.distillation = distillation
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Spell ``**training`` out in the signature: a config's keys are compared with it."""
+        """Expand ``**training`` in the signature: a config's keys are compared with it."""
         super().__init_subclass__(**options)
         own = {name: each for name, each in signature(cls.__init__).parameters.items() if name != "self"}
         if any(each.kind is Parameter.VAR_KEYWORD for each in own.values()):
@@ -61,18 +61,18 @@ class Phase(Step):
             cls.__signature__ = Signature([*named, *inherited])  # type: ignore[attr-defined]
 
     def training(self, context: Context) -> dict[str, Any]:
-        """What the phase's :class:`secateur.training.module.TrainingModule` takes beside the model and its task."""
+        """Arguments of the phase's :class:`secateur.training.module.TrainingModule` other than model and task."""
         objective = objective_of(context, self.distillation)
         return {"name": context.name, "objective": objective, "optimization": self.optimization}
 
     def trained(self, module: TrainingModule, context: Context) -> State:
-        """Fit ``module``, and leave its model as other steps expect it."""
+        """Fit ``module``, and return its model in evaluation mode."""
         with accelerate_training(module.model):
             fit(module, context, self.passes)
         return State(model=module.model.eval())
 
     def examples_seen(self, context: Context) -> int:
-        """Windows of the training split, once per epoch."""
+        """Number of training examples read, once per epoch."""
         return self.passes.examples(context)
 
 
@@ -81,9 +81,9 @@ class Passes:
     """How a phase goes over the training split.
 
     Attributes:
-        epochs: how often, above 0; a last part of a pass ends without a validation of its own.
-        batch_size: examples (for QA: windows) of one forward pass.
-        accumulate_grad_batches: forward passes of one optimizer step.
+        epochs: number of passes, above 0; a last partial pass ends without its own validation.
+        batch_size: examples (for QA: windows) per forward pass.
+        accumulate_grad_batches: forward passes per optimizer step.
     """
 
     epochs: float
@@ -95,20 +95,20 @@ class Passes:
         check_at_least_one(batch_size=self.batch_size, accumulate_grad_batches=self.accumulate_grad_batches)
 
     def optimizer_steps(self, batches: int) -> int:
-        """Optimizer steps of the whole phase, where one pass has so many batches for each process."""
+        """Optimizer steps of the complete phase, if one pass has ``batches`` batches for each process."""
         return math.ceil(self.epochs * math.ceil(batches / self.accumulate_grad_batches) - 1e-6)
 
     def examples(self, context: Context) -> int:
-        """Examples of the training split that are read, once per epoch."""
+        """Number of training examples read, once per epoch."""
         return round(self.epochs * len(context.data.examples["train"]))
 
 
 def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
-    """Train a phase, going on from its checkpoint if an earlier process left one.
+    """Train a phase, resuming from its checkpoint if an interrupted process left one.
 
     Raises:
-        SecateurError: if there is less data than one batch for each process of a distributed fit.
-        KeyboardInterrupt: if the training was told to stop; what it had is kept for the next time.
+        SecateurError: if the data does not fill one batch for each process of a distributed fit.
+        KeyboardInterrupt: if training was asked to stop; its progress is saved for the next time.
     """
     processes = context.make_trainer(folder=context.folder).world_size
     loader = context.data.train_loader(
@@ -127,20 +127,20 @@ def fit(module: TrainingModule, context: Context, passes: Passes) -> None:
         max_steps=passes.optimizer_steps(len(loader)),
         accumulate_grad_batches=passes.accumulate_grad_batches,
     )
-    module.train()  # loaded models are in evaluation mode, and Lightning leaves modes as they are
+    module.train()  # loaded models are in evaluation mode, and Lightning does not change modes
     trainer.fit(
         module,
         loader,
         context.data.eval_loader("val"),
         ckpt_path=usable_checkpoint(context.folder),
-        weights_only=True,  # a checkpoint is unpickled: tensors and plain values alone
+        weights_only=True,  # a checkpoint is unpickled: allow only tensors and plain values
     )
     if trainer.received_sigterm or trainer.state.status != "finished":
         raise KeyboardInterrupt(f"phase {module.name} was stopped at optimizer step {trainer.global_step}")
 
 
 def objective_of(context: Context, distillation: Distillation | None) -> Objective:
-    """The mean loss of a batch: the task's, or with ``distillation`` the teacher's imitation beside it."""
+    """The mean loss of a batch: the task's, with ``distillation`` combined with imitation of the teacher."""
     if distillation is None:
         return lambda model, batch: context.task.forward(model, batch)["loss"]
     origins = context.origins

@@ -1,4 +1,4 @@
-"""Random importance: the control of structured methods (McCarley et al., arXiv 1910.06360, section 3.2, item 1)."""
+"""Random importance: the control for structured methods (McCarley et al., arXiv 1910.06360, section 3.2, item 1)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from secateur.structure.shape import structure_sizes
 class Random(Step):
     """Give every head and every FFN unit an importance drawn from U(0, 1).
 
-    The paper draws gates from Bernoulli(α) and tunes α by hand; ranking uniform numbers removes the same random
-    set at exactly the sparsity asked for, so that it compares with the other methods.
+    The paper draws gates from Bernoulli(α) and tunes α by hand; ranking uniform numbers also removes a random set, but
+    at exactly the requested sparsity, so that it is comparable with the other methods.
     """
 
     changes_model = False

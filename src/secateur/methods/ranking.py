@@ -1,7 +1,7 @@
-"""Which weights of a matrix go: the smallest, or any, as many as asked for, of each matrix or of all together.
+"""Which weights of a matrix to zero: the smallest, or random ones, ranked per matrix or over all matrices together.
 
-A mask is boolean, in the shape of its matrix, and False where the weight goes. What is zero already goes first, so that
-a mask never brings a weight back.
+A mask is boolean, in the shape of its matrix, and False where the weight is zeroed. Existing zeros rank lowest, so a
+mask never revives a weight.
 
 Shapes: O rows of a matrix (outputs), I columns (inputs), G groups of M columns, N weights; in N:M, N of M are kept.
 """
@@ -27,13 +27,13 @@ SCOPES = ("matrix", "global")
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """How many weights go, and which.
+    """How many weights to zero, and which.
 
     Attributes:
         sparsity: fraction of zeros, in [0, 1).
-        pattern: instead, "N:M": of every M weights of a row that follow one another at most N stay.
-        ranking: "magnitude": the smallest go; "random": any do, the control.
-        scope: "matrix": every matrix loses the same fraction; "global": the smallest of all matrices go.
+        pattern: "N:M" instead of ``sparsity``: of every M consecutive weights of a row, at most N stay.
+        ranking: "magnitude" zeroes the smallest; "random" zeroes random ones, as a control.
+        scope: "matrix" zeroes the same fraction of every matrix; "global" the smallest of all matrices together.
     """
 
     sparsity: float | None = None
@@ -46,19 +46,21 @@ class Amount:
             if getattr(self, name) not in known:
                 raise SecateurError(f"{name}={getattr(self, name)}: must be one of {', '.join(known)}")
         if self.pattern is not None and self.sparsity is not None:
-            raise SecateurError(f"pattern={self.pattern}: goes with sparsity=null, not with sparsity={self.sparsity}")
+            raise SecateurError(
+                f"pattern={self.pattern}: cannot be combined with sparsity={self.sparsity}; set sparsity=null"
+            )
         if self.pattern is not None:
             _parsed(self.pattern)
             if self.scope == "global":
-                raise SecateurError(f"scope=global: has no effect beside pattern={self.pattern}; set scope=matrix")
+                raise SecateurError(f"scope=global: has no effect with pattern={self.pattern}; set scope=matrix")
         elif self.sparsity is None:
-            raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.pattern")
+            raise SecateurError("sparsity=null: amount to remove not given; set sparsity or method.pattern")
         elif not 0 <= self.sparsity < 1:
             raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
 
     @property
     def target(self) -> float:
-        """The fraction of zeros that this comes to."""
+        """The fraction of zeros that results."""
         if self.pattern is None:
             assert self.sparsity is not None
             return self.sparsity
@@ -66,12 +68,12 @@ class Amount:
         return 1 - kept / group
 
     def masks(self, groups: Sequence[Sequence[Tensor]], *, seed: int, share: float = 1.0) -> list[Tensor]:
-        """What stays, in the order of the matrices, group after group.
+        """The masks, in the order of the matrices, group after group, each in its matrix's shape (O, I).
 
         Args:
-            groups: matrices; with ``scope="global"`` those of a group are ranked together.
-            seed: of a random ranking, which is the same for every ``share``.
-            share: of the target, in [0, 1]; masks of a larger share lie within those of a smaller one.
+            groups: matrices (O, I); with ``scope="global"`` those of a group are ranked together.
+            seed: seed of a random ranking, which is the same for every ``share``.
+            share: fraction of the target, in [0, 1]; a larger share keeps a subset of what a smaller one keeps.
         """
         generator = torch.Generator().manual_seed(seed)
         scores = [[self._scores(matrix.detach(), generator) for matrix in group] for group in groups]
@@ -85,15 +87,17 @@ class Amount:
     def _scores(self, matrix: Tensor, generator: torch.Generator) -> Tensor:
         if self.ranking == "magnitude":
             return matrix.abs()
-        drawn = 1 - torch.rand(matrix.shape, generator=generator)  # in (0, 1]: 0 is for what is gone already
+        drawn = 1 - torch.rand(matrix.shape, generator=generator)  # in (0, 1]: 0 is reserved for existing zeros
         return drawn.to(matrix.device) * (matrix != 0)
 
 
 class Matrices:
-    """The matrices of a model that a method prunes: the encoder's layers', and others on request.
+    """The matrices of a model that a method prunes: those of the encoder's layers, and others on request.
 
     Args:
-        include: patterns as in :mod:`secateur.structure.fixed_zeros`; what they name reaches the same fraction apart.
+        model: the model.
+        include: patterns as in :mod:`secateur.structure.fixed_zeros`; the matrices that they name reach the same
+            fraction as a separate group.
     """
 
     def __init__(self, model: PreTrainedModel, *, include: Iterable[str] = ()) -> None:
@@ -103,7 +107,7 @@ class Matrices:
             if not matching(model, [pattern]):
                 raise SecateurError(
                     f"include={pattern}: the model has no such matrix; give names from the base model, with * for a "
-                    "layer's number, such as embeddings.word_embeddings.weight"
+                    "layer's index, such as embeddings.word_embeddings.weight"
                 )
         others = {name: weight for name, weight in matching(model, include).items() if name not in layers}
         self.groups = [group for group in (layers, others) if group]
@@ -111,7 +115,7 @@ class Matrices:
 
     @property
     def weights(self) -> list[list[Tensor]]:
-        """The matrices of each group, which are ranked apart."""
+        """The matrices of each group; groups are ranked separately."""
         return [list(group.values()) for group in self.groups]
 
     @property
@@ -121,27 +125,27 @@ class Matrices:
 
     @property
     def mean_size(self) -> float:
-        """The mean of |w| over what is not zero in the encoder's layers; 0 where all is."""
+        """The mean of |w| over the non-zero weights in the encoder's layers; 0 if there are none."""
         layers = self.groups[0].values()
         kept = sum(int(weight.count_nonzero()) for weight in layers)
         return sum(weight.detach().abs().sum().item() for weight in layers) / max(kept, 1)
 
     def check_target(self, sparsity: float) -> None:
-        """Refuse what would bring weights of the encoder's layers back.
+        """Reject a sparsity that would revive weights of the encoder's layers.
 
         Raises:
-            SecateurError: if more of them are zero already.
+            SecateurError: if more of them are already zero.
         """
         layers = self.groups[0].values()
         asked = rounded_up(sparsity, sum(weight.numel() for weight in layers))
         if sum(weight.numel() - int(weight.count_nonzero()) for weight in layers) > asked:
             raise SecateurError(
-                f"sparsity={sparsity:g}: the model to start from has {self.sparsity:.4f} zeros already; ask for more"
+                f"sparsity={sparsity:g}: the model to start from already has {self.sparsity:.4f} zeros; raise it"
             )
 
 
 def zero_out(model: PreTrainedModel, matrices: Matrices, masks: Sequence[Tensor]) -> None:
-    """Zero what ``masks`` close, and declare it fixed."""
+    """Zero the weights that ``masks`` close, in place, and declare the zeros fixed."""
     weights = list(matrices.by_name.values())
     apply_masks(
         [weight.data for weight in weights], [mask.to(weight) for weight, mask in zip(weights, masks, strict=True)]
@@ -150,9 +154,9 @@ def zero_out(model: PreTrainedModel, matrices: Matrices, masks: Sequence[Tensor]
 
 
 def keep_largest(scores: Sequence[Tensor], *, sparsity: float) -> list[Tensor]:
-    """Masks that close the lowest of all ``scores`` together: the smallest number that is not below ``sparsity``.
+    """Masks, in the shapes of ``scores``, that close the lowest of all scores together.
 
-    Of equals the first go.
+    They close the fraction ``sparsity``, rounded up to whole weights; ties are closed in order.
     """
     score_N = torch.cat([score.flatten() for score in scores])
     kept_N = _without_lowest(score_N, rounded_up(sparsity, len(score_N)))
@@ -161,7 +165,7 @@ def keep_largest(scores: Sequence[Tensor], *, sparsity: float) -> list[Tensor]:
 
 
 def keep_of_every(score_OI: Tensor, *, kept: int, group: int) -> Tensor:
-    """A mask that leaves the ``kept`` largest of every ``group`` inputs of a row; a last, shorter group as many."""
+    """A mask (O, I) that keeps the ``kept`` largest of every ``group`` inputs of a row, also in a short last one."""
     rows, columns = score_OI.shape
     missing = -columns % group
     padded_OGM = functional.pad(score_OI, (0, missing), value=-1.0).reshape(rows, (columns + missing) // group, group)
@@ -175,7 +179,7 @@ def _without_lowest(score_N: Tensor, count: int) -> Tensor:
         return torch.ones_like(score_N, dtype=torch.bool)
     limit = score_N.kthvalue(count).values
     kept_N = score_N > limit
-    # All below the limit go, and of those at it as many as are still missing.
+    # Close all scores below the limit, and as many as are still missing of those equal to it.
     missing = count - int((score_N < limit).sum())
     kept_N[(score_N == limit).nonzero().flatten()[missing:]] = True
     return kept_N

@@ -1,4 +1,4 @@
-"""Taking layers off, or the attention or the FFN of layers: ``method=truncate``, and what follows LayerDrop."""
+"""Removing layers, or the attention or FFN of layers: ``method=truncate``, and the removal after LayerDrop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ INITS = ("predecessor", "pretrained")
 
 
 class RemoveLayers(Step):
-    """Remove layers for good, or the attention or the FFN of layers.
+    """Remove layers permanently, or the attention or FFN of layers.
 
     Args:
-        amount: how many go, or which stay.
-        remove: which go: see :func:`secateur.methods.layer_choice.kept_layers`, or "search" for one after the other
-            whose absence costs least on ``val``; nothing to choose where ``amount`` lists what stays.
-        unit: what goes of a layer: the ``layer`` itself, its ``attention`` or its ``ffn``.
-        init: what is cut: the "predecessor", or the "pretrained" model that it was made of, under a fresh head.
+        amount: how many layers to remove, or which to keep.
+        remove: which to remove: see :func:`secateur.methods.layer_choice.kept_layers`, or "search", which removes one
+            layer after the other, each time the one whose absence costs least on ``val``; ignored if ``amount`` lists
+            the layers to keep.
+        unit: what to remove: the ``layer`` itself, its ``attention`` or its ``ffn``.
+        init: what is cut: the "predecessor", or the "pretrained" model that it was made from, with a newly initialised
+            head.
     """
 
     def __init__(
@@ -46,19 +48,20 @@ class RemoveLayers(Step):
         check_init(init)
         if remove == "search" and init == "pretrained":
             raise SecateurError(
-                "init=pretrained: its head is fresh, so that a search has no scores to go by; set predecessor"
+                "init=pretrained: its head is untrained, so remove=search has no meaningful scores; "
+                "set init=predecessor"
             )
         if remove == "search" and amount.keep is not None:
-            log.warning("remove=search: has no effect beside keep=%s, which says what stays", amount.keep)
+            log.warning("remove=search: has no effect with keep=%s, which lists the layers to keep", amount.keep)
         self.amount = amount
         self.remove = remove
         self.unit = unit
         self.changes_depth = unit == "layer"
         self.needs_pretrained = init == "pretrained"
-        self.takes_decomposed = not self.needs_pretrained  # whose layers read question and document together
+        self.takes_decomposed = not self.needs_pretrained  # the pretrained model reads question and document jointly
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There are as many layers as are to stay.
+        """Check that the model has the layers to be kept.
 
         Raises:
             SecateurError: if not, or if none would be left.
@@ -66,14 +69,14 @@ class RemoveLayers(Step):
         self.amount.check(len(heads))
 
     def run(self, state: State, context: Context) -> State:
-        """Choose and cut; what is kept, and what a search found, goes into the record."""
+        """Choose and cut; the kept layers, and the results of a search, go into the record."""
         model = self.begins_with(state, context)
         details: dict[str, Any] = {"unit": self.unit}
         count = len(layers_of(model))
         if self.amount.keep is not None:
             keep = list(self.amount.keep)
         elif self.remove == "search":
-            if not is_leader():  # who would only score the same once more
+            if not is_leader():  # the others would only compute the same scores again
                 return state
             keep, details["search"] = search(model, self.amount.left_of(count), unit=self.unit, context=context)
         else:
@@ -83,13 +86,19 @@ class RemoveLayers(Step):
 
 
 def search(model: PreTrainedModel, left: int, *, unit: str, context: Context) -> tuple[list[int], list[dict[str, Any]]]:
-    """Leave out one layer after the other, each time the one without which ``val`` is scored best, of equals the last.
+    """Remove one layer after the other, each time the one without which ``val`` is scored best; ties go to the last.
 
-    Equals are common: what gives one class to everything scores the same without any layer. It takes about n² / 2
-    passes over ``val`` for n layers ("Search on Valid", Fan et al., section 3.2).
+    Ties are common: a model that predicts one class for everything scores the same without any layer. The search takes
+    about n² / 2 passes over ``val`` for n layers ("Search on Valid", Fan et al., section 3.2).
+
+    Args:
+        model: the model; it is not changed.
+        left: number of layers to keep.
+        unit: what is removed of a layer.
+        context: of the step.
 
     Returns:
-        the layers that stay, and of each that goes its number and the scores without it.
+        The layers to keep, and for each removed layer its index and the scores without it.
     """
     keep, metric = list(range(len(layers_of(model)))), context.task.metric
     trail: list[dict[str, Any]] = []
@@ -103,13 +112,13 @@ def search(model: PreTrainedModel, left: int, *, unit: str, context: Context) ->
 
 
 def check_unit(unit: str) -> None:
-    """Refuse what is no unit of a layer."""
+    """Reject an unknown unit of a layer."""
     if unit not in UNITS:
         raise SecateurError(f"unit={unit}: must be one of {', '.join(UNITS)}")
 
 
 def check_init(init: str) -> None:
-    """Refuse what is no model to start from."""
+    """Reject an unknown model to start from."""
     if init not in INITS:
         raise SecateurError(f"init={init}: must be one of {', '.join(INITS)}")
 

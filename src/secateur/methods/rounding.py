@@ -1,13 +1,13 @@
-"""How many a fraction is: the smallest whole number that is not below the request."""
+"""Converting fractions to counts: rounding up, with tolerance for binary noise."""
 
 from __future__ import annotations
 
 import math
 
 BINARY_NOISE = 1e-6
-"""0.07 · 100 is a little above 7 in binary; what is asked for is 7 all the same."""
+"""0.07 · 100 is slightly above 7 in binary, but 7 is what was requested."""
 
 
 def rounded_up(fraction: float, count: int) -> int:
-    """The smallest whole number that is not below ``fraction`` of ``count``."""
+    """``fraction`` of ``count``, rounded up to a whole number."""
     return math.ceil(fraction * count - BINARY_NOISE)

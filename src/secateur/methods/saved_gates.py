@@ -1,4 +1,4 @@
-"""Gates found elsewhere, on other data or another model of the same shape (McCarley et al., 1910.06360, table 3)."""
+"""Gates from another run, on other data or another model of the same shape (McCarley et al., 1910.06360, table 3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secateur.structure.gates import check_sizes
 
 
 class SavedGates(Step):
-    """Close the gates that another run closed; what it found important comes along, for a surgery that rounds up.
+    """Close the gates that another run closed; its importance is also taken over, for a surgery that rounds up.
 
     Args:
         run: that run's folder.
@@ -26,7 +26,7 @@ class SavedGates(Step):
     def __init__(self, *, run: str | None, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
         if run is None:
-            raise SecateurError("run=null: say which run's gates, by method.gates=<its folder>")
+            raise SecateurError("run=null: no run given; set method.gates=<folder of the run>")
         step = last_gates(Path(run))
         if step is None:
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
@@ -36,11 +36,11 @@ class SavedGates(Step):
         self.parents = (read_record(Path(run)).name,)
 
     def run(self, state: State, context: Context) -> State:
-        """The gates as they were saved, 0 or 1, and by what they were ranked."""
+        """Return the saved gates, 0 or 1, and the importance by which they were ranked."""
         return dataclasses.replace(state, gates=self.gates, importance=self.importance)
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """The model has the shape that the gates were made for.
+        """Check that the model has the shape that the gates were made for.
 
         Raises:
             SecateurError: if not; the message names the first layer that differs.

@@ -1,4 +1,4 @@
-"""Random numbers that every process of a distributed fit draws alike, and that a resumed fit goes on with."""
+"""Random numbers that are the same in every process of a distributed fit and continue in a resumed fit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 class SharedDraws(nn.Module):
     """Uniform numbers, one set for each batch.
 
-    Where processes skipped different layers, their gradients would no longer belong together (DistributedDataParallel
-    waits for those of a layer that another process left out). How many sets were drawn is part of the state dict.
+    If processes skipped different layers, their gradients would no longer match (DistributedDataParallel waits for the
+    gradients of a layer that another process skipped). The number of sets drawn is part of the state dict.
 
     Args:
-        seed: of all draws.
+        seed: seed of all draws.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,6 +1,6 @@
-"""The folder that a step leaves in a run's ``steps``: its model, what it ranked and closed, and what it did.
+"""The folder of a step in a run's ``steps``: its model, importance and gates, and its record.
 
-While a step runs its folder has another name, so that one by its own name is whole.
+While a step runs, its folder has a temporary name, so a folder with the final name is always complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UNFINISHED = ".partial"
 
 
 def unfinished(folder: Path) -> Path:
-    """What a step's ``folder`` is called until it is whole."""
+    """The name of a step's ``folder`` until it is complete."""
     return folder.with_name(folder.name + _UNFINISHED)
 
 
@@ -28,7 +28,7 @@ def finished_steps(run: Path) -> list[Path]:
 
 
 def write_step(folder: Path, record: StepRecord, per_gate: Mapping[str, PerGate | None]) -> None:
-    """Write what a step did, and of ``PER_GATE`` what there is."""
+    """Write a step's record, and those of ``PER_GATE`` that exist."""
     for kind, values in per_gate.items():
         if values is not None:
             values.save(_file(folder, kind))
@@ -36,17 +36,17 @@ def write_step(folder: Path, record: StepRecord, per_gate: Mapping[str, PerGate 
 
 
 def read_step(folder: Path) -> StepRecord:
-    """What a step did."""
+    """Read a step's record."""
     return StepRecord.model_validate_json((folder / _RECORD).read_text(encoding="utf-8"))
 
 
 def per_gate_of(folder: Path) -> dict[str, PerGate]:
-    """Of ``PER_GATE`` what a step left."""
+    """Read those of ``PER_GATE`` that a step has saved."""
     return {kind: PerGate.load(_file(folder, kind)) for kind in PER_GATE if _file(folder, kind).is_file()}
 
 
 def last_gates(run: Path) -> Path | None:
-    """The folder of the last step of a run that closed gates; None where none did."""
+    """The folder of the last step of a run that set gates; None if no step did."""
     return next((step for step in reversed(finished_steps(run)) if _file(step, "gates").is_file()), None)
 
 

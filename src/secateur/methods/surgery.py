@@ -1,4 +1,4 @@
-"""The step that takes closed gates off for good."""
+"""The step that permanently removes heads and FFN units with closed gates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Surgery(Step):
     """Remove every head and FFN unit whose gate is 0.
 
     Args:
-        round_to: FFN widths are rounded up to a multiple of this, by keeping the most important of what would go.
+        round_to: FFN widths are rounded up to a multiple of this, by keeping the most important of the closed units.
     """
 
     needs = ("gates",)

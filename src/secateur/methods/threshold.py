@@ -1,6 +1,6 @@
-"""From importance to gates: the least important heads and FFN units are closed.
+"""From importance to gates: closes the least important heads and FFN units.
 
-Shapes: H heads of a layer, N gates of all layers.
+Shapes: H heads of a layer, U FFN units of a layer, N gates of a kind in all layers.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SPLITS = ("separate", "joint")
 
 
 class Threshold(Step):
-    """Close the gates of the least important, ranked over all layers together.
+    """Close the gates of the least important heads and units, ranked over all layers together.
 
     Args:
-        sparsity: in [0, 1); the same fraction of heads and of units, or with ``split="joint"`` that fraction of
-            the weights that both make up.
-        heads, units: instead of ``sparsity``, a fraction of each alone; one left out stays whole.
+        sparsity: in [0, 1); the same fraction of heads and of units, or with ``split="joint"`` that fraction of the
+            weights of both together.
+        heads, units: instead of ``sparsity``, the fraction of each; a kind that is not given stays complete.
         split: "separate" ranks heads among heads and units among units; "joint" ranks both together.
+        threshold: instead of an amount, close every gate whose importance is at most this.
+        min_heads_per_layer: this many heads of every layer stay, those that would be removed last.
         per_weight: whether "joint" ranks by importance per weight; gates that were trained under a price per weight
-            are ranked as they are.
-        threshold: instead of an amount, close whatever is at most this important.
-        min_heads_per_layer: this many heads of every layer stay, those that would go last.
+            need no such division.
     """
 
     changes_model = False
@@ -56,7 +56,7 @@ class Threshold(Step):
         if min_heads_per_layer < 0:
             raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: must be 0 or more")
         if min_heads_per_layer and split == "joint":
-            raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: goes with split=separate")
+            raise SecateurError(f"min_heads_per_layer={min_heads_per_layer}: needs split=separate")
         self.threshold = threshold
         self.per_weight = per_weight
         self.min_heads_per_layer = min_heads_per_layer
@@ -65,7 +65,7 @@ class Threshold(Step):
         self.units = (units or 0.0) if sparsity is None else sparsity
         if min_heads_per_layer and units is not None and heads is None:
             raise SecateurError(
-                f"min_heads_per_layer={min_heads_per_layer}: has no effect where no heads go; set it to 0"
+                f"min_heads_per_layer={min_heads_per_layer}: has no effect if no heads are removed; set it to 0"
             )
 
     def run(self, state: State, context: Context) -> State:
@@ -89,22 +89,31 @@ class Threshold(Step):
         return dataclasses.replace(state, gates=gates)
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There are enough heads to remove as many as asked for.
+        """Check that enough heads can be removed.
 
         Raises:
-            SecateurError: if too many are to stay in every layer.
+            SecateurError: if ``min_heads_per_layer`` keeps too many.
         """
         asked = rounded_up(self.heads, sum(heads))
         free = sum(max(count - self.min_heads_per_layer, 0) for count in heads)
         if asked > free:
             raise SecateurError(
                 f"min_heads_per_layer={self.min_heads_per_layer}: leaves {free} of {sum(heads)} heads to remove, fewer "
-                f"than the {asked} that are asked for; lower it or the amount"
+                f"than the {asked} requested; lower it or the amount"
             )
 
 
 def close_separately(importance: PerGate, *, heads: float, units: float, min_heads_per_layer: int = 0) -> PerGate:
-    """Close the least important fraction of heads and of units, each rounded up to a whole number."""
+    """Close the least important fraction of heads and of units, ranked separately over all layers.
+
+    Args:
+        importance: (H,) and (U,) for each layer.
+        heads, units: fractions to close, in [0, 1), each rounded up to a whole number.
+        min_heads_per_layer: this many heads of every layer stay open.
+
+    Returns:
+        Gates of 0 or 1, in the shapes of ``importance``.
+    """
     return PerGate(
         heads=_close_fraction(importance.heads, heads, keep=min_heads_per_layer),
         units=_close_fraction(importance.units, units),
@@ -112,7 +121,16 @@ def close_separately(importance: PerGate, *, heads: float, units: float, min_hea
 
 
 def close_below(importance: PerGate, threshold: float, *, min_heads_per_layer: int = 0) -> PerGate:
-    """Close every gate that is at most ``threshold`` important (McCarley et al., section 3.2)."""
+    """Close every gate whose importance is at most ``threshold`` (McCarley et al., arXiv 1910.06360, section 3.2).
+
+    Args:
+        importance: (H,) and (U,) for each layer.
+        threshold: in the unit of the importance.
+        min_heads_per_layer: this many heads of every layer stay open.
+
+    Returns:
+        Gates of 0 or 1, in the shapes of ``importance``.
+    """
     return PerGate(
         heads=_close_below(importance.heads, threshold, keep=min_heads_per_layer),
         units=_close_below(importance.units, threshold),
@@ -122,7 +140,17 @@ def close_below(importance: PerGate, threshold: float, *, min_heads_per_layer: i
 def close_jointly(
     importance: PerGate, *, fraction: float, weights_per_head: int, weights_per_unit: int, per_weight: bool = True
 ) -> PerGate:
-    """Close the least important, or what is least so per weight, until ``fraction`` of the gated weights are closed."""
+    """Close the least important gates, ranking heads and units together, until ``fraction`` of the weights is closed.
+
+    Args:
+        importance: (H,) and (U,) for each layer.
+        fraction: fraction of the weights of all heads and units, in [0, 1).
+        weights_per_head, weights_per_unit: weights of one head and of one unit; see :func:`weights_per_gate`.
+        per_weight: rank by importance per weight rather than by importance.
+
+    Returns:
+        Gates of 0 or 1, in the shapes of ``importance``.
+    """
     layers = [*importance.heads, *importance.units]
     weights = [weights_per_head] * len(importance.heads) + [weights_per_unit] * len(importance.units)
     divisors = weights if per_weight else [1] * len(weights)
@@ -131,21 +159,26 @@ def close_jointly(
     order = score.argsort(stable=True)
     removed = weight[order].double().cumsum(0)
     asked = fraction * removed[-1].item()
-    # Closing starts one by one and stops at the first sum that is not below the request.
+    # Gates are closed one by one until the sum of their weights is not below the request.
     count = int((removed < asked - BINARY_NOISE).sum()) + 1 if asked > 0 else 0
     gates = _zeroed(score, order[:count]).split([len(layer) for layer in layers])
     return PerGate(heads=gates[: len(importance.heads)], units=gates[len(importance.heads) :])
 
 
 def weights_per_gate(config: PretrainedConfig) -> dict[str, int]:
-    """Weights in the matrices of one head and of one FFN unit."""
+    """The number of weights in the matrices of one head ("heads") and of one FFN unit ("units")."""
     return {"heads": 4 * config.hidden_size * head_size_of(config), "units": 2 * config.hidden_size}
 
 
 def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
-    """Indices into the gates of all layers in a row: least important first, without a layer's ``keep`` best ones.
+    """Indices into the concatenated gates of all layers, least important first; ties go by the lowest index.
 
-    Of equals the one with the lowest index goes first.
+    Args:
+        layers: importance (H,) of each layer.
+        keep: this many of the most important gates of each layer are left out.
+
+    Returns:
+        Indices, (N,) or fewer.
     """
     score_N = torch.cat(list(layers))
     order_N = score_N.argsort(stable=True)
@@ -156,7 +189,7 @@ def removal_order(layers: Sequence[Tensor], *, keep: int = 0) -> Tensor:
 
 
 def close(layers: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, ...]:
-    """Gates of 1, and of 0 at ``indices`` into all layers' gates, one layer after the other."""
+    """Gates (H,) of each layer: 0 at ``indices`` into the concatenated gates of all layers, else 1."""
     gates_N = _zeroed(torch.cat(list(layers)), indices)
     return gates_N.split([len(layer) for layer in layers])
 
@@ -189,13 +222,14 @@ def check_amounts(
     split: str,
     otherwise: Mapping[str, float | None],
 ) -> None:
-    """One way of saying how much is to go, and a figure that makes sense.
+    """Check that the amount to remove is given in exactly one way and is in range.
 
     Args:
-        otherwise: the ways beside ``sparsity``, ``heads`` and ``units``, by the names of their settings.
+        sparsity, heads, units, split: as for :class:`Threshold`.
+        otherwise: the alternatives to ``sparsity``, ``heads`` and ``units``, by the names of their settings.
 
     Raises:
-        SecateurError: if there is none, or two that contradict each other, or a fraction is out of range.
+        SecateurError: if no amount is given, two contradict each other, or a fraction is out of range.
     """
     if split not in SPLITS:
         raise SecateurError(f"split={split}: must be one of {', '.join(SPLITS)}")
@@ -206,12 +240,14 @@ def check_amounts(
             raise SecateurError(f"{name}={fraction}: must lie in [0, 1)")
     for name, value in {**own, **others}.items():
         if sparsity is not None:
-            raise SecateurError(f"{name}={value}: goes with sparsity=null, not with sparsity={sparsity}")
+            raise SecateurError(f"{name}={value}: cannot be combined with sparsity={sparsity}; set sparsity=null")
         if split == "joint":
-            raise SecateurError(f"{name}={value}: goes with split=separate; split=joint takes sparsity")
+            raise SecateurError(f"{name}={value}: needs split=separate; with split=joint, set sparsity")
     for name, value in others.items():
         if own:
-            raise SecateurError(f"{name}={value}: goes without {' and '.join(own)}; give one or the other")
+            raise SecateurError(f"{name}={value}: cannot be combined with {' and '.join(own)}; give one or the other")
     if sparsity is None and not own and not others:
         ways = ", ".join(("heads", "units", *otherwise))
-        raise SecateurError(f"sparsity=null: say how much is to go, by sparsity, or by what the method has of {ways}")
+        raise SecateurError(
+            f"sparsity=null: amount to remove not given; set sparsity, or what the method has of {ways}"
+        )

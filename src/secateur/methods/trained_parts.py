@@ -1,4 +1,4 @@
-"""Which parts of a model a phase trains beside its layers, and what the gradient clip counts."""
+"""Which parts of a model a phase trains in addition to its layers, and which gradients clipping counts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class TrainedParts:
 
     Attributes:
         embeddings, head: whether they are trained.
-        clip: whose gradients the clip counts: those of what is "trained", or of "all" weights, as where weights are
-            left alone by not handing them to the optimizer; the latter takes gradients that nothing else needs.
+        clip: which gradients count towards the norm for clipping: those of "trained" weights, or of "all" weights, as
+            in code that freezes weights only by not passing them to the optimizer; "all" computes gradients that
+            nothing else needs.
     """
 
     embeddings: bool = True
@@ -34,7 +35,7 @@ class TrainedParts:
             raise SecateurError(f"clip={self.clip}: must be one of {', '.join(CLIPS)}")
 
     def of(self, model: PreTrainedModel, *, layers: Sequence[nn.Parameter] | None = None) -> list[nn.Parameter]:
-        """The weights to train; ``layers`` where not those of all layers are."""
+        """The weights to train; ``layers`` replaces the weights of the model's own layers."""
         parts = parts_of(model)
         chosen = list(parts["layers"] if layers is None else layers)
         for part in ("embeddings", "head"):
@@ -44,10 +45,10 @@ class TrainedParts:
 
     @contextmanager
     def without_needless_gradients(self, model: PreTrainedModel, trained: Sequence[nn.Parameter]) -> Iterator[None]:
-        """Within the context, weights that are neither ``trained`` nor counted take no gradient.
+        """Within the context, weights that are neither ``trained`` nor counted by the clip get no gradient.
 
-        The head takes one in any case: a batch that runs through frozen layers alone must still have a loss to
-        derive, though its gradient changes nothing.
+        The head always gets one: a batch that runs only through frozen layers still needs a differentiable loss, even
+        though its gradient changes nothing.
         """
         needed = {id(weight) for weight in (*trained, *parts_of(model)["head"])}
         needless = [] if self.clip == "all" else [each for each in model.parameters() if id(each) not in needed]

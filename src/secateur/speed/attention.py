@@ -26,10 +26,10 @@ ATTENTION = "secateur_cpu_training"
 
 @contextmanager
 def use_training_attention(model: nn.Module) -> Iterator[None]:
-    """Point every config found in ``model`` that asks for sdpa to :func:`training_attention`, and back on exit.
+    """Switch every config in ``model`` that uses sdpa to :func:`training_attention`, and back on exit.
 
-    Configs are collected from all modules, since a layer that was copied out of its model has one of its own,
-    which the model's ``set_attn_implementation`` does not reach.
+    Configs are collected from all modules, because a layer that was copied out of its model has its own config, which
+    the model's ``set_attn_implementation`` does not reach.
     """
     configs = _configs_with(model, "sdpa")
     for config in configs:
@@ -52,24 +52,24 @@ def training_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """softmax(scaling · q kᵀ + mask), dropout on it, times v.
+    """Compute dropout(softmax(scaling · q kᵀ + mask)) v.
 
-    Whatever is not bidirectional multi-head attention on the CPU goes to the sdpa implementation. So does, where
-    nothing is dropped, all but bfloat16 that is to be differentiated: the fused kernel's backward pass is fast in
-    float32, but in bfloat16 takes two to three times as long as the passes here.
+    Anything other than bidirectional multi-head attention on the CPU is passed to the sdpa implementation. Without
+    dropout, so is everything except bfloat16 that requires gradients: the fused kernel's backward pass is fast in
+    float32, but in bfloat16 it takes two to three times as long as the passes here.
 
     Args:
-        module: the attention module that calls.
+        module: the calling attention module.
         query: (B, H, Q, D); H may be 0.
         key: (B, H, K, D).
         value: (B, H, K, D).
-        attention_mask: None, boolean (True is seen) or additive, broadcastable to (B, H, Q, K).
+        attention_mask: None, boolean (True is attended to) or additive, broadcastable to (B, H, Q, K).
         dropout: probability, rounded to 1/256; 0 drops nothing.
-        scaling: of the scores; D^-0.5 by default.
-        kwargs: handed on to the sdpa implementation.
+        scaling: factor of the scores; D^-0.5 by default.
+        kwargs: passed on to the sdpa implementation.
 
     Returns:
-        the output (B, Q, H, D), and None in place of the probabilities.
+        The output (B, Q, H, D), and None in place of the probabilities.
     """
     is_ours = is_representable(dropout) or (dropout == 0 and _is_differentiated_bfloat16(query))
     if query.device.type != "cpu" or not is_ours or _has_extras(module, attention_mask, kwargs):
@@ -86,15 +86,15 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 class _TrainingAttention(Function):
-    """One example at a time.
+    """Attention computed one example at a time.
 
-    The (H, Q, K) block of one example fits into the processor's cache, where the passes over it are several times
-    as fast as over the whole batch. Blocks of this size also come from the heap again and again, while those of
-    the whole batch would be mapped, and paged in, anew at every call.
+    The (H, Q, K) block of one example fits into the processor's cache, where passes over it are several times as fast
+    as over the complete batch. Blocks of this size are also reused from the heap, whereas memory for the complete batch
+    would be mapped and paged in at every call.
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd hands arguments on by position
+    def forward(  # noqa: PLR0917 - autograd passes arguments by position
         ctx: Any, q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, bias: Tensor | None, scaling: float, threshold: int
     ) -> Tensor:
         batch, heads, queries, _ = q_BHQD.shape
@@ -137,13 +137,13 @@ class _TrainingAttention(Function):
 
 
 def _scaled_bmm(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    """scale · left @ right; beta = 0 tells the kernel to ignore what lies in the fresh memory."""
+    """scale · left @ right; beta = 0 makes the kernel ignore the uninitialised output."""
     out = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
     return out.baddbmm_(left, right, beta=0, alpha=scale)
 
 
 def _additive(mask: Tensor | None, query: Tensor) -> Tensor | None:
-    """``mask`` as a bias of shape (B, 1 or H, 1 or Q, K), finite, so that a query without any key gives no NaN."""
+    """``mask`` as a bias (B, 1 or H, 1 or Q, K); finite, so that a query without any key gives no NaN."""
     if mask is None:
         return None
     lowest = torch.finfo(query.dtype).min
@@ -157,7 +157,7 @@ def _is_differentiated_bfloat16(query: Tensor) -> bool:
 
 
 def _has_extras(module: nn.Module, mask: Tensor | None, kwargs: dict[str, Any]) -> bool:
-    """Whether causal or grouped attention, a learned bias or a paged cache is asked for."""
+    """Whether the call needs causal or grouped attention, a learned bias, a paged cache or a soft cap."""
     is_causal = kwargs.get("is_causal")
     if is_causal is None:
         is_causal = getattr(module, "is_causal", True)  # the default of the sdpa implementation

@@ -1,4 +1,4 @@
-"""Dropout that compares random bytes with a threshold: eight masks to a draw of torch's generator."""
+"""Dropout that compares random bytes with a threshold: eight mask elements per draw of torch's generator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INT64_MIN = torch.iinfo(torch.int64).min
 def use_fast_dropout(model: nn.Module) -> Iterator[None]:
     """Turn every ``nn.Dropout`` of ``model`` into a :class:`FastDropout`, and back on exit.
 
-    Only the class of the module objects changes, so hooks and references to them stay valid. In-place dropouts
+    Only the class of the module objects changes, so their hooks and references to them stay valid. In-place dropouts
     are left alone.
     """
     swapped = [module for module in _of_class(nn.Dropout, model.modules()) if not module.inplace]
@@ -29,16 +29,16 @@ def use_fast_dropout(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        # By now the model may hold copies of swapped modules, or no longer hold the originals.
+        # By now the model may contain copies of swapped modules, or no longer contain the originals.
         for module in _of_class(FastDropout, chain(swapped, model.modules())):
             module.__class__ = nn.Dropout
 
 
 class FastDropout(nn.Dropout):
-    """``nn.Dropout`` by :func:`fast_dropout` on the CPU; elsewhere, and for p near 0 or 1, the stock one."""
+    """``nn.Dropout`` through :func:`fast_dropout` on the CPU; elsewhere, and for p near 0 or 1, the stock one."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Dropout gives it
-        """Drop elements of ``input`` (any shape) in training, return it as it is in evaluation."""
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Dropout's name for it
+        """Drop elements of ``input`` (any shape) in training; return it unchanged in evaluation."""
         if self.training and input.device.type == "cpu" and is_representable(self.p):
             return fast_dropout(input, self.p)
         return super().forward(input)
@@ -47,18 +47,18 @@ class FastDropout(nn.Dropout):
 def fast_dropout(x: Tensor, p: float) -> Tensor:
     """Set each element of ``x`` (any shape) to zero with probability round(256 p) / 256, and rescale the others.
 
-    The scale matches the rounded probability, so the expectation is exactly ``x``. How much is drawn from torch's
-    global CPU generator depends on the shape of ``x`` alone.
+    The scale matches the rounded probability, so the expectation is exactly ``x``. The number of draws from torch's
+    global CPU generator depends only on the shape of ``x``.
 
     Args:
-        x: on the CPU, any floating dtype.
-        p: a probability for which :func:`is_representable` holds.
+        x: a tensor on the CPU of any floating dtype and shape.
+        p: a probability for which :func:`is_representable` is true.
     """
     return _FastDropout.apply(x, threshold_of(p))
 
 
 def is_representable(p: float) -> bool:
-    """Whether dropping in steps of 1/256 neither keeps nor drops everything."""
+    """Whether ``p``, rounded to 1/256, neither keeps nor drops everything."""
     return 0 < threshold_of(p) < _LEVELS
 
 
@@ -68,14 +68,14 @@ def threshold_of(p: float) -> int:
 
 
 def rescale_of(threshold: int) -> float:
-    """What the elements that are kept are multiplied by."""
+    """The factor by which the kept elements are multiplied."""
     return _LEVELS / (_LEVELS - threshold)
 
 
 def random_bytes(shape: torch.Size) -> Tensor:
     """Independent uniform bytes (uint8, of this shape) from torch's global CPU generator."""
     count = shape.numel()
-    # From the minimum on: without it the sign bit stays 0, and every eighth byte below 128.
+    # From the minimum on: otherwise the sign bit would always be 0, and every eighth byte below 128.
     words = torch.empty(-(-count // 8), dtype=torch.int64).random_(_INT64_MIN, None)
     return words.view(torch.uint8)[:count].view(shape)
 
@@ -98,7 +98,7 @@ class _FastDropout(Function):
 
 
 def _drop(x: Tensor, random: Tensor, threshold: int) -> Tensor:
-    """Compare into the dtype of ``x``: multiplying by a boolean mask, or selecting, takes several times as long."""
+    """Drop and rescale; the comparison writes the dtype of ``x``, as a boolean mask or ``where`` is far slower."""
     keep = torch.ge(random, threshold, out=torch.empty(x.shape, dtype=x.dtype))
     return torch.addcmul(x.new_zeros(()), x, keep, value=rescale_of(threshold))
 

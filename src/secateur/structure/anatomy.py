@@ -1,6 +1,6 @@
 """Anatomy: where an architecture keeps its layers, projections and heads.
 
-Adding an architecture is adding one entry to ``ANATOMIES``.
+To add an architecture, add one entry to ``ANATOMIES``.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from secateur.errors import SecateurError
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """Where things are, as dotted paths, and what they are called where that is not as in BERT.
+    """Where a model's parts are, as dotted paths, and their names where these differ from BERT's.
 
     Attributes:
-        layers: the ``ModuleList`` of encoder layers; from the base model, as ``embeddings`` is.
-        embeddings: the module whose output becomes the first layer's input, in ELECTRA by way of a projection
-            where the two differ in width.
-        attention: the module that splits hidden states into heads; from one layer, as are all that follow.
+        layers: the ``ModuleList`` of encoder layers; relative to the base model, like ``embeddings``.
+        embeddings: the module whose output becomes the first layer's input (in ELECTRA through a projection, if their
+            widths differ).
+        attention: the module that splits hidden states into heads; relative to a layer, like all that follow.
         query, key, value: linear projections whose rows are laid out head by head.
         attention_output: linear projection whose input columns are laid out head by head.
         up, down: linear projections into and out of the FFN; a unit is a row of ``up`` and a column of ``down``.
-        head_count, heads_width: attributes of ``attention``: its number of heads, and their width together.
+        head_count, heads_width: attributes of ``attention``: its number of heads, and their combined width.
         config_names: BERT's name of a setting -> the config's, for those that transformers does not map itself.
         config_values: settings that a model gets whatever its checkpoint says.
-        has_linear_attention: the projections of attention are linear modules, as said above, whose heads can be gated
-            and cut; otherwise bare tensors (width, heads, head size).
-        positions: "absolute", or "relative": tokens know how far apart they are, of whatever length the input is.
+        has_linear_attention: the attention projections are linear modules, as described above, whose heads can be gated
+            and removed; otherwise they are bare tensors (width, heads, head size).
+        positions: "absolute", or "relative": positions are distances between tokens, for inputs of any length.
         positions_follow_padding: positions count from the padding token's id + 1, not from 0.
-        has_token_types: token types tell the second text from the first.
-        ends_in_cls: [CLS] stands last, with a token type of its own, and inputs are padded at their start.
-        length_first: layers take and give states (L, B, D), not (B, L, D).
-        vocabulary: what is learnt from texts where there is no pretrained one, "wordpiece" or "unigram".
+        has_token_types: token types distinguish the second text from the first.
+        ends_in_cls: [CLS] comes last, with its own token type, and inputs are padded at the start.
+        length_first: layers take and return states (L, B, D), not (B, L, D).
+        vocabulary: the kind that is learnt if there is no pretrained one, "wordpiece" or "unigram".
     """
 
     layers: str
@@ -64,12 +64,12 @@ class Anatomy:
 
     @property
     def projections(self) -> tuple[str, ...]:
-        """The six projections of a layer, whose weights are the encoder's matrices."""
+        """Paths of a layer's six projections, whose weights are the encoder's matrices."""
         return (self.query, self.key, self.value, self.attention_output, self.up, self.down)
 
     @property
     def matrices(self) -> dict[str, str]:
-        """What the weights of the projections are called, from one layer."""
+        """Projection path -> name of its weight, relative to a layer."""
         bare = () if self.has_linear_attention else self.projections[:4]
         return {path: path if path in bare else f"{path}.weight" for path in self.projections}
 
@@ -121,9 +121,9 @@ _XLNET = Anatomy(
     config_names={
         "intermediate_size": "d_inner",
         "hidden_act": "ff_activation",
-        "hidden_dropout_prob": "dropout",  # attention has no other
+        "hidden_dropout_prob": "dropout",  # also used in attention
     },
-    # Memories serve texts that go on from batch to batch.
+    # Memories are for texts that continue from batch to batch.
     config_values={"mem_len": None, "use_mems_eval": False, "use_mems_train": False},
     has_linear_attention=False,
     positions="relative",
@@ -159,14 +159,14 @@ def anatomy_of(config: PretrainedConfig) -> Anatomy:
 
 
 def check_linear_attention(config: PretrainedConfig, *, key: str) -> None:
-    """Refuse an architecture whose attention is no linear modules, which few methods and no export can deal with.
+    """Reject an architecture whose attention projections are not linear modules; few methods and no export support it.
 
     Raises:
-        SecateurError: naming ``key``, which asks for that, and the architectures that it takes.
+        SecateurError: naming ``key``, the setting that needs linear modules, and the supported architectures.
     """
     if not anatomy_of(config).has_linear_attention:
         others = ", ".join(sorted(name for name, anatomy in ANATOMIES.items() if anatomy.has_linear_attention))
-        raise SecateurError(f"{key}: takes no model_type={config.model_type}; it takes {others}")
+        raise SecateurError(f"{key}: does not support model_type={config.model_type}; use one of {others}")
 
 
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
@@ -177,12 +177,12 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def head_size_of(config: PretrainedConfig) -> int:
-    """Width of one head, in the dense architecture and ever after."""
+    """Width of one head, which surgery does not change."""
     return config.hidden_size // config.num_attention_heads
 
 
 def max_positions_of(config: PretrainedConfig) -> int:
-    """The longest sequence, in tokens, that the model has positions for; any where they are relative."""
+    """The longest sequence, in tokens, that the model has positions for; unlimited if they are relative."""
     if anatomy_of(config).positions == "relative":
         return sys.maxsize
     unused = config.pad_token_id + 1 if anatomy_of(config).positions_follow_padding else 0
@@ -190,6 +190,6 @@ def max_positions_of(config: PretrainedConfig) -> int:
 
 
 def takes_token_types(config: PretrainedConfig) -> bool:
-    """Whether a pair's second text is to have token type 1; RoBERTa's stays 0, whatever its table has room for."""
-    # XLNet compares types, and needs no table of them.
+    """Whether a pair's second text gets token type 1; RoBERTa's stays 0, whatever the size of its table."""
+    # XLNet compares types and has no table of them.
     return anatomy_of(config).has_token_types and getattr(config, "type_vocab_size", 2) > 1

@@ -16,7 +16,7 @@ class AutoModelForNaturalQuestions:
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **settings: Any) -> PreTrainedModel:
-        """A model of random weights, as the Auto classes of transformers make them."""
+        """A model with random weights, as the Auto classes of transformers create it."""
         made = getattr(modeling_secateur, f"{PREFIX}{AUTO_CLASSES[cls.__name__][config.model_type]}")
         return made._from_config(config, **settings)
 

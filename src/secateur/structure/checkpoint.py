@@ -1,8 +1,8 @@
 """Model folders: Hugging Face checkpoints of stock or uneven shape, read without running their code.
 
-A folder whose layers differ in width carries their sizes in ``config.json`` and the modelling file that
-builds them: ``AutoModelFor….from_pretrained(folder, trust_remote_code=True)`` needs no secateur. A folder of
-stock shape is an ordinary checkpoint.
+A folder whose layers differ in width contains their sizes in ``config.json`` and the modelling file that builds them:
+``AutoModelFor….from_pretrained(folder, trust_remote_code=True)`` works without secateur. A folder of stock shape is an
+ordinary checkpoint.
 """
 
 from __future__ import annotations
@@ -44,10 +44,15 @@ _MODELLING_FILE = Path(modeling_secateur.__file__)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Write ``model`` in float32, its shape and ``tokenizer`` to ``folder``, in place of what is there.
+    """Write ``model`` in float32, its shape and ``tokenizer`` to ``folder``, replacing what is there.
 
-    Written to ``<folder>.partial`` and renamed, so a folder of that name is always whole. The modelling file
-    comes along only where transformers by itself could not build the shape.
+    The folder is written as ``<folder>.partial`` and renamed, so a folder of the final name is always complete. The
+    modelling file is included only if transformers by itself cannot build the shape.
+
+    Args:
+        model: the model; it is not changed.
+        tokenizer: its tokenizer.
+        folder: where to write.
 
     Raises:
         SecateurError: if the architecture is not supported, or an uneven model's task has no Auto class.
@@ -66,13 +71,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any) -> PreTrainedModel:
     """Load a folder of :func:`save_model`, or any Hugging Face checkpoint on disk, in evaluation mode.
 
-    Weights are float32 whatever the file holds. Only safetensors are read, and no code in the folder is run.
+    Weights are loaded as float32, whatever type the file has. Only safetensors are read, and no code in the folder is
+    run.
 
     Args:
         folder: a local folder with ``config.json`` and ``model.safetensors``.
-        auto_class: the task's Auto class, such as ``AutoModelForQuestionAnswering``; by default the class
-            that ``config.json`` names. Weights that the folder lacks (a new head) are initialised, and
-            transformers says so.
+        auto_class: the task's Auto class, such as ``AutoModelForQuestionAnswering``; by default the class that
+            ``config.json`` names. Weights that the folder lacks (a new head) are initialised, and transformers warns
+            about them.
         settings: values that replace those in ``config.json``: ``num_labels``, ``attn_implementation`` …
 
     Raises:
@@ -92,27 +98,27 @@ def load(folder: str | Path, *, auto_class: type | None = None, **settings: Any)
             **settings,
         )
     except SafetensorError as error:
-        raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder anew") from error
+        raise SecateurError(f"{folder}: its weights are damaged ({error}); write the folder again") from error
     except (StrictDataclassError, KeyError, ValueError) as error:
         raise SecateurError(
-            f"{folder}/config.json: describes no {model_class.__name__} that can be built ({_told(error)}); correct "
-            "it, or write the folder anew"
+            f"{folder}/config.json: does not describe a valid {model_class.__name__} ({_one_line(error)}); correct "
+            "it, or write the folder again"
         ) from error
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
         changed = f" with {settings}" if settings else ""
         raise SecateurError(
-            f"{folder}: its weights do not have the shapes of a {model_class.__name__} by its "
-            f"config.json{changed}: keep the files of one model together, and its head's size as it is"
+            f"{folder}: its weights do not have the shapes that its config.json{changed} gives a "
+            f"{model_class.__name__}; keep the files of one model together, and do not change the size of its head"
         ) from error
 
 
 def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) -> PreTrainedModel:
-    """The body of a checkpoint on disk under a head of random weights, whatever head it comes with.
+    """The body of a checkpoint on disk with a newly initialised head, whatever head the checkpoint has.
 
     Args:
-        auto_class, settings: as for :func:`load`.
+        folder, auto_class, settings: as for :func:`load`.
 
     Raises:
         SecateurError: as for :func:`load`.
@@ -125,7 +131,7 @@ def with_fresh_head(folder: str | Path, *, auto_class: type, **settings: Any) ->
 
 
 def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel:
-    """Give ``model``, which has a head, the weights and fixed zeros of ``body``; a pooler that it lacks is left out."""
+    """Copy the weights and fixed zeros of ``body`` into ``model``, which has a head; a pooler it lacks is skipped."""
     weights = body.state_dict()
     target = model.base_model
     target.load_state_dict({name: weights[name] for name in target.state_dict()})
@@ -134,20 +140,22 @@ def transplant(body: PreTrainedModel, model: PreTrainedModel) -> PreTrainedModel
 
 
 def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model folder, without running code that lies in it.
+    """Load the tokenizer of a model folder, without running code in it.
 
     Args:
         settings: values that replace those in ``tokenizer_config.json``: ``model_input_names`` …
 
     Raises:
-        SecateurError: if the folder holds no vocabulary, or a damaged one.
+        SecateurError: if the folder contains no vocabulary, or a damaged one.
     """
     folder = Path(folder)
     check_tokenizer(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
-    except Exception as error:  # tokenizers raises no other class for what it cannot read
-        raise SecateurError(f"{folder}: its tokenizer is damaged ({_told(error)}); write the folder anew") from error
+    except Exception as error:  # tokenizers raises plain exceptions for files it cannot read
+        raise SecateurError(
+            f"{folder}: its tokenizer is damaged ({_one_line(error)}); write the folder again"
+        ) from error
 
 
 def in_float32(model: PreTrainedModel) -> PreTrainedModel:
@@ -170,7 +178,7 @@ def stock_config(model: PreTrainedModel) -> PretrainedConfig:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Rename ``partial`` to ``folder``; a folder in the way is moved aside whole before it is deleted."""
+    """Rename ``partial`` to ``folder``; an existing folder is first renamed, then deleted."""
     replaced = folder.with_name(f"{folder.name}.replaced")
     if replaced.exists():
         shutil.rmtree(replaced)
@@ -182,7 +190,7 @@ def put_in_place(partial: Path, folder: Path) -> None:
 
 
 def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
-    """The model's configuration, made to describe the shape that its modules have."""
+    """The model's configuration, updated to describe the actual shape of its modules."""
     heads, units = structure_sizes(model)
     config = stock_config(model)
     is_segmented = segments_of(model.config) is not None
@@ -195,7 +203,8 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
     auto_class = auto_class_of(base_name)
     if auto_class is None:
         raise SecateurError(
-            f"{base_name} cannot be saved in an uneven shape: its task has none of {', '.join(AUTO_CLASSES)}"
+            f"{base_name} cannot be saved in an uneven shape: its task has none of the Auto classes "
+            f"{', '.join(AUTO_CLASSES)}"
         )
     own_name = (SEGMENTED_PREFIX if is_segmented else PREFIX) + base_name
     config.architectures = [own_name]
@@ -205,7 +214,7 @@ def _config_to_save(model: PreTrainedModel) -> PretrainedConfig:
 
 
 def _write_config(config: PretrainedConfig, folder: Path) -> None:
-    """Write ``config`` and, for an uneven shape, the modelling file; a stock shape is rid of it."""
+    """Write ``config`` and, for an uneven shape, the modelling file; for a stock shape, delete that file."""
     config.save_pretrained(folder)
     if hasattr(config, "secateur"):
         shutil.copyfile(_MODELLING_FILE, folder / _MODELLING_FILE.name)
@@ -213,13 +222,13 @@ def _write_config(config: PretrainedConfig, folder: Path) -> None:
         (folder / _MODELLING_FILE.name).unlink(missing_ok=True)
 
 
-def _told(error: Exception) -> str:
-    """An exception in one line, with its type: a KeyError says no more than a name."""
+def _one_line(error: Exception) -> str:
+    """An exception in one line, with its type, since the message of a KeyError is only a name."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) -> type[PreTrainedModel]:
-    """The class to build: of transformers for a stock shape, of our own modelling file for an uneven one."""
+    """The class to build: from transformers for a stock shape, from our own modelling file for an uneven one."""
     model_type: Any = config.get("model_type")
     listed = config.get("architectures")
     if auto_class is not None:
@@ -231,7 +240,7 @@ def _model_class(folder: Path, config: dict[str, Any], auto_class: type | None) 
     base = stock_class(name) if isinstance(name, str) else None
     if not isinstance(name, str) or base is None or not _builds(base, model_type):
         raise SecateurError(
-            f"{folder}/config.json: {asked} with model_type={model_type!r} names no model class of "
+            f"{folder}/config.json: {asked} with model_type={model_type!r} does not name a model class of "
             "transformers; name the class that the weights belong to"
         )
     shape = config.get("secateur")

@@ -26,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise SecateurError(f"{folder}: no such folder; give one with config.json and model.safetensors")
     path = folder / "config.json"
     if not path.is_file():
-        raise SecateurError(f"{folder}: holds no config.json; {_found(folder)}")
+        raise SecateurError(f"{folder}: contains no config.json; {_found(folder)}")
     config = _read_object(path)
     if config.get("secateur") is not None:
         _check_shape(config["secateur"], path=path)
@@ -45,7 +45,7 @@ def check_weights(folder: Path, config: dict[str, Any]) -> None:
     present = next((name for name in names if ".safetensors" in name and (folder / name).is_file()), None)
     if present is None:
         raise SecateurError(
-            f"{folder}: holds no safetensors weights ({' or '.join(names)}), and pickles are never read; "
+            f"{folder}: contains no safetensors weights ({' or '.join(names)}), and pickles are never read; "
             f"{_found(folder)}"
         )
     if present.endswith(".json"):
@@ -60,7 +60,7 @@ def check_tokenizer(folder: Path) -> None:
     """
     # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
-        raise SecateurError(f"{folder}: holds no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
+        raise SecateurError(f"{folder}: contains no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
     for path in sorted(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)):
         _read_object(path)
 
@@ -69,9 +69,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SecateurError(f"{path}: not JSON, or cut short ({error}); write the folder anew") from error
+        raise SecateurError(f"{path}: not JSON, or cut short ({error}); write the folder again") from error
     if not isinstance(content, dict):
-        raise SecateurError(f"{path}: holds a {type(content).__name__}, not an object of JSON; write the folder anew")
+        raise SecateurError(
+            f"{path}: contains a {type(content).__name__}, not an object of JSON; write the folder again"
+        )
     return content
 
 
@@ -80,7 +82,7 @@ def _check_shape(shape: Any, *, path: Path) -> None:
         value = shape.get(name) if isinstance(shape, dict) else None
         if not isinstance(value, kind):
             raise SecateurError(
-                f"{path}: secateur.{name}={value!r}: should be of type {kind.__name__}; write the folder anew"
+                f"{path}: secateur.{name}={value!r}: should be of type {kind.__name__}; write the folder again"
             )
 
 
@@ -88,12 +90,12 @@ def _check_parts(index: Path) -> None:
     """Refuse an index of parts that are not all there; parts that are pickles count as not there."""
     parts = _read_object(index).get("weight_map")
     if not isinstance(parts, dict):
-        raise SecateurError(f"{index}: has no weight_map, which names the parts; write the folder anew")
+        raise SecateurError(f"{index}: has no weight_map, which names the parts; write the folder again")
     for part in sorted({str(name) for name in parts.values()}):
         if not part.endswith(".safetensors") or not (index.parent / part).is_file():
             raise SecateurError(
                 f"{index}: names {part}, but there are no such safetensors; put the file beside it, or write the "
-                "folder anew"
+                "folder again"
             )
 
 

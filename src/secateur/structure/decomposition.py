@@ -1,12 +1,16 @@
-"""Decomposition: question and document go through a model's lower layers apart (DeFormer, arXiv 2005.00697).
+"""Decomposition: question and document pass through a model's lower layers separately (DeFormer: Cao et al., ACL 2020,
+arXiv 2005.00697).
 
-A *segmented* model reads two slots, each padded on its own: ``[CLS] question [SEP]`` and ``document [SEP]``, whose
-positions count anew. (XLNet's question ends in [CLS] and is padded at its start: its positions are distances, so no
-padding may lie between the two.) With no lower layers it is a dense model of another input; with k of them, what they
-make of a document can be kept and used for every question. How a model reads is written in its ``config.json``, and
-everything that feeds models follows that.
+A *segmented* model reads two slots, each padded separately: ``[CLS] question [SEP]`` and ``document [SEP]``, whose
+positions restart. (XLNet's question ends in [CLS] and is padded at its start: its positions are distances, so there
+must be no padding between the two.) Without lower layers it is a dense model with a different input layout; with k
+lower layers, their output for a document can be cached and used for every question. ``config.json`` records how a model
+reads its inputs, and everything that feeds models follows it.
 
-Shapes: B sequences, Q tokens of the question's slot, D of the document's, E features.
+In the lower layers, the tokens of a slot attend only to the unpadded tokens of the same slot; in the upper layers, the
+tokens of both slots attend to all unpadded tokens.
+
+Shapes: B sequences, Q tokens of the question's slot, D of the document's, L = Q + D, E features.
 """
 
 from __future__ import annotations
@@ -27,18 +31,18 @@ PACKED, SEGMENTED = "packed", "segmented"
 
 
 def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) -> PreTrainedModel:
-    """Make ``model`` read question and document apart in its first layers, in place; its weights stay as they are.
+    """Make ``model`` read question and document separately in its first layers, in place; its weights do not change.
 
     Args:
-        model: a packed model, or one that is segmented already.
-        lower_layers: how many layers, 0 to all; with 0 the slots are joined from the start.
+        model: a packed model, or one that is already segmented.
+        lower_layers: number of decomposed layers, k, from 0 to all; with 0 the slots are joined from the start.
         question_slot: tokens of the longest question, special tokens included.
 
     Returns:
-        The same model; it takes ``question_length`` beside its other inputs from now on.
+        The same model; from now on it takes ``question_length`` in addition to its other inputs.
 
     Raises:
-        SecateurError: if there are not so many layers.
+        SecateurError: if the model has fewer layers.
     """
     check_lower_layers(lower_layers, count=len(layers_of(model)))
     config, anatomy = model.config, anatomy_of(model.config)
@@ -56,22 +60,22 @@ def decompose(model: PreTrainedModel, *, lower_layers: int, question_slot: int) 
 
 
 def check_lower_layers(lower_layers: int, *, count: int) -> None:
-    """Refuse a number of layers that a model of ``count`` does not have.
+    """Reject a number of lower layers that a model of ``count`` layers does not have.
 
     Raises:
-        SecateurError: naming what it can be.
+        SecateurError: naming the range.
     """
     if not 0 <= lower_layers <= count:
         raise SecateurError(f"lower_layers={lower_layers}: the model has {count} layers; give 0 to {count}")
 
 
 def layout_of(config: PretrainedConfig) -> str:
-    """How a model's inputs are laid out: ``packed`` or ``segmented``."""
+    """The layout of a model's inputs: ``packed`` or ``segmented``."""
     return PACKED if segments_of(config) is None else SEGMENTED
 
 
 def lower_layers_of(config: PretrainedConfig) -> int:
-    """In how many layers question and document do not see each other."""
+    """The number of layers in which question and document do not attend to each other."""
     segments = segments_of(config)
     return 0 if segments is None else int(segments["lower_layers"])
 
@@ -80,25 +84,33 @@ def question_slot_of(model: PreTrainedModel) -> int:
     """Tokens of the longest question, special tokens included.
 
     Raises:
-        SecateurError: if the model reads question and document packed.
+        SecateurError: if the model reads packed inputs.
     """
     segments = segments_of(model.config)
     if segments is None:
         raise SecateurError(
-            f"a {type(model).__name__} reads question and document packed, so nothing of a document can be kept; "
+            f"a {type(model).__name__} reads question and document packed, so documents cannot be cached; "
             "give the model of a run of method=deformer"
         )
     return int(segments["question_slot"])
 
 
 def encode(model: PreTrainedModel, document_ids_BD: Tensor, attention_mask_BD: Tensor | None = None) -> Tensor:
-    """What the lower layers make of documents (``document [SEP]``), whatever is asked of them: states (B, D, E).
+    """Run the lower layers on documents; their output does not depend on the question.
+
+    Args:
+        model: a segmented model.
+        document_ids_BD: ``document [SEP]`` with its padding, (B, D).
+        attention_mask_BD: 1 at tokens, 0 at padding, (B, D); None: no padding.
+
+    Returns:
+        The states (B, D, E); those at padding are meaningless.
 
     Raises:
-        SecateurError: if the documents hold no token.
+        SecateurError: if the model is not segmented, or the documents have no tokens.
     """
     if document_ids_BD.shape[-1] == 0:
-        raise SecateurError("a document without tokens cannot be encoded; it ends in [SEP] at least")
+        raise SecateurError("a document without tokens cannot be encoded; give at least [SEP]")
     return _segmented(model).encode(document_ids_BD, attention_mask_BD)
 
 
@@ -110,13 +122,20 @@ def answer(
     attention_mask_BL: Tensor | None = None,
     **inputs: Any,
 ) -> ModelOutput:
-    """The model's outputs over both slots, L = Q + D, given the question and what :func:`encode` made of the document.
+    """Answer questions about documents that :func:`encode` has processed.
 
     Args:
-        question_ids_BQ: ``[CLS] question [SEP]`` with its padding; one (1, Q) that is asked of all documents.
-        document_states_BDE: of as many documents, or of one (1, D, E) that all questions are about.
-        attention_mask_BL: 1 at tokens, 0 at padding, of both slots; None: no padding.
-        inputs: others that the model takes, such as labels.
+        model: a segmented model.
+        question_ids_BQ: ``[CLS] question [SEP]`` with its padding, (B, Q), or one question (1, Q) for all documents.
+        document_states_BDE: the states of the documents, (B, D, E), or of one document (1, D, E) for all questions.
+        attention_mask_BL: 1 at tokens, 0 at padding, over both slots, (B, L); None: no padding.
+        inputs: further inputs of the model, such as labels.
+
+    Returns:
+        The model's outputs over both slots, such as logits (B, L).
+
+    Raises:
+        SecateurError: if the model is not segmented.
     """
     return _segmented(model)(
         question_ids_BQ, attention_mask=attention_mask_BL, document_states=document_states_BDE, **inputs
@@ -124,7 +143,7 @@ def answer(
 
 
 def _first_position(config: PretrainedConfig) -> int | None:
-    """The number of a segment's first position; None where positions have none."""
+    """The index of a segment's first position; None if positions are relative."""
     anatomy = anatomy_of(config)
     if anatomy.positions == "relative":
         return None
@@ -133,5 +152,5 @@ def _first_position(config: PretrainedConfig) -> int | None:
 
 def _segmented(model: PreTrainedModel) -> Any:
     if not isinstance(model, SegmentedMixin):
-        raise SecateurError(f"a {type(model).__name__} reads question and document packed; decompose() it first")
+        raise SecateurError(f"a {type(model).__name__} reads question and document packed; call decompose() first")
     return cast(Any, model)

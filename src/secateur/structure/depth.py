@@ -1,7 +1,7 @@
-"""Depth: taking whole layers out, putting others in, and leaving some out for a while.
+"""Depth: removing, replacing and temporarily skipping layers (LayerDrop: Fan et al., arXiv 1909.11556).
 
-A *unit* is what is left out of a layer: the ``layer`` itself, or its ``attention`` or ``ffn``. A layer without its
-attention or FFN still adds that sublayer's output bias and normalises, as a layer that lost all heads or units does.
+A *unit* is what is removed or skipped: the ``layer`` itself, or its ``attention`` or ``ffn``. A layer without its
+attention or FFN still adds that sublayer's output bias and normalises, like a layer that lost all its heads or units.
 
 Shapes: B batch, L tokens, D features.
 """
@@ -25,9 +25,9 @@ UNITS = ("layer", "attention", "ffn")
 
 
 def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
-    """Make ``layers`` the encoder's, in place, numbered anew; the configuration follows.
+    """Replace the encoder's layers by ``layers``, in place; layer indices and the configuration are updated.
 
-    They are taken as they are, not copied; each has the model's hidden size.
+    The layers are not copied; each must have the model's hidden size.
     """
     _install(model, nn.ModuleList(layers))
     for number, layer in enumerate(layers):
@@ -40,15 +40,15 @@ def set_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> None:
-    """Leave only the layers ``keep`` (numbers from 0, ascending), in place."""
+    """Keep only the layers ``keep`` (indices from 0, ascending), in place."""
     layers, segments = layers_of(model), segments_of(model.config)
-    if segments is not None:  # of the layers that read question and document apart, those that stay go on to
+    if segments is not None:  # decomposed layers that stay remain decomposed
         segments["lower_layers"] = sum(number < segments["lower_layers"] for number in keep)
     set_layers(model, [layers[number] for number in keep])
 
 
 def keep_units(model: PreTrainedModel, keep: Sequence[int], *, unit: str) -> None:
-    """Leave only those of the layers ``keep`` their ``unit``, in place: whole layers, or attentions, or FFNs."""
+    """Keep the ``unit`` (layer, attention or FFN) of only the layers ``keep`` (indices from 0, ascending), in place."""
     if unit == "layer":
         keep_layers(model, keep)
         return
@@ -59,7 +59,7 @@ def keep_units(model: PreTrainedModel, keep: Sequence[int], *, unit: str) -> Non
 
 @contextmanager
 def swapped_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Within the context the encoder runs ``layers`` instead of its own; their number may differ."""
+    """Within the context, the encoder runs ``layers`` instead of its own; their number may differ."""
     own = layers_of(model)
     _install(model, nn.ModuleList(layers))
     try:
@@ -70,9 +70,15 @@ def swapped_layers(model: PreTrainedModel, layers: Sequence[nn.Module]) -> Itera
 
 @contextmanager
 def skippable(model: PreTrainedModel, skips: Callable[[int], bool], *, unit: str) -> Iterator[None]:
-    """Within the context, layer l goes without its ``unit`` whenever ``skips(l)`` says so, asked in each pass.
+    """Within the context, layer l skips its ``unit`` whenever ``skips(l)`` is true, evaluated in each forward pass.
 
-    What is skipped takes no gradient: not zero, but none, so that an optimizer leaves its weights alone.
+    As in LayerDrop, nothing is rescaled. The gradient of skipped weights is None, not zero, so that an optimizer leaves
+    them alone.
+
+    Args:
+        model: the model; it is restored on exit.
+        skips: maps a layer's index, from 0, to whether it is skipped now.
+        unit: what is skipped, one of ``UNITS``.
     """
     if unit == "layer":
         layers = [_Skippable(layer, skips, number) for number, layer in enumerate(layers_of(model))]
@@ -89,7 +95,7 @@ def skippable(model: PreTrainedModel, skips: Callable[[int], bool], *, unit: str
 
 
 class _Skippable(nn.Module):
-    """A layer that hands its input on when it is skipped."""
+    """A layer that returns its input (B, L, D) when it is skipped."""
 
     def __init__(self, layer: nn.Module, skips: Callable[[int], bool], number: int) -> None:
         super().__init__()
@@ -104,7 +110,7 @@ class _Skippable(nn.Module):
 
 
 def _leaving_the_bias(skips: Callable[[int], bool], number: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    """A hook that makes a projection give its bias alone, without a way back to its weight or to what it was given."""
+    """A hook that makes a projection return only its bias, without gradients to its weight or input."""
 
     def leave(projection: nn.Module, _inputs: Any, y_BLD: Tensor) -> Tensor:
         if not skips(number):

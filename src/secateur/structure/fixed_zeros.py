@@ -1,8 +1,8 @@
-"""Weights that are zero for good: which of a model's matrices keep their zeros is declared, never inferred.
+"""Weights that stay zero permanently: which of a model's matrices keep their zeros is declared, never inferred.
 
-Real checkpoints hold zeros by chance, so a zero is fixed only where the model says so. ``config.fixed_zeros`` lists
-parameters by name, from the base model, with ``*`` for a layer's number: layers may be removed and numbered anew, heads
-and units taken out, and the list stays true. The zeros of a declared matrix are its mask.
+Real checkpoints contain zeros by chance, so zeros are fixed only where the model declares it. ``config.fixed_zeros``
+lists parameters by name, relative to the base model, with ``*`` for a layer's index: the list stays valid when layers
+are removed and renumbered, or heads and units are removed. The zeros of a declared matrix are its mask.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ KEY = "fixed_zeros"
 
 @dataclass(frozen=True, kw_only=True)
 class FixedZeros:
-    """A model's masks, and its weights by the names that it has now: in training layers may stand in wrappers.
+    """A model's masks, and its weights under their current names: in training, layers may be inside wrappers.
 
     Attributes:
-        masks: as :func:`masks_of` gives them.
+        masks: the result of :func:`masks_of`.
         weights: all parameters of the base model, by name.
     """
 
@@ -35,15 +35,15 @@ class FixedZeros:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> FixedZeros:
-        """Those of ``model`` as it is now."""
+        """The masks and weights of ``model`` in its current state."""
         return cls(masks=masks_of(model), weights=dict(model.base_model.named_parameters()))
 
 
 def masks_of(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Where the declared matrices may differ from 0: boolean, in the shape of each, by name from the base model.
+    """Where the declared matrices may be non-zero: bool, in the shape of each, by name from the base model.
 
     Raises:
-        SecateurError: if a declared matrix is not there, or none of a pattern's matrices holds a zero.
+        SecateurError: if a declared matrix does not exist, or no matrix of a pattern contains a zero.
     """
     masks: dict[str, Tensor] = {}
     for pattern in declared_patterns(model.config):
@@ -51,56 +51,56 @@ def masks_of(model: PreTrainedModel) -> dict[str, Tensor]:
         if not found:
             raise SecateurError(
                 f"config.json: {KEY}={pattern}: the model has no such matrix; name matrices of the base model, with * "
-                "for a layer's number"
+                "for a layer's index"
             )
         of_pattern = {name: matrix.detach() != 0 for name, matrix in found.items()}
         if all(bool(mask.all()) for mask in of_pattern.values()):
             raise SecateurError(
-                f"config.json: {KEY}={pattern}: holds no zeros; take it off the list, or keep the weights that belong "
-                "to this config.json"
+                f"config.json: {KEY}={pattern}: contains no zeros; remove it from the list, or restore the weights "
+                "that belong to this config.json"
             )
         masks |= of_pattern
     return masks
 
 
 def declare_fixed_zeros(model: PreTrainedModel, patterns: Iterable[str]) -> None:
-    """Declare the zeros of the matrices that ``patterns`` name fixed, beside those that are declared already.
+    """Declare the zeros of the matrices that ``patterns`` name as fixed, in addition to earlier declarations.
 
-    A pattern none of whose matrices holds a zero is left out: it has nothing to keep.
+    A pattern is left out if none of its matrices contains a zero.
     """
     _write(model, dict.fromkeys([*declared_patterns(model.config), *patterns]))
 
 
 def drop_stale_declarations(model: PreTrainedModel) -> None:
-    """Declare no more than is left, after parts of ``model`` were taken away: all zeros of a pattern may be gone."""
+    """Drop declarations of patterns that have no zeros left after parts of ``model`` were removed."""
     _write(model, declared_patterns(model.config))
 
 
 def copy_declarations(body: PreTrainedModel, model: PreTrainedModel) -> None:
-    """Declare in ``model``, which has the weights of ``body``, what ``body`` declares, as far as it has such matrices.
+    """Copy the declarations of ``body`` to ``model``, which has its weights, for the matrices that exist there.
 
     Raises:
-        SecateurError: if ``body`` itself does not hold what it declares.
+        SecateurError: if the declarations of ``body`` do not match its own weights.
     """
     masks_of(body)
     _write(model, declared_patterns(body.config))
 
 
 def declared_patterns(config: PretrainedConfig) -> tuple[str, ...]:
-    """The declaration of a model with this configuration."""
+    """The patterns that a model with this configuration declares."""
     return tuple(getattr(config, KEY, None) or ())
 
 
 def layer_patterns(config: PretrainedConfig) -> list[str]:
-    """What the matrices of the encoder's layers are called, six patterns."""
+    """The six patterns that name the matrices of the encoder's layers."""
     anatomy = anatomy_of(config)
     return [f"{anatomy.layers}.*.{name}" for name in anatomy.matrices.values()]
 
 
 def matching(model: PreTrainedModel, patterns: Iterable[str]) -> dict[str, nn.Parameter]:
-    """The matrices that ``patterns`` name, the model's own parameters, by name from the base model.
+    """The matrices that ``patterns`` name: the model's own parameters, by name relative to the base model.
 
-    Patterns are taken in order, and a pattern's matrices in the model's.
+    They are in the order of the patterns and, within a pattern, in the model's order.
     """
     matrices = {name: weight for name, weight in model.base_model.named_parameters() if weight.ndim > 1}
     found: dict[str, nn.Parameter] = {}
@@ -111,7 +111,7 @@ def matching(model: PreTrainedModel, patterns: Iterable[str]) -> dict[str, nn.Pa
 
 
 def zero_fraction(matrices: Iterable[Tensor]) -> float:
-    """The fraction of zeros in all ``matrices`` together."""
+    """The fraction of zeros over all ``matrices`` together."""
     matrices = list(matrices)
     zeros = sum(matrix.numel() - int(matrix.count_nonzero()) for matrix in matrices)
     return zeros / max(1, sum(matrix.numel() for matrix in matrices))
@@ -119,7 +119,7 @@ def zero_fraction(matrices: Iterable[Tensor]) -> float:
 
 @torch.no_grad()
 def apply_masks(tensors: Sequence[Tensor], masks: Sequence[Tensor]) -> None:
-    """Multiply ``tensors`` by ``masks`` of 0 and 1, of the same type, in place, all in one call."""
+    """Multiply ``tensors`` by ``masks`` of 0 and 1, of the same shapes and type, in place, in one fused call."""
     if tensors:
         torch._foreach_mul_(list(tensors), list(masks))
 

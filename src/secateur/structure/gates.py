@@ -1,5 +1,8 @@
 """Gates: one number for each head and each FFN unit of a model.
 
+McCarley et al. (arXiv 1910.06360v3, section 3.1) place one gate in [0, 1] on every attention head and every FFN
+activation; Michel et al. (arXiv 1905.10650) do so for heads.
+
 Shapes: H heads of a layer, U FFN units of a layer; both may differ from layer to layer.
 """
 
@@ -18,21 +21,23 @@ from secateur.errors import SecateurError
 
 @dataclass(frozen=True, kw_only=True)
 class PerGate:
-    """One float for each gate: importance scores, or gates proper (1 keeps, 0 removes).
+    """One float per gate: importance scores, or the gates themselves (1 keeps, 0 removes).
 
-    ``heads[l]`` has shape (H_l,), ``units[l]`` has shape (U_l,), for each layer l.
+    Attributes:
+        heads: one tensor (H_l,) for each layer l.
+        units: one tensor (U_l,) for each layer l.
     """
 
     heads: tuple[Tensor, ...]
     units: tuple[Tensor, ...]
 
     def save(self, path: Path) -> None:
-        """Write to a safetensors file."""
+        """Write to a safetensors file, as float32."""
         save_file(dict(self._named()), path)
 
     @classmethod
     def load(cls, path: Path) -> PerGate:
-        """Read what :meth:`save` wrote."""
+        """Read a file written by :meth:`save`."""
         tensors = load_file(path)
         layers = range(len(tensors) // 2)
         return cls(
@@ -47,7 +52,12 @@ class PerGate:
 
 
 def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -> None:
-    """Make sure that there is one gate for each of so many heads and units in the layers.
+    """Check that there is exactly one gate for each head and unit.
+
+    Args:
+        gates: the gates to check.
+        heads: number of heads H_l in each layer.
+        units: number of FFN units U_l in each layer.
 
     Raises:
         SecateurError: if not; the message names the first layer that differs.
@@ -62,5 +72,5 @@ def check_sizes(gates: PerGate, *, heads: Sequence[int], units: Sequence[int]) -
             if gate.shape != (size,):
                 raise SecateurError(
                     f"gates for {kind} of layer {layer} have shape {tuple(gate.shape)}, "
-                    f"the layer has {size} {kind}: use gates made for this model"
+                    f"but the layer has {size} {kind}: use gates made for this model"
                 )

@@ -1,10 +1,12 @@
-"""Gating: scaling heads and FFN units while the model itself stays as it is.
+"""Gating: scaling heads and FFN units without changing the model itself.
 
-A gate multiplies the *input* of an output projection: under every attention kernel that is where a head's or
-a unit's whole contribution still stands alone, so a gate of 0 is exactly removal.
+The gates are those of McCarley et al. (arXiv 1910.06360v3, section 3.1): one per attention head, as in Michel et al.
+(arXiv 1905.10650), and one per FFN activation, after the nonlinearity. A gate multiplies the *input* of an output
+projection: under every attention kernel, the contribution of each head or unit is still separate there, so a gate of 0
+is equivalent to removal.
 
-Shapes: B batch, L tokens, H heads, U units, D features: H · head_size of them, or U; O features of a
-projection's output.
+Shapes: B batch, L tokens, H heads, U units, D features: H · head_size of them, or U; O features of a projection's
+output.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ _PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]
 def gated(model: PreTrainedModel, gates: PerGate) -> Iterator[None]:
     """Within the context, each head and each FFN unit of ``model`` is multiplied by its gate.
 
-    Works in training and evaluation and under any attention kernel. Gates may require gradients; they may lie
-    on another device or have another type than the activations. Where activations are checkpointed, the
-    backward pass runs the layers again and so belongs inside the context.
+    Works in training and evaluation and under any attention kernel. Gates may require gradients, and may be on another
+    device or of another type than the activations. With activation checkpointing, the backward pass runs the layers
+    again, so it must also be inside the context.
 
     Args:
-        model: the model, dense or shrunk; only forward hooks are added, and taken off again.
+        model: the model, dense or shrunk; forward hooks are added to it, and removed on exit.
         gates: one gate for each head (H,) and unit (U,) of each layer.
 
     Raises:
@@ -55,6 +57,10 @@ def gated(model: PreTrainedModel, gates: PerGate) -> Iterator[None]:
 def fold(model: PreTrainedModel, gates: PerGate) -> None:
     """Scale the output projections, in place, so that ``model`` alone computes what it computes under ``gates``.
 
+    Args:
+        model: the model, dense or shrunk.
+        gates: one gate for each head (H,) and unit (U,) of each layer.
+
     Raises:
         SecateurError: if the gates do not fit the model.
     """
@@ -68,12 +74,12 @@ def fold(model: PreTrainedModel, gates: PerGate) -> None:
 
 
 def _scaling(gate: Tensor, repeats: int) -> _PreHook:
-    """A hook that scales a projection's input, each gate serving ``repeats`` neighbouring features."""
+    """A hook that scales a projection's input (B, L, D); each gate applies to ``repeats`` neighbouring features."""
 
     def scale(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x_BLD, *others = inputs
-        # Spread anew in each pass, so that each backward pass finds a graph of its own. In the activations'
-        # type, because under autocast a float32 factor would turn a bfloat16 input into float32.
+        # Repeated in each pass, so that each backward pass has its own graph. In the activations' type, because under
+        # autocast a float32 factor would turn a bfloat16 input into float32.
         gate_D = gate.to(device=x_BLD.device, dtype=x_BLD.dtype).repeat_interleave(repeats)
         return (x_BLD * gate_D, *others)
 

@@ -1,19 +1,21 @@
-"""Transformers that transformers by itself does not build: any architecture, any of its tasks, as ``config.json`` says.
+"""Models that transformers by itself cannot build, for any supported architecture and task, described by
+``config.json``.
 
-This file is copied as it is into exported folders, so it imports torch and transformers alone. A class such as
+This file is copied unchanged into exported folders, so it imports only torch and transformers. Classes such as
 ``SecateurBertForQuestionAnswering``, whose layers differ in width, or ``SecateurSegmentedBertForQuestionAnswering``,
-which reads question and document apart as well, is made when its name is first asked for. ``…ForNaturalQuestions``
-has a head that transformers lacks: question answering's, and one that tells an answer's type. ``config.secateur`` holds
+which also reads question and document separately, are created when their name is first looked up.
+``…ForNaturalQuestions`` has a head that transformers lacks: that of question answering, and a classifier of the answer
+type. ``config.secateur`` contains
 
-* ``heads``, ``units``: heads and FFN units of each layer, first to last;
+* ``heads``, ``units``: numbers of heads and FFN units of each layer, first to last;
 * ``head_size``: width of one head;
-* ``paths``: where the architecture keeps its layers (from the base model) and, if they can be cut, attention and
-  projections (from one layer), and the names under which attention keeps ``head_count`` and ``heads_width``;
-* ``segments``, where question and document are read apart: ``lower_layers``, the number of layers in which they do not
-  see each other; ``question_slot``, the longest question in tokens, special tokens included; ``first_position``, the
-  number of a segment's first position, null where positions are distances; ``has_token_types``, whether a document's
-  tokens are of type 1; ``ends_in_cls``, whether [CLS] is the question's last token, of type 2; ``length_first``,
-  whether layers take states (L, B, E). The last two are XLNet's.
+* ``paths``: where the architecture keeps its layers (relative to the base model) and, if they can be cut, attention and
+  projections (relative to a layer), and the attention's attributes for ``head_count`` and ``heads_width``;
+* ``segments``, if question and document are read separately: ``lower_layers``, the number of layers in which they do
+  not attend to each other; ``question_slot``, the longest question in tokens, special tokens included;
+  ``first_position``, the index of a segment's first position, null if positions are distances; ``has_token_types``,
+  whether a document's tokens have type 1; ``ends_in_cls``, whether [CLS] is the question's last token, with type 2;
+  ``length_first``, whether layers take states (L, B, E). The last two apply to XLNet.
 
 Shapes: B sequences, Q tokens of the question's slot, D of the document's, L = Q + D, E features.
 """
@@ -35,7 +37,7 @@ from transformers.utils import ModelOutput
 PREFIX = "Secateur"
 SEGMENTED_PREFIX = PREFIX + "Segmented"
 
-# The ending of a class with the head of Natural Questions, and of the one that it is built on.
+# Name suffixes of a class with the head of Natural Questions, and of the class that it is built on.
 NATURAL_QUESTIONS, QUESTION_ANSWERING = "ForNaturalQuestions", "ForQuestionAnswering"
 ANSWER_TYPES = ("none", "long", "short", "yes", "no")
 
@@ -48,7 +50,7 @@ AUTO_CLASSES: dict[str, Mapping[str, Any]] = {
     "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     # After masked LM: for most architectures it stands for that class too.
     "AutoModelForPreTraining": modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES,
-    # Ours, as the class that it stands for is; XLNet's question answering is of another make.
+    # Not in transformers, like the class that it stands for; XLNet's question answering is built differently.
     "AutoModelForNaturalQuestions": {
         model_type: name.replace(QUESTION_ANSWERING, NATURAL_QUESTIONS)
         for model_type, name in modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items()
@@ -65,7 +67,7 @@ class SecateurMixin:
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the architecture's own constructor
         shape = getattr(config, "secateur", None)
-        if shape is None or "query" not in shape["paths"]:  # a dense model under a head of ours; one that cannot be cut
+        if shape is None or "query" not in shape["paths"]:  # a dense model with our own head; or one that cannot be cut
             return
         layers: Any = self.base_model.get_submodule(shape["paths"]["layers"])
         for layer, heads, units in zip(layers, shape["heads"], shape["units"], strict=True):
@@ -75,7 +77,7 @@ class SecateurMixin:
 
 @dataclass
 class NaturalQuestionsOutput(ModelOutput):
-    """Logits of the first and the last token of the answer (B, L), and of its type (B, 5); ``loss`` given labels."""
+    """Logits of the answer's first and last token (B, L) and of its type (B, 5); ``loss`` if labels were given."""
 
     loss: Tensor | None = None
     start_logits: Tensor | None = None
@@ -84,7 +86,7 @@ class NaturalQuestionsOutput(ModelOutput):
 
 
 class NaturalQuestionsMixin:
-    """Finds a span, or [CLS] for none, and tells from [CLS] of which of ``ANSWER_TYPES`` it is (arXiv 1901.08634)."""
+    """Predicts a span, or [CLS] for none, and from [CLS] its type, one of ``ANSWER_TYPES`` (arXiv 1901.08634)."""
 
     base_model: nn.Module
     qa_outputs: nn.Module
@@ -105,7 +107,7 @@ class NaturalQuestionsMixin:
         answer_types: Tensor | None = None,
         **inputs: Any,
     ) -> NaturalQuestionsOutput:
-        """The logits and, given the three labels (B,), the mean of their cross-entropies."""
+        """The logits and, if the three labels (B,) are given, the mean of their cross-entropies."""
         if token_type_ids is not None:  # which not every architecture takes
             inputs["token_type_ids"] = token_type_ids
         states_BLE = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **inputs)[0]
@@ -119,11 +121,11 @@ class NaturalQuestionsMixin:
 
 
 class SegmentedMixin(SecateurMixin):
-    """Reads question and document apart in its lower layers, together in the others (arXiv 2005.00697).
+    """Reads question and document separately in its lower layers, jointly in the others (arXiv 2005.00697).
 
-    Inputs stand in two slots, each padded at its end: ``[CLS] question [SEP]`` and ``document [SEP]``. Positions of
-    the document count anew, so that what the lower layers make of it does not depend on the question. XLNet's question
-    is ``question [SEP] [CLS]``, padded at its start, since padding between the two would part them.
+    Inputs consist of two slots, each padded at its end: ``[CLS] question [SEP]`` and ``document [SEP]``. The document's
+    positions restart, so that the lower layers' output for it does not depend on the question. XLNet's question is
+    ``question [SEP] [CLS]``, padded at its start, because padding between the two would increase their distance.
     """
 
     config: Any
@@ -137,31 +139,31 @@ class SegmentedMixin(SecateurMixin):
         document_states: Tensor | None = None,
         **inputs: Any,
     ) -> Any:
-        """What the stock model answers, given the two slots, or the question's and the document's states.
+        """The stock model's outputs, given the two slots, or the question's slot and the document's states.
 
         Args:
-            input_ids: both slots (..., Q + D); with ``document_states`` the question's alone (..., Q), or one, (1, Q),
-                for all documents. Multiple choice takes (B, C, Q), and states (B · C, D, E).
-            attention_mask: 1 at tokens, 0 at padding, of both slots (..., Q + D); None: no padding.
+            input_ids: both slots (..., Q + D); with ``document_states`` only the question's (..., Q), or a single one,
+                (1, Q), for all documents. Multiple choice takes (B, C, Q), and states (B · C, D, E).
+            attention_mask: 1 at tokens, 0 at padding, over both slots (..., Q + D); None: no padding.
             question_length: Q.
-            document_states: what :meth:`encode` gave, (B, D, E), or (1, D, E) for one document and many questions.
-            inputs: others that the stock model takes, such as labels.
+            document_states: the result of :meth:`encode`, (B, D, E), or (1, D, E) for one document and many questions.
+            inputs: further inputs of the stock model, such as labels.
 
         Raises:
             ValueError: unless either ``question_length`` or ``document_states`` is given.
         """
         if (question_length is None) == (document_states is None):
             raise ValueError(
-                "this model reads question and document apart: lay them out as '[CLS] question [SEP]' and 'document "
-                "[SEP]', and give question_length, the tokens of the first, or the document_states of encode()"
+                "this model reads question and document separately: lay them out as '[CLS] question [SEP]' and "
+                "'document [SEP]', and give question_length, the tokens of the first, or document_states from encode()"
             )
         asked_once = False
         if document_states is not None:
             question_length = input_ids.shape[-1]
-            # shape[0], not len(), which fixes the batch where this is traced
+            # shape[0], not len(), which would fix the batch size when traced
             if asked_once := input_ids.ndim == 2 and input_ids.shape[0] == 1 < document_states.shape[0]:
                 input_ids = input_ids.expand(document_states.shape[0], -1)
-            behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that nothing reads
+            behind = input_ids.new_zeros(*input_ids.shape[:-1], document_states.shape[1])  # ids that are never used
             input_ids = torch.cat([input_ids, behind], dim=-1)
         assert question_length is not None
         lengths = (question_length, input_ids.shape[-1] - question_length)
@@ -178,20 +180,20 @@ class SegmentedMixin(SecateurMixin):
 
     @torch.no_grad()
     def encode(self, document_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """What the lower layers make of documents, once and for all questions.
+        """Run the lower layers on documents; the output serves all questions.
 
         Args:
             document_ids: ``document [SEP]``, (B, D).
             attention_mask: 1 at tokens, 0 at padding, (B, D); None: no padding.
 
         Returns:
-            the states (B, D, E), of which padding's mean nothing.
+            The states (B, D, E); those at padding are meaningless.
 
         Raises:
-            ValueError: if there is no token.
+            ValueError: if there are no tokens.
         """
         if document_ids.shape[-1] == 0:
-            raise ValueError("a document without tokens cannot be encoded: it ends in [SEP] at least")
+            raise ValueError("a document without tokens cannot be encoded: give at least [SEP]")
         segments = self.config.secateur["segments"]
         where = segment_inputs(document_ids, (0, document_ids.shape[-1]), segments)
         with self._running(list(self._layers())[: segments["lower_layers"]]):
@@ -203,7 +205,7 @@ class SegmentedMixin(SecateurMixin):
 
     @contextmanager
     def _running(self, layers: Iterable[nn.Module]) -> Iterator[None]:
-        """Within the context the encoder runs ``layers`` instead of its own."""
+        """Within the context, the encoder runs ``layers`` instead of its own."""
         path, own = self.config.secateur["paths"]["layers"], self._layers()
         self.base_model.set_submodule(path, nn.ModuleList(layers))
         try:
@@ -213,10 +215,10 @@ class SegmentedMixin(SecateurMixin):
 
     @contextmanager
     def _summarising(self, place: int) -> Iterator[None]:
-        """Within the context a head that sums up a sequence by its last token reads ``place``, where [CLS] is."""
+        """Within the context, a head that summarises a sequence by its last token reads position ``place``, [CLS]."""
         head: Any = getattr(self, "sequence_summary", None)
         if head is None or not self.config.secateur["segments"].get("ends_in_cls"):
-            yield  # others' heads read the first token, which is [CLS] here too
+            yield  # other heads read the first token, which is [CLS] here too
             return
         hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, place : place + 1],))
         try:
@@ -226,9 +228,9 @@ class SegmentedMixin(SecateurMixin):
 
 
 class _Apart(nn.Module):
-    """The lower layers in the place of one: each segment goes through them alone, or the document has gone before.
+    """The lower layers as a single layer: each segment passes through them separately, unless its states are cached.
 
-    With ``asked_once`` the question is the same in all rows and goes through them in one.
+    With ``asked_once``, the question is the same in all rows and is computed only once.
     """
 
     def __init__(
@@ -243,7 +245,7 @@ class _Apart(nn.Module):
 
     def forward(self, x_BLE: Tensor, attention_mask: Tensor | None = None, *arguments: Any, **options: Any) -> Tensor:
         def alone(part: slice) -> Tensor:
-            # Contiguous: of a slice, a matrix product would copy its weights once for each row of the batch.
+            # Contiguous: with a slice, a matrix product would copy its weights once per row of the batch.
             states, mask = x_BLE[self.rows, part].contiguous(), _part_of(attention_mask, self.rows, part)
             for layer in self.layers:
                 states = layer(states, mask, *arguments, **options)
@@ -252,7 +254,7 @@ class _Apart(nn.Module):
         return self._joined(alone)
 
     def _joined(self, alone: Callable[[slice], Tensor]) -> Tensor:
-        """Both segments' states (B, L, E), given what the layers make of a segment ``alone``."""
+        """Both segments' states (B, L, E); ``alone`` runs the layers on one segment."""
         question_BQE = alone(slice(None, self.question_length))
         if self.document_BDE is None:
             document_BDE = alone(slice(self.question_length, None))
@@ -266,7 +268,7 @@ class _Apart(nn.Module):
 
 
 class _ApartLengthFirst(_Apart):
-    """The same for XLNet's layers, which take states (L, B, E), and besides what they say of pairs of tokens."""
+    """The same for XLNet's layers, which take states (L, B, E) and additional inputs for pairs of tokens."""
 
     def forward(  # type: ignore[override]  # other layers, other arguments
         self,
@@ -280,7 +282,7 @@ class _ApartLengthFirst(_Apart):
     ) -> tuple[Tensor, None]:
         def alone(part: slice) -> Tensor:
             states = x_LBE[part, self.rows]
-            # Of 2 L distances, from L down, those that occur among so many tokens.
+            # Of the 2 L distances, in descending order from L, those that occur within the segment.
             distances = r[len(x_LBE) - len(states) : len(x_LBE) + len(states), self.rows]
             mask, types = (None if of is None else of[part, part, self.rows] for of in (attn_mask_h, seg_mat))
             for layer in self.layers:
@@ -291,12 +293,12 @@ class _ApartLengthFirst(_Apart):
 
 
 def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Positions and token types of a question's and a document's slot, where the architecture has them.
+    """Positions and token types of a question's and a document's slot, (B, Q + D), if the architecture has them.
 
     Args:
-        ids: (..., Q + D), for its shape and device; choices are sequences like others here.
-        lengths: Q and D, tokens of the slots.
-        segments: of ``config.secateur``.
+        ids: (..., Q + D), for its shape and device; leading dimensions are flattened to B.
+        lengths: Q and D, the tokens of the slots.
+        segments: ``segments`` of ``config.secateur``.
     """
     shape = ids.flatten(0, -2).shape
     found = {}
@@ -312,7 +314,7 @@ def segment_inputs(ids: Tensor, lengths: tuple[int, int], segments: Mapping[str,
 
 
 def _part_of(mask: Tensor | None, rows: slice, part: slice) -> Tensor | None:
-    """A segment's share of what the model made of its attention mask: None, (B, 1, L or 1, L), or (B, L)."""
+    """A segment's part of the attention mask that the model has prepared: None, (B, 1, L or 1, L), or (B, L)."""
     if mask is None:
         return None
     if mask.ndim == 4 and mask.shape[-2] > 1:
@@ -321,9 +323,9 @@ def _part_of(mask: Tensor | None, rows: slice, part: slice) -> Tensor | None:
 
 
 def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head_size: int) -> None:
-    """Leave only the heads ``keep`` (indices) in ``layer``, in place; the output bias stays.
+    """Keep only the heads ``keep`` (indices) in ``layer``, in place; the output bias stays.
 
-    Without any head the output projection has no inputs, and what it computes is its bias.
+    Without any head, the output projection has no inputs and returns its bias.
     """
     columns = (keep.unsqueeze(1) * head_size + torch.arange(head_size, device=keep.device)).flatten()
     for name in ("query", "key", "value"):
@@ -335,33 +337,33 @@ def keep_heads(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str], head
 
 
 def keep_units(layer: nn.Module, keep: Tensor, *, paths: Mapping[str, str]) -> None:
-    """Leave only the FFN units ``keep`` (indices) in ``layer``, in place; the output bias stays."""
+    """Keep only the FFN units ``keep`` (indices) in ``layer``, in place; the output bias stays."""
     _keep_outputs(layer.get_submodule(paths["up"]), keep)
     _keep_inputs(layer.get_submodule(paths["down"]), keep)
 
 
 def auto_class_of(class_name: str) -> str | None:
-    """The Auto class of transformers that stands for a model class, or None where there is none."""
+    """The name of the Auto class for a model class, or None if there is none."""
     return next((auto for auto, names in AUTO_CLASSES.items() if _based_on(class_name) in names.values()), None)
 
 
 def stock_name(class_name: str) -> str:
-    """The name of one of our classes without what it says of the shape; any other name as it is."""
+    """The name of one of our classes without its prefix; any other name unchanged."""
     return class_name.removeprefix(SEGMENTED_PREFIX).removeprefix(PREFIX)
 
 
 def stock_class(class_name: str) -> type[PreTrainedModel] | None:
-    """The class of transformers that one of ours is built on; None where there is none."""
+    """The class of transformers that one of ours is built on; None if there is none."""
     found = getattr(transformers, _based_on(stock_name(class_name)), None)
     return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else None
 
 
 def __getattr__(name: str) -> type[PreTrainedModel]:
-    """Make ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers or of this file."""
+    """Create ``Secateur<class>`` or ``SecateurSegmented<class>`` for a model class of transformers or of this file."""
     base = stock_class(name) if name.startswith(PREFIX) else None
     if base is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # With _auto_class set, save_pretrained puts this file and auto_map into the folder it writes.
+    # With _auto_class set, save_pretrained adds this file and auto_map to the folder it writes.
     members = {"__module__": __name__, "_auto_class": auto_class_of(base.__name__)}
     mixins: list[type] = [SegmentedMixin if name.startswith(SEGMENTED_PREFIX) else SecateurMixin]
     if name.endswith(NATURAL_QUESTIONS):

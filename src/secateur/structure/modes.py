@@ -1,4 +1,4 @@
-"""Modes that a model is in for a while: evaluation, and attention as plain matrix products."""
+"""Temporary modes of a model: evaluation, and attention as plain matrix products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, each submodule's own mode again afterwards."""
+    """Evaluation mode within the context; afterwards each submodule's previous mode is restored."""
     modes = [(submodule, submodule.training) for submodule in module.modules()]
     module.eval()
     try:
@@ -23,7 +23,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Attention as plain matrix products inside, the model's own implementation again afterwards."""
+    """Attention as plain matrix products within the context; afterwards the previous implementation is restored."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:

@@ -1,6 +1,6 @@
-"""Observing: what a model's layers compute, read while it runs.
+"""Observing: reading the outputs of a model's layers while it runs.
 
-Not ``output_hidden_states``, which hooks classes of layers: a wrapper in a layer's place would be passed over.
+This does not use ``output_hidden_states``, which hooks layers by class and would miss a wrapper in a layer's place.
 
 Shapes: B batch, L tokens, D features.
 """
@@ -22,9 +22,9 @@ from secateur.structure.decomposition import lower_layers_of
 
 @contextmanager
 def layer_outputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """Gathers, within the context, each layer's output (B, L, D) in the order in which layers run.
+    """Collect, within the context, each layer's output (B, L, D) in the order in which layers run.
 
-    Where question and document go through a layer apart, its output for both, one behind the other.
+    If a layer reads question and document separately, its outputs for both are concatenated.
     """
     outputs_BLD: list[Tensor] = []
 
@@ -32,7 +32,7 @@ def layer_outputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
         states_BLD = output[0] if isinstance(output, tuple) else output
         if length_first:
             states_BLD = states_BLD.transpose(0, 1)
-        # All lower layers have run on the question when the first runs on the document.
+        # All lower layers have run on the question before the first one runs on the document.
         if number < lower_layers and len(outputs_BLD) == lower_layers:
             outputs_BLD[number] = torch.cat([outputs_BLD[number], states_BLD], dim=1)
         else:

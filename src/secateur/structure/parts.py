@@ -1,4 +1,4 @@
-"""The parts of a model that a phase may train: its embeddings, its layers, and what sits on top of them."""
+"""The parts of a model that a phase may train: its embeddings, its layers, and its head."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from secateur.structure.anatomy import anatomy_of, layers_of
 
 
 def parts_of(model: PreTrainedModel) -> dict[str, list[nn.Parameter]]:
-    """Parameters of the ``embeddings``, the ``layers`` and the ``head`` (with the pooler); each stands in one part."""
+    """Parameters of the ``embeddings``, the ``layers`` and the ``head`` (with the pooler); each belongs to one part."""
     layers = {id(weight): weight for weight in layers_of(model).parameters()}
-    # ELECTRA brings its embeddings to the layers' width by a projection beside them.
+    # ELECTRA projects its embeddings to the layers' width in a separate module.
     beneath = (anatomy_of(model.config).embeddings, "embeddings_project")
     modules = dict(model.base_model.named_children())
     embeddings = {id(weight): weight for name in beneath if name in modules for weight in modules[name].parameters()}

@@ -1,6 +1,6 @@
-"""The shape of a model: heads and FFN units of each layer, as its modules have them and as its ``config.json`` says.
+"""The shape of a model: heads and FFN units of each layer, according to its modules and its ``config.json``.
 
-``config.secateur`` is there in models that transformers by itself would build otherwise.
+``config.secateur`` exists in models that transformers by itself would build with another shape.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from secateur.structure.anatomy import anatomy_of, head_size_of, layers_of
 
-# What the modelling file needs to find its way, of all that an anatomy says.
+# The fields of an anatomy that the modelling file needs.
 _PATHS = (
     *("layers", "attention", "query", "key", "value", "attention_output", "up", "down"),
     *("head_count", "heads_width"),
@@ -40,7 +40,7 @@ def planned_sizes(config: PretrainedConfig) -> tuple[list[int], list[int]]:
 
 
 def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
-    """What ``config.secateur`` holds: all that the modelling file needs to build the model's layers again."""
+    """The content of ``config.secateur``: all that the modelling file needs to rebuild the model's layers."""
     heads, units = structure_sizes(model)
     segments = segments_of(model.config)
     return {
@@ -53,13 +53,13 @@ def describe_structure(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def segments_of(config: PretrainedConfig) -> dict[str, Any] | None:
-    """How a model reads question and document apart, as ``config.secateur`` says it; None: it reads them packed."""
+    """How a model reads question and document separately, from ``config.secateur``; None if it reads them packed."""
     return (getattr(config, "secateur", None) or {}).get("segments")
 
 
 def modelling_paths(model: PreTrainedModel) -> dict[str, str]:
-    """Where a model's parts are, of each as the modelling file calls it."""
+    """The paths of a model's parts, under the names that the modelling file uses."""
     anatomy = anatomy_of(model.config)
-    # Of layers that cannot be cut the modelling file needs to know no more than where they are.
+    # For layers that cannot be cut, the modelling file needs only their path.
     names = _PATHS if anatomy.has_linear_attention else ("layers",)
     return {name: getattr(anatomy, name) for name in names}

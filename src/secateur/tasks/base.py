@@ -1,4 +1,4 @@
-"""What a task is: a head, how rows become batches, a loss, and how outputs become scores."""
+"""The interface of a task: a head, how rows become batches, a loss, and how outputs become scores."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from secateur.structure.modeling_secateur import AUTO_CLASSES, stock_name
 
 
 class Evaluator(ABC):
-    """Gathers the outputs of one pass over a split, then scores them."""
+    """Collects the outputs of one pass over a split, then scores them."""
 
     @abstractmethod
     def update(self, outputs: ModelOutput, batch: Batch) -> None:
-        """Take the outputs of one batch."""
+        """Add the outputs of one batch."""
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Scores over all that was taken, in percent where the field does so."""
+        """Scores over all collected outputs, in percent where that is customary."""
 
     @abstractmethod
     def predictions(self) -> Any:
@@ -39,14 +39,14 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Distilled:
-    """What a student can imitate: a distribution over classes (or positions), or the values of a regression.
+    """What a student can imitate: a distribution over classes (or positions), or regression values.
 
-    Shapes: B examples of a batch, C classes.
+    Shapes: B examples in a batch, C classes.
 
     Attributes:
         logits: (B, C).
-        mask: which classes count, bool (B, C); None: all. The same for an example in whatever batch it stands.
-        is_value: ``logits`` are C numbers to come close to, not classes to choose from.
+        mask: which classes count, bool (B, C); None: all. It does not depend on which other examples are in the batch.
+        is_value: ``logits`` are C values to match, not classes to choose from.
     """
 
     logits: Tensor
@@ -54,26 +54,26 @@ class Distilled:
     is_value: bool = False
 
     def counted(self) -> Tensor:
-        """The mask spelt out, bool (B, C)."""
+        """The mask, all true if it is None, bool (B, C)."""
         return torch.ones_like(self.logits, dtype=torch.bool) if self.mask is None else self.mask
 
     def log_probabilities(self, *, temperature: float = 1.0) -> Tensor:
-        """log softmax(logits / temperature) over the classes that count, float32 (B, C); others are far below."""
+        """log softmax(logits / temperature) over the unmasked classes, float32 (B, C); others are hugely negative."""
         logits_BC = self.logits.float() / temperature
         if self.mask is not None:
-            # A finite floor: its probability is exactly 0, and unlike -inf it leaves numbers where two are subtracted.
+            # A finite floor: its probability is exactly 0, and unlike -inf, differences of two floors are not NaN.
             logits_BC = logits_BC.masked_fill(~self.mask, torch.finfo(torch.float32).min)
         return logits_BC.log_softmax(-1)
 
 
 def model_inputs(batch: Batch, *labels: str) -> dict[str, Any]:
-    """What of a batch, in whatever layout, a model takes; ``labels`` beside."""
+    """The entries of a batch, in any layout, that a model takes as inputs, and those named in ``labels``."""
     names = ("input_ids", "attention_mask", "token_type_ids", "question_length", *labels)
     return {name: batch[name] for name in names if name in batch}
 
 
 class Task(ABC):
-    """One per kind of question that a model answers. Built from settings alone.
+    """What a model is trained and scored on; one subclass for each kind of task. Built from settings alone.
 
     Attributes:
         metric: the score that tables rank by and that retention is computed on.
@@ -81,11 +81,11 @@ class Task(ABC):
 
     Class attributes:
         group_keys: columns by which ``val`` is split off, the coarse one first.
-        row_settings: the settings that shape the rows, and so the tokens made of them.
-        answers_by_token: the head reads every token, not the first one alone.
-        keeps_head: whether a checkpoint's own head is gone on with, where it has one of the task's, or drawn anew.
-        asks_of_documents: inputs have a question and a document, which can be laid out apart.
-        added_tokens: tokens that texts are marked with, which a vocabulary has to have beside its own.
+        row_settings: the settings that affect the rows, and therefore their tokens.
+        answers_by_token: the head reads every token, not only the first.
+        keeps_head: whether a checkpoint's head is reused if it is of the task's kind, rather than newly initialised.
+        asks_of_documents: inputs have a question and a document, which can be laid out separately.
+        added_tokens: markers used in the texts, which the vocabulary needs in addition to its own tokens.
     """
 
     metric: str
@@ -98,40 +98,40 @@ class Task(ABC):
     added_tokens: ClassVar[tuple[str, ...]] = ()
 
     def check_architecture(self, config: PretrainedConfig) -> None:
-        """Refuse a model by its configuration, before anything is loaded.
+        """Reject a model by its configuration, before anything is loaded.
 
         Raises:
-            SecateurError: if the architecture has no such head.
+            SecateurError: if the architecture has no head for this task.
         """
         able = [name for name in sorted(ANATOMIES) if name in AUTO_CLASSES[self.auto_class]]
         if config.model_type not in able:
             raise SecateurError(
-                f"model_type={config.model_type}: has no {self.auto_class}; take one of {', '.join(able)}"
+                f"model_type={config.model_type}: has no {self.auto_class}; use one of {', '.join(able)}"
             )
 
     def check_distillation(self, *, key: str) -> None:  # noqa: B027 - most outputs can be stored
-        """Refuse the imitation of a teacher whose outputs are stored, which ``key`` asks for.
+        """Reject distillation from stored teacher outputs, which the setting ``key`` requests.
 
         Raises:
-            SecateurError: if training shows the model something else each time.
+            SecateurError: if the inputs differ from epoch to epoch.
         """
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
-        """Settings of the model's config that the head for these examples has."""
+        """Settings of the model's config that its head needs for these examples."""
         return {}
 
     def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
-        """Refuse a fine-tuned model that answers something else.
+        """Reject a fine-tuned model whose head does not fit the task or the data.
 
         Raises:
-            SecateurError: naming ``key``, where the model comes from.
+            SecateurError: naming ``key``, the setting that the model comes from.
         """
         if AUTO_CLASSES[self.auto_class].get(model.config.model_type) != stock_name(type(model).__name__):
-            raise SecateurError(f"{key}: a {type(model).__name__} does not answer it; give an {self.auto_class}")
+            raise SecateurError(f"{key}: a {type(model).__name__} does not fit this task; give an {self.auto_class}")
         needed = self.head_settings(examples).get("num_labels")
         if needed is not None and model.config.num_labels != needed:
             raise SecateurError(
-                f"{key}: the model has {model.config.num_labels} outputs, the data needs {needed}; "
+                f"{key}: the model has {model.config.num_labels} outputs, but the data needs {needed}; "
                 "give a model that was trained on this task"
             )
 
@@ -140,16 +140,16 @@ class Task(ABC):
         """Validated rows of the splits ``train`` and ``test``."""
 
     def read_rows(self, source: Source, folder: Path) -> DatasetDict:
-        """The same; a task whose rows may exceed memory keeps them in ``folder``, which lasts until they are tokens."""
+        """The same; a task whose rows may exceed memory keeps them in ``folder``, which exists until tokenisation."""
         return self.load_rows(source)
 
     @abstractmethod
     def texts(self, rows: Dataset) -> Iterable[str]:
-        """Every text of the rows, for a vocabulary trained on the spot."""
+        """Every text of the rows, for learning a vocabulary from them."""
 
     @abstractmethod
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
-        """Rows with token ids, question and document apart."""
+        """Rows with token ids, question and document separate."""
 
     def write_tokens(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths, folder: Path) -> None:
         """Tokenise a split into ``folder``; a task whose rows may exceed memory does so piece by piece."""
@@ -157,7 +157,7 @@ class Task(ABC):
 
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Model inputs over tokenised rows, in the layout that ``lengths`` says."""
+        """Model inputs over tokenised rows, in the layout given by ``lengths``."""
 
     def training_examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """Model inputs to train on: all of :meth:`examples`, or some of them."""
@@ -168,13 +168,13 @@ class Task(ABC):
         """Run the model; the outputs carry the batch's mean ``loss``."""
 
     def real_tokens(self, batch: Batch) -> Tensor:
-        """The tokens (B, L) that a loss on states may count; choices are sequences here."""
+        """The tokens that a loss on hidden states may use, bool (B, L); for multiple choice (B · C, L)."""
         return batch["attention_mask"].flatten(0, -2).bool()
 
     @abstractmethod
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """The distributions, or values, that logits distillation compares; as many of each example in every batch."""
+        """The distributions, or values, that logits distillation compares; the same number in every batch."""
 
     @abstractmethod
     def evaluator(self, examples: Examples) -> Evaluator:
-        """A fresh evaluator for one pass over these examples."""
+        """A new evaluator for one pass over these examples."""

@@ -24,11 +24,11 @@ class Classification(TextPairTask):
     """One class for each text or pair of texts.
 
     Args:
-        labels: names of the classes, in order, which in the data may stand as they are or as indices; None takes
-            those of the training data.
-        metrics: scores to take, of ``accuracy``, ``f1`` and ``mcc`` (Matthews' correlation).
+        metrics: scores to compute: ``accuracy``, ``f1`` and ``mcc`` (Matthews' correlation).
         metric: the one that tables rank by; ``average`` is the mean of several.
-        document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
+        labels: names of the classes, in order; the data contains these names or their indices. None takes the names
+            from the training data.
+        document: which text of a pair is the document, ``text`` or ``text_pair``, if the two are read separately.
     """
 
     row_settings: ClassVar[tuple[str, ...]] = ("labels",)
@@ -49,7 +49,7 @@ class Classification(TextPairTask):
         return load_classes(source, labels=self.labels)
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
-        """As many outputs as there are classes, called by their names."""
+        """One output per class, with the class names."""
         assert isinstance(examples, TextPairs)
         names = examples.rows.features["label"].names
         return {
@@ -60,18 +60,18 @@ class Classification(TextPairTask):
         }
 
     def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
-        """Refuse a model of other classes, or of the same in another order; one whose classes have no names passes."""
+        """Reject a model with other classes, or the same in another order; a model with unnamed classes is accepted."""
         super().check_head(model, examples, key=key)
         names: Any = model.config.id2label
         needed = self.head_settings(examples)["id2label"]
         if names != needed and names != {index: f"LABEL_{index}" for index in names}:
             raise SecateurError(
                 f"{key}: the model's labels are {', '.join(names.values())}, the data's {', '.join(needed.values())}; "
-                "dataset.task.labels gives them an order, or take a model that was trained on this task"
+                "set their order with dataset.task.labels, or give a model that was trained on this task"
             )
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """The distribution over classes."""
+        """The distribution over classes (B, C)."""
         return [Distilled(logits=outputs["logits"], mask=None)]
 
     def evaluator(self, examples: Examples) -> Evaluator:

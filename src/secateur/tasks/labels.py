@@ -1,4 +1,4 @@
-"""One prediction for each row: gathering them, and which metrics there are to choose from."""
+"""Collecting one prediction per row, and checking the choice of metrics."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from secateur.tasks.metrics import AVERAGE, scores_of
 
 
 class LabelEvaluator(Evaluator):
-    """Gathers one prediction for each row.
+    """Collects one prediction for each row.
 
     Args:
-        metrics: by name.
-        decode: predictions (B,) of logits (B, C).
-        name: how a prediction is written down.
+        metrics: name -> metric.
+        examples: the rows and their labels.
+        decode: maps logits (B, C) to predictions (B,).
+        name: maps a prediction to how it is written down.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class LabelEvaluator(Evaluator):
         self.found = torch.zeros_like(examples.labels)
 
     def update(self, outputs: ModelOutput, batch: Batch) -> None:
-        """Keep the predictions of a batch in the place of their rows."""
+        """Store the predictions of a batch at their rows."""
         predictions: Tensor = self.decode(outputs["logits"].float())
         self.found[batch["items"].cpu()] = predictions.cpu()
 
@@ -56,16 +57,16 @@ def most_probable(logits_BC: Tensor) -> Tensor:
 
 
 def check_metrics(metrics: Sequence[str], metric: str, *, known: Sequence[str]) -> None:
-    """Refuse metrics that there are not.
+    """Reject unknown metrics.
 
     Raises:
-        SecateurError: for the first, or if ``metric`` is none of them.
+        SecateurError: for the first unknown one, or if ``metric`` is not one of ``metrics`` or their average.
     """
     if isinstance(metrics, str) or not metrics:
         raise SecateurError(f"metrics={metrics}: must be a list of {', '.join(known)}")
     for name in metrics:
         if name not in known:
-            raise SecateurError(f"metrics={name}: must be of {', '.join(known)}")
+            raise SecateurError(f"metrics={name}: must be one of {', '.join(known)}")
     choices = [*metrics, *([AVERAGE] if len(metrics) > 1 else [])]
     if metric not in choices:
-        raise SecateurError(f"metric={metric}: must be of metrics; here that is {' or '.join(choices)}")
+        raise SecateurError(f"metric={metric}: must be one of metrics; here that is {' or '.join(choices)}")

@@ -1,9 +1,9 @@
-"""Masked language modelling, with next-sentence prediction or without (BERT: Devlin et al., arXiv 1810.04805).
+"""Masked language modelling, with or without next-sentence prediction (BERT: Devlin et al., arXiv 1810.04805).
 
-What a model is pretrained on; here it is trained on, compressed and scored like on any other task, and its body then
-goes under another head.
+This is what models are pretrained on; here, models are trained, compressed and scored on it as on any other task, and
+the body can then be used under another head.
 
-Shapes: B inputs of a batch, L tokens, M tokens to be guessed in all of them, D features, V ids of the vocabulary.
+Shapes: B inputs in a batch, L tokens, M masked tokens in the batch, D features, V ids of the vocabulary.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from secateur.tasks.base import Distilled, Evaluator, Task
 
 
 class MaskedLM(Task):
-    """Guess hidden tokens, and whether the second of two texts follows the first.
+    """Predict masked tokens, and whether the second of two texts follows the first.
 
     Args:
-        mask_probability: share of the tokens to be guessed, in (0, 1).
-        masking: ``token``, or ``whole_word``: all tokens of the words that are drawn.
-        mask_share, random_share: of the tokens to be guessed, so many are replaced by the mask, and so many by
-            random ones; the rest stay as they are. In [0, 1].
-        next_sentence: show two texts, half the time of one document, and ask which; needs an architecture that has
-            a head for it, BERT.
+        mask_probability: share of the tokens that are selected for prediction, in (0, 1).
+        masking: ``token`` selects single tokens, ``whole_word`` all tokens of the selected words.
+        mask_share, random_share: shares of the selected tokens that are replaced by the mask token and by random
+            tokens, in [0, 1]; the rest stay unchanged.
+        next_sentence: show two texts, half the time from the same document, and predict whether they are; needs an
+            architecture with a head for it, that is BERT.
     """
 
     metric = "mlm_accuracy"
@@ -64,7 +64,7 @@ class MaskedLM(Task):
         self.auto_class = "AutoModelForPreTraining" if next_sentence else "AutoModelForMaskedLM"
 
     def check_architecture(self, config: PretrainedConfig) -> None:
-        """Next sentences are predicted by BERT alone."""
+        """Reject next-sentence prediction for architectures other than BERT."""
         if self.next_sentence and config.model_type not in MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES:
             raise SecateurError(
                 f"dataset.task.next_sentence=true: model_type={config.model_type} has no head for it; "
@@ -73,20 +73,20 @@ class MaskedLM(Task):
         super().check_architecture(config)
 
     def check_distillation(self, *, key: str) -> None:
-        """There is no teacher's output to store: what is hidden changes from epoch to epoch."""
+        """Reject stored teacher outputs: the masked tokens change from epoch to epoch."""
         raise SecateurError(
-            f"{key}: masked language modelling hides other tokens in every epoch, so that no teacher's outputs can be "
+            f"{key}: masked language modelling masks different tokens in every epoch, so a teacher's outputs cannot be "
             "stored; set distillation=patient, whose teacher runs in every step, or none"
         )
 
     def check_head(self, model: PreTrainedModel, examples: Examples, *, key: str) -> None:
-        """Refuse a model without the heads that are asked for, saying where the other setting would take it."""
+        """Reject a model without the required heads, pointing out if the other setting would accept it."""
         self.check_architecture(model.config)
         name = type(model).__name__
         if name.endswith("ForMaskedLM" if self.next_sentence else "ForPreTraining"):
             asked = str(self.next_sentence).lower()
             raise SecateurError(
-                f"{key}: a {name} does not answer dataset.task.next_sentence={asked}; set it to "
+                f"{key}: a {name} does not fit dataset.task.next_sentence={asked}; set it to "
                 f"{str(not self.next_sentence).lower()}, or give an {self.auto_class}"
             )
         super().check_head(model, examples, key=key)
@@ -96,7 +96,7 @@ class MaskedLM(Task):
         return load_documents(source)
 
     def texts(self, rows: Dataset) -> Iterable[str]:
-        """All paragraphs, read one by one."""
+        """All paragraphs, read lazily."""
         return all_paragraphs(rows)
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
@@ -108,15 +108,16 @@ class MaskedLM(Task):
         write_documents(rows, tokenizer, folder)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Pieces of documents that fill ``max_seq_length``, in pairs where next sentences are predicted."""
+        """Pieces of documents that fill ``max_seq_length``, in pairs if next sentences are predicted."""
         inputs = MaskedPairs if self.next_sentence else MaskedTexts
         return inputs(Segments(tokens), tokenizer, lengths, self.masking)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
-        """Logits (M, V) at the tokens to be guessed, in the order of the batch, and the loss.
+        """Logits (M, V) at the masked tokens, in the order of the batch, and the loss.
 
-        An input's loss is the mean cross-entropy over its own tokens, plus that of the next sentence, whose logits
-        are next_sentence_logits (B, 2); the batch's is the mean over inputs, so that it weighs none by its company.
+        An input's loss is the mean cross-entropy over its own masked tokens, plus that of next-sentence prediction,
+        whose logits are next_sentence_logits (B, 2). The batch's loss is the mean over inputs, so that an input's
+        weight does not depend on the others in its batch.
         """
         names = ("input_ids", "attention_mask", "token_type_ids")
         hidden_BL = batch["labels"] != IGNORED
@@ -134,25 +135,25 @@ class MaskedLM(Task):
         return outputs
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """What is guessed of each hidden token, and of each pair; the teacher has to see the same tokens hidden."""
+        """The predictions for each masked token and each pair; the teacher must see the same tokens masked."""
         logits = [outputs[name] for name in ("logits", "next_sentence_logits") if name in outputs]
         return [Distilled(logits=each, mask=None) for each in logits]
 
     def evaluator(self, examples: Examples) -> Evaluator:
-        """Scores over all tokens to be guessed, and over all pairs."""
+        """Scores over all masked tokens, and over all pairs."""
         assert isinstance(examples, MaskedTexts)
         return MaskedEvaluator(examples)
 
 
 class MaskedEvaluator(Evaluator):
-    """Counts what was guessed of each item."""
+    """Sums losses and counts correct predictions for each item."""
 
     def __init__(self, examples: MaskedTexts) -> None:
         self.examples = examples
         self.loss, self.hidden, self.right, self.told = torch.zeros(4, len(examples), dtype=torch.float64)
 
     def update(self, outputs: ModelOutput, batch: Batch) -> None:
-        """Take the outputs of one batch."""
+        """Add the outputs of one batch."""
         items, hidden_BL = batch["items"].cpu(), batch["labels"] != IGNORED
         item_M = items[hidden_BL.nonzero()[:, 0].cpu()]
         logits_MV, label_M = outputs["logits"].float(), batch["labels"][hidden_BL]
@@ -166,7 +167,7 @@ class MaskedEvaluator(Evaluator):
             )
 
     def scores(self) -> dict[str, float]:
-        """``mlm_accuracy`` in percent, ``mlm_loss`` in nats a token and ``perplexity``, its exponential.
+        """``mlm_accuracy`` in percent, ``mlm_loss`` in nats per token and ``perplexity``, its exponential.
 
         With next-sentence prediction also ``nsp_accuracy`` in percent.
         """
@@ -181,7 +182,7 @@ class MaskedEvaluator(Evaluator):
         return {name: value.item() for name, value in scores.items()}
 
     def predictions(self) -> list[dict[str, Any]]:
-        """Of each item its document, how many tokens were hidden, how many guessed, and the sum of their losses."""
+        """For each item: its document, the numbers of masked and correctly predicted tokens, and the sum of losses."""
         columns = {"loss": self.loss.tolist(), "hidden": self.hidden.int().tolist(), "right": self.right.int().tolist()}
         if self.examples.is_pair:
             columns["next_sentence_right"] = self.told.bool().tolist()
@@ -198,10 +199,10 @@ class MaskedEvaluator(Evaluator):
 
 @contextmanager
 def _only_at(body: nn.Module, hidden_BL: Tensor) -> Iterator[None]:
-    """Within the context, the head is given the hidden states (M, D) of these tokens alone.
+    """Within the context, the head receives only the hidden states (M, D) of the tokens in ``hidden_BL``.
 
-    It costs as much as several layers, its logits are as wide as the vocabulary, and of every token but one in seven
-    nobody asks them. Every architecture's head takes each token by itself.
+    The head costs as much as several layers, since its logits are as wide as the vocabulary, and only about one token
+    in seven needs them. In every architecture the head treats each token independently.
     """
 
     def gather(_module: nn.Module, _inputs: Any, output: ModelOutput) -> ModelOutput:

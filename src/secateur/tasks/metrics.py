@@ -1,4 +1,4 @@
-"""Metrics of classification and regression by their names in configs and tables, as torchmetrics classes."""
+"""Metrics for classification and regression, as torchmetrics classes under their names in configs and tables."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 from torchmetrics.regression import PearsonCorrCoef, SpearmanCorrCoef
 
-# The mean of a task's metrics: what papers report where a data set has two of them.
+# The mean of a task's metrics, which papers report if a data set has two of them.
 AVERAGE = "average"
 
 
 class MatthewsCorrelation(MulticlassConfusionMatrix):
-    """Matthews' correlation of any number of classes (Gorodkin 2004).
+    """Matthews' correlation for any number of classes (Gorodkin 2004).
 
-    It is 0 where all predictions, or all labels, are of one class. The class of torchmetrics 1.9 instead gives
-    models that always answer the same a correlation of their own: 2.6 % for CoLA's 721 of 1,043.
+    It is 0 if all predictions, or all labels, are of one class. The class in torchmetrics 1.9 instead gives a model
+    that always predicts the same class a non-zero correlation: 2.6 % for CoLA's 721 of 1,043.
     """
 
     def compute(self) -> Tensor:
@@ -32,7 +32,7 @@ class MatthewsCorrelation(MulticlassConfusionMatrix):
 
 
 class PearsonCorrelation(PearsonCorrCoef):
-    """Pearson's correlation, 0 where all predictions or labels are the same, as torchmetrics has it for Spearman's."""
+    """Pearson's correlation; 0 if all predictions or labels are equal, as torchmetrics does for Spearman's."""
 
     def compute(self) -> Tensor:
         """The correlation, in [-1, 1]."""
@@ -40,7 +40,7 @@ class PearsonCorrelation(PearsonCorrCoef):
 
 
 def _f1(classes: int) -> Metric:
-    """Of the class 1 where there are two, as GLUE scores paraphrases; else the unweighted mean over classes."""
+    """F1 of class 1 if there are two classes, as GLUE scores paraphrases; else the unweighted mean over classes."""
     return BinaryF1Score() if classes == 2 else MulticlassF1Score(classes, average="macro")
 
 
@@ -55,13 +55,13 @@ REGRESSION: dict[str, Callable[[], Metric]] = {"pearson": PearsonCorrelation, "s
 def scores_of(
     metrics: dict[str, Metric], predictions: Tensor, labels: Tensor, parts: Sequence[str]
 ) -> dict[str, float]:
-    """Scores in percent, and ``average``, their mean, where there are several metrics.
+    """Scores in percent and, if there are several metrics, their mean as ``average``.
 
     Args:
-        metrics: by name.
-        predictions, labels: classes or values, (E,).
-        parts: which test set each example is from, (E,). Where there are several, each is scored by itself, as
-            ``<metric>_<part>``, and ``<metric>`` is the mean over them.
+        metrics: name -> metric.
+        predictions, labels: classes or values of E examples, (E,).
+        parts: which test set each example comes from, (E,). If there are several, each is scored separately as
+            ``<metric>_<part>``, and ``<metric>`` is their mean.
     """
     scores: dict[str, float] = {}
     names = sorted(set(parts))

@@ -1,6 +1,6 @@
 """Multiple choice: which of several options answers a question about an article (RACE: Lai et al., arXiv 1704.04683).
 
-Shapes: B questions of a batch, C options, L tokens. The model sees B · C sequences and gives each one logit.
+Shapes: B questions in a batch, C options, L tokens. The model reads B · C sequences and gives each one logit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from secateur.tasks.metrics import CLASSIFICATION, scores_of
 
 
 class MultipleChoice(Task):
-    """One of a question's options. Questions may differ in how many they have."""
+    """Choose one of a question's options. Questions may have different numbers of options."""
 
     auto_class = "AutoModelForMultipleChoice"
     metric = "accuracy"
@@ -31,7 +31,7 @@ class MultipleChoice(Task):
     asks_of_documents = True
 
     def load_rows(self, source: Source) -> DatasetDict:
-        """Rows with options and the right one's index; see :mod:`secateur.data.choices`."""
+        """Rows with options and the index of the correct one; see :mod:`secateur.data.choices`."""
         return load_choices(source)
 
     def texts(self, rows: Dataset) -> list[str]:
@@ -39,24 +39,24 @@ class MultipleChoice(Task):
         return [*rows["article"], *rows["question"], *(option for options in rows["options"] for option in options)]
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
-        """Articles apart from questions with options; see :func:`secateur.data.choice_inputs.tokenize_choices`."""
+        """Articles and statements separately; see :func:`secateur.data.choice_inputs.tokenize_choices`."""
         return tokenize_choices(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """One input for each option, the article cut to ``max_seq_length``."""
+        """One input for each option, with the article truncated to ``max_seq_length``."""
         return ChoiceInputs(tokens, template_of(tokenizer, lengths), lengths)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
-        """Logits (B, C), lowest where there is no option, and the mean cross-entropy."""
+        """Logits (B, C), with float32's minimum where there is no option, and the mean cross-entropy."""
         outputs = model(**model_inputs(batch))
-        # Not by the model's own loss, in which options that are none would count. In float32, also under autocast.
+        # Not the model's own loss, in which padding options would count. In float32, also under autocast.
         logits_BC = outputs["logits"].float()
         outputs["logits"] = logits_BC.masked_fill(~batch["option_mask"], torch.finfo(torch.float32).min)
         outputs["loss"] = functional.cross_entropy(outputs["logits"], batch["labels"])
         return outputs
 
     def real_tokens(self, batch: Batch) -> Tensor:
-        """None of options that are none: what fills up an example has special tokens."""
+        """The tokens (B · C, L) of real options only: padding options contain special tokens."""
         return super().real_tokens(batch) & batch["option_mask"].reshape(-1, 1)
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
@@ -70,14 +70,14 @@ class MultipleChoice(Task):
 
 
 class ChoiceEvaluator(LabelEvaluator):
-    """Accuracy over all questions, beside that of each part where there are several; predictions are letters."""
+    """Accuracy over all questions and, if there are several parts, of each part; predictions are letters."""
 
     def __init__(self, examples: ChoiceInputs) -> None:
         metrics = {"accuracy": CLASSIFICATION["accuracy"](len(LETTERS))}
         super().__init__(metrics, examples, decode=most_probable, name=LETTERS.__getitem__)
 
     def scores(self) -> dict[str, float]:
-        """``accuracy``, and ``accuracy_<part>`` for each of several files that were joined."""
+        """``accuracy``, and ``accuracy_<part>`` for each file if several were joined."""
         parts = self.examples.rows["part"][:]
         return {
             **scores_of(self.metrics, self.found, self.examples.labels, parts),

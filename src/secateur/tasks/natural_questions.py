@@ -1,10 +1,10 @@
-"""Natural Questions: a long answer, a short one, or neither, somewhere on a whole page (Kwiatkowski et al. 2019).
+"""Natural Questions: a long answer, a short one, or neither, somewhere on a complete page (Kwiatkowski et al. 2019).
 
 The approach is that of Alberti, Lee and Collins, "A BERT Baseline for the Natural Questions" (arXiv 1901.08634): the
-page is read in windows, the span that scores highest above no answer is the short answer, and the paragraph, table or
-list around it is the long one.
+page is read in windows, the span that scores highest relative to no answer is the short answer, and the paragraph,
+table or list around it is the long one.
 
-Shapes: B windows of a batch, L tokens of the longest of them, N spans kept of a window.
+Shapes: B windows in a batch, L tokens of the longest of them, N spans kept per window, P pages.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class NaturalQuestions(Task):
     """Long and short answers on pages.
 
     Args:
-        include_unknowns: share of the training windows without the answer that are trained on, in (0, 1].
-        n_best_size: spans looked at in each window; the best within one paragraph, table or list counts.
-        max_answer_length: of a short answer, in tokens.
+        include_unknowns: share of the training windows without the answer that are kept for training, in (0, 1].
+        n_best_size: spans considered in each window; the best one within a single paragraph, table or list counts.
+        max_answer_length: maximum length of a short answer, in tokens.
     """
 
     auto_class = "AutoModelForNaturalQuestions"
@@ -59,7 +59,7 @@ class NaturalQuestions(Task):
         self.max_answer_length = max_answer_length
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
-        """Two outputs for each token, whatever head a checkpoint's config describes."""
+        """Two outputs per token, whatever head a checkpoint's config describes."""
         return {"num_labels": 2}
 
     def load_rows(self, source: Source) -> DatasetDict:
@@ -73,14 +73,14 @@ class NaturalQuestions(Task):
         return load_pages(source, folder)
 
     def texts(self, rows: Dataset) -> Iterable[str]:
-        """Questions and what is shown of the pages, read one by one."""
+        """Questions and the parts of the pages that are shown, read lazily."""
         for batch in rows.select_columns(["question", "texts"]).iter(batch_size=100):
             for question, texts in zip(batch["question"], batch["texts"], strict=True):
                 yield question
                 yield from texts
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
-        """Question and page apart, in memory; see :mod:`secateur.data.page_windows`."""
+        """Question and page separately, in memory; see :mod:`secateur.data.page_windows`."""
         with TemporaryDirectory() as folder:
             return tokenize_pages(rows, tokenizer, Path(folder)).flatten_indices(keep_in_memory=True)
 
@@ -93,7 +93,7 @@ class NaturalQuestions(Task):
         return PageWindows(tokens, template_of(tokenizer, lengths), lengths)
 
     def training_examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Those with the answer, and a share of the others, which are many times as many."""
+        """All windows with the answer, and a share of the others, which are far more numerous."""
         template = template_of(tokenizer, lengths)
         return PageWindows(tokens, template, lengths, include_unknowns=self.include_unknowns)
 
@@ -102,7 +102,7 @@ class NaturalQuestions(Task):
         return model(**model_inputs(batch, "start_positions", "end_positions", "answer_types"))
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """Start and end distributions over the real tokens of each window, and that of the answer's type."""
+        """Start and end distributions over the real tokens of each window (B, L), and of the answer type (B, 5)."""
         return [*span_distributions(outputs, batch), Distilled(logits=outputs["answer_type_logits"], mask=None)]
 
     def evaluator(self, examples: Examples) -> Evaluator:
@@ -112,19 +112,19 @@ class NaturalQuestions(Task):
 
 
 class PageEvaluator(Evaluator):
-    """Long- and short-answer scores over one pass, as the official scorer gives them."""
+    """Long- and short-answer scores over one pass, as computed by the official scorer."""
 
     def __init__(self, task: NaturalQuestions, examples: PageWindows) -> None:
         self.task = task
         self.examples = examples
         pages = len(examples.rows)
-        # Of the best span of each page: its score above no answer, tokens of the page, and the type of answer.
+        # For the best span of each page: its score minus that of no answer, its page tokens, and the answer type.
         self.scores_P = np.full(pages, -np.inf)
         self.spans_P = np.full((pages, 2), -1, dtype=np.int64)
         self.types_P = np.zeros(pages, dtype=np.int64)
 
     def update(self, outputs: ModelOutput, batch: Batch) -> None:
-        """Keep of each window the best span within one candidate, if the page has no better one yet."""
+        """Keep the best span of each window that lies within one candidate, if the page has no better one yet."""
         spans = best_spans(
             outputs["start_logits"].float().cpu(),
             outputs["end_logits"].float().cpu(),
@@ -151,7 +151,7 @@ class PageEvaluator(Evaluator):
         return nq_scores(self._found, _golds(self.examples.rows))
 
     def predictions(self) -> dict[str, list[dict[str, Any]]]:
-        """What the official scorer reads; byte offsets are not kept, so it compares tokens."""
+        """Input for the official scorer; byte offsets are not kept, so it compares tokens."""
         return {"predictions": [_official(page_id, found) for page_id, found in self._found.items()]}
 
     @cached_property
@@ -159,7 +159,7 @@ class PageEvaluator(Evaluator):
         return {page_id: self._prediction(page) for page, page_id in enumerate(self.examples.rows["id"])}
 
     def _prediction(self, page: int) -> Prediction:
-        """The best span is the short answer, unless the window says yes or no; the long one is what is around it."""
+        """The best span is the short answer, unless the type is yes or no; the long one is the candidate around it."""
         score = float(self.scores_P[page])
         if score == -np.inf:  # a page without any text
             return Prediction(answer=Answer(NO_SPAN, [], NONE), long_score=0.0, short_score=0.0)
@@ -169,7 +169,7 @@ class PageEvaluator(Evaluator):
         return Prediction(answer=answer, long_score=score, short_score=score)
 
     def _candidate(self, page: int, token: int) -> tuple[int, int]:
-        """The span of the candidate that a token of the page is in."""
+        """The span of the candidate that contains a page token."""
         spans = self.examples.candidates[page].reshape(-1, 2)
         first, end = spans[np.searchsorted(spans[:, 0], token, side="right") - 1].tolist()
         return first, end

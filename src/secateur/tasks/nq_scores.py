@@ -1,13 +1,15 @@
 """Long- and short-answer scores of Natural Questions (Kwiatkowski et al. 2019), by the rules of the official scorer.
 
-* A page has a long (short) answer if at least two of its annotators gave one; yes or no counts as a short one. Of pages
-  with a single annotator, as those of the training data, that one decides.
-* A prediction is right if it equals what *one* annotator gave: a long answer's span; all spans of the short answer, as
-  sets; or yes or no.
-* Predictions are ranked by score, and what lies below a threshold counts as no answer; equal scores share their fate.
+* A page has a long (short) answer if at least two of its annotators gave one; yes or no counts as a short answer. For
+  pages with a single annotator, as in the training data, that annotator decides.
+* A prediction is correct if it equals the answer of *one* annotator: the span of the long answer; all spans of the
+  short answer, as sets; or yes or no.
+* Predictions are ranked by score, and those below a threshold count as no answer; equal scores are never separated.
   F1, precision and recall are those at the threshold that is best for F1.
 
-Spans are of the page's tokens, first and last + 1.
+A span is its first page token and its last page token + 1.
+
+Shapes: T distinct scores, that is thresholds.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ TARGET_PRECISIONS = (0.5, 0.75, 0.9)
 
 
 class Answer(NamedTuple):
-    """What an annotator or a model says: ``long`` may be NO_SPAN, ``short`` empty, ``yes_no`` NONE, YES or NO."""
+    """An annotator's or a model's answer: ``long`` may be NO_SPAN, ``short`` empty, ``yes_no`` NONE, YES or NO."""
 
     long: Span
     short: Sequence[Span]
@@ -45,7 +47,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A model's answer, and how sure it is of either part; any scale, higher is surer."""
+    """A model's answer, and its confidence in either part; on any scale, higher is more confident."""
 
     answer: Answer
     long_score: float
@@ -53,7 +55,7 @@ class Prediction:
 
 
 class Judged(NamedTuple):
-    """One page, one kind of answer: is there one, was one given, was it right, how sure was the model."""
+    """One page and one kind of answer: is there one, was one given, was it correct, and the model's score."""
 
     has_gold: bool
     has_prediction: bool
@@ -65,16 +67,16 @@ def nq_scores(predictions: Mapping[str, Prediction], golds: Mapping[str, Sequenc
     """Score a split.
 
     Args:
-        predictions: by page id; a page without one is not answered.
-        golds: by page id, what each of its annotators gave.
+        predictions: page id -> prediction; a page without one counts as unanswered.
+        golds: page id -> the answers of its annotators.
 
     Returns:
-        for ``long_`` and ``short_``: ``f1``, ``precision``, ``recall`` at the best ``threshold`` for F1, and
-        ``recall_at_precision_50``, ``_75`` and ``_90``: the highest recall of a threshold with at least that precision,
-        0 where there is none. In percent, thresholds in the unit of the scores.
+        With the prefixes ``long_`` and ``short_``: ``f1``, ``precision`` and ``recall`` at the best ``threshold`` for
+        F1, and ``recall_at_precision_50``, ``_75`` and ``_90``: the highest recall at a threshold with at least that
+        precision, 0 if there is none. In percent; thresholds in the unit of the scores.
 
     Raises:
-        SecateurError: if there are no pages, one has no annotator, or a prediction is of no page.
+        SecateurError: if there are no pages, a page has no annotator, or a prediction belongs to no page.
     """
     _check(predictions, golds)
     scores: dict[str, float] = {}
@@ -85,7 +87,7 @@ def nq_scores(predictions: Mapping[str, Prediction], golds: Mapping[str, Sequenc
 
 
 def judge_long(prediction: Prediction | None, golds: Sequence[Answer]) -> Judged:
-    """Hold the long answer against those of the annotators."""
+    """Compare the long answer with those of the annotators."""
     given = None if prediction is None or not prediction.answer.has_long else prediction.answer
     has_gold = _is_agreed(gold.has_long for gold in golds)
     is_right = has_gold and given is not None and any(gold.long == given.long for gold in golds)
@@ -93,7 +95,7 @@ def judge_long(prediction: Prediction | None, golds: Sequence[Answer]) -> Judged
 
 
 def judge_short(prediction: Prediction | None, golds: Sequence[Answer]) -> Judged:
-    """Hold the short answer against those of the annotators; where the model says yes or no, its spans don't count."""
+    """Compare the short answer with those of the annotators; if the model says yes or no, its spans are ignored."""
     given = None if prediction is None or not prediction.answer.has_short else prediction.answer
     has_gold = _is_agreed(gold.has_short for gold in golds)
     is_right = has_gold and given is not None and any(_is_same_short(given, gold) for gold in golds)
@@ -112,7 +114,7 @@ def _is_agreed(gave_one: Iterable[bool]) -> bool:
 def _figures(judged: Sequence[Judged]) -> dict[str, float]:
     precision_T, recall_T, threshold_T = _curve(judged)
     f1_T = _ratio(2 * precision_T * recall_T, precision_T + recall_T)
-    best = int(f1_T.argmax())  # of equal ones the highest threshold
+    best = int(f1_T.argmax())  # ties go to the highest threshold
     found = f1_T[best] > 0
     figures = {
         "f1": 100 * f1_T[best],
@@ -126,16 +128,16 @@ def _figures(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def _curve(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and threshold, for each of the T scores that occur, the highest first."""
+    """Precision, recall and threshold at each of the T distinct scores, highest first, (T,) each."""
     order = sorted(judged, key=lambda each: -each.score)
     has_gold, has_prediction, is_right, score = (np.array(column, dtype=float) for column in zip(*order, strict=True))
-    is_last = np.append(score[1:] != score[:-1], True)  # of those that share a score
+    is_last = np.append(score[1:] != score[:-1], True)  # the last one of those with the same score
     right_T, given_T = is_right.cumsum()[is_last], has_prediction.cumsum()[is_last]
     return _ratio(right_T, given_T), right_T / max(has_gold.sum(), 1.0), score[is_last]
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Their ratio, 0 where there is nothing to divide by."""
+    """Their ratio, 0 where the denominator is 0."""
     return np.divide(one, other, out=np.zeros_like(one), where=other > 0)
 
 
@@ -144,7 +146,7 @@ def _check(predictions: Mapping[str, Prediction], golds: Mapping[str, Sequence[A
         raise SecateurError("references: there is no page to score; give at least one")
     for page_id, answers in golds.items():
         if not answers:
-            raise SecateurError(f"references: page {page_id!r} has no annotator; give one at least")
+            raise SecateurError(f"references: page {page_id!r} has no annotator; give at least one")
     strangers = [page_id for page_id in predictions if page_id not in golds]
     if strangers:
-        raise SecateurError(f"predictions: {strangers[0]!r} is no page of the references; take it out")
+        raise SecateurError(f"predictions: {strangers[0]!r} is not a page of the references; remove it")

@@ -1,6 +1,6 @@
-"""Extractive question answering: the answer is a span of the document, or nothing.
+"""Extractive question answering: the answer is a span of the document, or there is none.
 
-Shapes: B windows of a batch, L tokens of the longest of them.
+Shapes: B windows in a batch, L tokens of the longest of them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from secateur.tasks.squad_scores import squad_v1_scores, squad_v2_scores
 
 
 class QuestionAnswering(Task):
-    """Start and end of the answer, as SQuAD asks for them.
+    """Predict start and end of the answer, as in SQuAD.
 
     Args:
         version_2_with_negative: questions may have no answer; scores are those of SQuAD 2.0.
         n_best_size: answers kept per window, and per question in the n-best list.
-        max_answer_length: in tokens.
-        null_score_diff_threshold: predict no answer where null score - best span score exceeds it.
+        max_answer_length: maximum length of an answer, in tokens.
+        null_score_diff_threshold: predict no answer if null score - best span score exceeds this.
     """
 
     auto_class = "AutoModelForQuestionAnswering"
@@ -54,7 +54,7 @@ class QuestionAnswering(Task):
         self.null_score_diff_threshold = null_score_diff_threshold
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
-        """Two outputs for each token, whatever head a checkpoint's config describes."""
+        """Two outputs per token, whatever head a checkpoint's config describes."""
         return {"num_labels": 2}
 
     def load_rows(self, source: Source) -> DatasetDict:
@@ -66,7 +66,7 @@ class QuestionAnswering(Task):
         return [*rows["question"], *rows["context"]]
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
-        """Question and document apart; see :func:`secateur.data.question_windows.tokenize_questions`."""
+        """Question and document separately; see :func:`secateur.data.question_windows.tokenize_questions`."""
         return tokenize_questions(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
@@ -88,13 +88,13 @@ class QuestionAnswering(Task):
 
 
 def span_distributions(outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-    """Where the answer starts and where it ends, over the real tokens of each window."""
+    """The distributions of the answer's start and end over the real tokens of each window, (B, L) each."""
     mask = batch["attention_mask"].bool()
     return [Distilled(logits=outputs[name], mask=mask) for name in ("start_logits", "end_logits")]
 
 
 class SpanEvaluator(Evaluator):
-    """EM and F1 over one pass, as the official scorers give them."""
+    """EM and F1 over one pass, as computed by the official scorers."""
 
     def __init__(self, task: QuestionAnswering, examples: QuestionWindows) -> None:
         self.task = task

@@ -22,9 +22,9 @@ class Regression(TextPairTask):
     """One number for each text or pair of texts: the same inputs and head as classification, with one output.
 
     Args:
-        metrics: scores to take, of ``pearson`` and ``spearman``.
+        metrics: scores to compute: ``pearson`` and ``spearman``.
         metric: the one that tables rank by; ``average`` is the mean of several.
-        document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
+        document: which text of a pair is the document, ``text`` or ``text_pair``, if the two are read separately.
     """
 
     def __init__(self, *, metrics: Sequence[str], metric: str, document: str = "text_pair") -> None:
@@ -35,15 +35,15 @@ class Regression(TextPairTask):
         return load_values(source)
 
     def head_settings(self, examples: Examples) -> dict[str, Any]:
-        """One output, trained by the mean squared error."""
+        """One output, trained with the mean squared error."""
         return {"num_labels": 1, "problem_type": "regression"}
 
     def distilled(self, outputs: ModelOutput, batch: Batch) -> list[Distilled]:
-        """The value itself."""
+        """The predicted value, (B, 1)."""
         return [Distilled(logits=outputs["logits"], mask=None, is_value=True)]
 
     def evaluator(self, examples: Examples) -> Evaluator:
-        """Correlations of values and labels."""
+        """Correlations between predicted values and labels."""
         assert isinstance(examples, TextPairs)
         metrics = {name: REGRESSION[name]() for name in self.metrics}
         return LabelEvaluator(metrics, examples, decode=lambda logits_BC: logits_BC.squeeze(-1), name=float)

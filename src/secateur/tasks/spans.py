@@ -1,12 +1,10 @@
 """From start and end logits to answers: the n best spans of each window, then of each question.
 
-A long document is read in several windows. :func:`best_spans` runs on each batch of windows as it is
-evaluated and keeps a handful of spans of each; :func:`answers` merges the windows of each question once all
-are in.
+A long document is read in several windows. :func:`best_spans` runs on each batch of windows as it is evaluated and
+keeps a few spans of each window; :func:`answers` merges the windows of each question once all have been evaluated.
 
-Shapes: B windows of a batch, W windows of all batches, L tokens of a window, M tokens of the longest answer,
-N spans kept of a window, X = L·M spans tried in a window, C candidate spans of all windows, T tokens of a
-document, Q questions.
+Shapes: B windows in a batch, W windows in all batches, L tokens of a window, M tokens of the longest answer, N spans
+kept per window, X = L·M spans tried per window, C candidate spans of all windows, T tokens of a document, Q questions.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True, kw_only=True)
 class Spans:
-    """The best spans of each window of a batch, in falling order of score.
+    """The best spans of each window of a batch, in descending order of score.
 
-    ``start_BN`` and ``end_BN`` are token positions in the window, both inclusive; where a window has fewer
-    than N spans, ``score_BN`` is -inf and the positions mean nothing. ``null_score_B`` is the score of no
-    answer.
+    ``start_BN`` and ``end_BN`` are token positions in the window, both inclusive; if a window has fewer than N spans,
+    the remaining entries of ``score_BN`` are -inf and their positions are meaningless. ``null_score_B`` is the score of
+    no answer.
     """
 
     start_BN: Tensor
@@ -61,9 +59,9 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NBest:
-    """One candidate answer; that there is none has the text "" and no ``char_start``.
+    """One candidate answer; no answer is a candidate with the text "" and no ``char_start``.
 
-    ``score`` is a sum of two logits.
+    ``score`` is the sum of two logits.
     """
 
     text: str
@@ -73,11 +71,11 @@ class NBest:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionAnswer:
-    """What a question is answered with.
+    """The answer to one question.
 
-    ``prediction`` is "" where no answer was preferred, ``best_answer`` the best non-empty text all the same.
-    ``null_score_diff`` is the score of no answer minus that of ``best_answer``, in logits; ``n_best`` is in
-    falling order of score. A document without tokens leaves both texts "" and a difference of +inf.
+    ``prediction`` is "" if no answer was preferred, whereas ``best_answer`` is always the best non-empty text.
+    ``null_score_diff`` is the score of no answer minus that of ``best_answer``, in logits; ``n_best`` is in descending
+    order of score. For a document without tokens, both texts are "" and the difference is +inf.
     """
 
     id: str
@@ -98,17 +96,17 @@ def best_spans(
 ) -> Spans:
     """Find the ``n_best_size`` spans of each window with the highest sum of start and end logit.
 
-    The search is exact over all spans of at most ``max_answer_length`` tokens that start and end in the
-    document. Hugging Face's ``run_qa`` pairs only the ``n_best_size`` best starts with as many best ends, so
-    each place of this list scores at least as high as there. Equal scores come in no particular order.
+    The search is exact over all spans of at most ``max_answer_length`` tokens that start and end in the document.
+    Hugging Face's ``run_qa`` pairs only the ``n_best_size`` best starts with as many best ends, so the k-th span here
+    scores at least as high as the k-th there. Equal scores are in no particular order.
 
     Args:
-        start_logits_BL: start logits.
-        end_logits_BL: end logits.
-        document_mask_BL: true where a token belongs to the document.
+        start_logits_BL: start logits, (B, L).
+        end_logits_BL: end logits, (B, L).
+        document_mask_BL: true where a token belongs to the document, (B, L).
         n_best_size: how many spans to keep, N.
         max_answer_length: tokens of the longest span, M.
-        cls_position: where [CLS] is in each window, which stands for no answer.
+        cls_position: position of [CLS], which represents no answer, in each window.
     """
     # In float32 also when the logits are half precision: rounding their sums would make many of them tie.
     start_BL, end_BL = start_logits_BL.float(), end_logits_BL.float()
@@ -137,17 +135,17 @@ def answers(
 ) -> list[QuestionAnswer]:
     """Merge the windows of each question and pick its answer, as Hugging Face's ``run_qa`` does.
 
-    The score of no answer is the lowest among the question's windows: one window that holds the answer is
-    enough to speak against it. Unlike in ``run_qa``, of candidates with the same text only the best is kept
-    (overlapping windows find most spans twice), and blank ones are dropped.
+    The score of no answer is the lowest among the question's windows: a single window that contains the answer is
+    enough evidence against it. Unlike in ``run_qa``, only the best of several candidates with the same text is kept
+    (overlapping windows find most spans twice), and blank candidates are dropped.
 
     Args:
-        spans: what :func:`best_spans` gave for each batch.
+        spans: the result of :func:`best_spans` for each batch.
         windows: where the windows of all these batches come from, in the same order.
-        questions: the questions that ``windows.example`` counts.
-        n_best_size: candidates to keep of each question, that there is no answer not counted.
-        version_2_with_negative: whether a question may have no answer; then this is among the candidates.
-        null_score_diff_threshold: no answer is predicted where ``null_score_diff`` is greater, in logits.
+        questions: the questions that ``windows.example`` indexes.
+        n_best_size: candidates to keep per question, not counting "no answer".
+        version_2_with_negative: whether a question may have no answer, which is then one of the candidates.
+        null_score_diff_threshold: predict no answer if ``null_score_diff`` is greater, in logits.
 
     Returns:
         One answer for each question that has a window, in the order of ``questions``.
@@ -168,7 +166,7 @@ def answers(
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidates:
-    """The spans of all windows in tokens of their documents, by question, then in falling order of score."""
+    """The spans of all windows in document tokens, sorted by question, then by descending score."""
 
     example_C: NDArray[np.integer]
     start_C: NDArray[np.integer]
@@ -177,7 +175,7 @@ class _Candidates:
 
 
 def _span_scores(start_BL: Tensor, end_BL: Tensor, document_mask_BL: Tensor, max_answer_length: int) -> Tensor:
-    """Score each span, by its start and its length less one: (B, L, M), -inf where it leaves the document."""
+    """The score of each span, indexed by its start and its length - 1: (B, L, M), -inf outside the document."""
     outside_BL = ~document_mask_BL.bool()
     start_BL = start_BL.masked_fill(outside_BL, -math.inf)
     end_BL = end_BL.masked_fill(outside_BL, -math.inf)
@@ -227,7 +225,7 @@ def _pick(
     null_score: float,
     threshold: float | None,
 ) -> QuestionAnswer:
-    """Answer with the best text, or none if ``null_score_diff`` exceeds ``threshold`` (None: always text)."""
+    """Answer with the best text, or with none if ``null_score_diff`` exceeds ``threshold`` (None: always text)."""
     best_answer, best_score, _ = distinct[0] if distinct else ("", -math.inf, None)
     null_score_diff = null_score - best_score
     if threshold is None:

@@ -1,7 +1,7 @@
 """Exact match and F1 of SQuAD answers, by the rules of the two official scorers.
 
 * v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250): every question has an answer.
-* v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822): the right answer to an unanswerable question is "".
+* v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822): the correct answer to an unanswerable question is "".
 
 The two agree on normalisation and differ where nothing is left after it: an empty prediction against an empty
 gold answer has F1 = 0 under v1.1 and F1 = 1 under v2.0 (EM = 1 under both).
@@ -40,8 +40,8 @@ def question_scores_v1(prediction: str, golds: Sequence[str]) -> tuple[float, fl
 def question_scores_v2(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
     """EM and F1 of one answer under v2.0, each in [0, 1] and each the best over ``golds``.
 
-    Gold answers that normalise to nothing are dropped; where none is left, only an answer that normalises to
-    nothing is right.
+    Gold answers that normalise to nothing are dropped; if none is left, only an answer that normalises to nothing is
+    correct.
     """
     predicted = normalize_answer(prediction)
     normalized = [text for text in map(normalize_answer, golds) if text] or [""]
@@ -81,27 +81,27 @@ def squad_v2_scores(
 ) -> dict[str, float]:
     """Score a data set with unanswerable questions; ``predictions`` count as they are, no threshold applied.
 
-    With ``no_answer_scores`` the threshold is looked for above which giving no answer would have scored best.
-    That search has to see an answer to every question, so it reads ``best_answers``: the best *non-empty*
-    answer to each, before any threshold. Without them it reads ``predictions``, which is right only if these
-    were made without a threshold: a question already answered by "" can't be won back by any threshold.
+    With ``no_answer_scores``, this also searches for the threshold above which predicting no answer scores best. The
+    search needs an answer to every question, so it reads ``best_answers``: the best *non-empty* answer to each, before
+    any threshold. Without them it reads ``predictions``, which is correct only if these were made without a threshold:
+    no threshold can recover a question already answered by "".
 
-    The search is the official one to the letter, with its three quirks: questions whose scores tie are still
-    taken one by one, in the order of ``no_answer_scores``, so the best may fall between them; an unanswerable
-    question counts as lost whenever its answer isn't "", even if that answer normalises to nothing; and where
-    answering nothing at all is best, the threshold is given as 0.
+    The search is exactly the official one, including its three quirks: questions with tied scores are still processed
+    one by one, in the order of ``no_answer_scores``, so the optimum may fall between them; an unanswerable question
+    counts as wrong whenever its answer isn't "", even if that answer normalises to nothing; and if answering no
+    question at all is best, the threshold is reported as 0.
 
     Args:
         predictions: question id to answer, "" for none; ids without a reference are ignored.
         references: question id to its gold answers; an empty sequence marks an unanswerable question.
-        no_answer_scores: question id to what speaks for no answer, a probability or a difference of logits.
+        no_answer_scores: question id to the evidence for no answer, a probability or a difference of logits.
         best_answers: question id to its best non-empty answer.
 
     Returns:
-        ``em`` and ``f1`` over all questions; ``has_ans_em``, ``has_ans_f1`` over the answerable and
-        ``no_ans_em``, ``no_ans_f1`` over the unanswerable ones, each where there are any; with
-        ``no_answer_scores`` also ``best_em``, ``best_f1`` and ``best_em_threshold``, ``best_f1_threshold``
-        (no answer where the score is *greater*). In percent (0-100), thresholds in the unit of the scores.
+        ``em`` and ``f1`` over all questions; ``has_ans_em``, ``has_ans_f1`` over the answerable and ``no_ans_em``,
+        ``no_ans_f1`` over the unanswerable ones, if there are any; with ``no_answer_scores`` also ``best_em``,
+        ``best_f1`` and ``best_em_threshold``, ``best_f1_threshold`` (no answer if the score is *greater*). In percent
+        (0-100); thresholds in the unit of the scores.
 
     Raises:
         SecateurError: if there is no reference, or a question has no prediction, score or best answer.
@@ -160,7 +160,7 @@ def _best_scores(
 
 
 def _best_prefix(gains: Sequence[float], *, first: float) -> tuple[float, int]:
-    """The highest running total of ``gains``, starting at ``first``, and after how many of them it comes."""
+    """The highest running total of ``gains``, starting at ``first``, and the number of gains it includes."""
     best = total = first
     length = 0
     for index, gain in enumerate(gains, start=1):

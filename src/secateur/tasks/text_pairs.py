@@ -1,4 +1,4 @@
-"""What classification and regression share: one output, or one for each class, for a text or a pair of texts."""
+"""What classification and regression share: one output, or one per class, for a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class TextPairTask(Task):
     """A text or a pair of texts, and a label.
 
     Args:
-        metrics: scores to take, of ``known``.
+        metrics: scores to compute, from ``known``.
         metric: the one that tables rank by; ``average`` is the mean of several.
-        document: which text of a pair is the document, ``text`` or ``text_pair``, where the two are read apart.
+        document: which text of a pair is the document, ``text`` or ``text_pair``, if the two are read separately.
+        known: the metrics that exist.
     """
 
     auto_class = "AutoModelForSequenceClassification"
@@ -42,13 +43,13 @@ class TextPairTask(Task):
         return [*rows["text"], *rows["text_pair"]]
 
     def tokenize(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Dataset:
-        """Both texts apart; see :func:`secateur.data.text_pairs.tokenize_pairs`."""
+        """Both texts separately; see :func:`secateur.data.text_pairs.tokenize_pairs`."""
         return tokenize_pairs(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """One input for each row, cut to ``max_seq_length``."""
+        """One input for each row, truncated to ``max_seq_length``."""
         return TextPairs(tokens, template_of(tokenizer, lengths), lengths, document=self.document)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
-        """Logits (B, C), and the loss that the head's ``problem_type`` names."""
+        """Logits (B, C), and the loss that the head's ``problem_type`` specifies."""
         return model(**model_inputs(batch, "labels"))

@@ -1,4 +1,4 @@
-"""How much is to go is said in one way, and prices mean what the paper means by them."""
+"""The amount to remove is given in exactly one way, and prices have the paper's meaning."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ def test_lambda_is_per_gate_and_the_budget_for_all_of_a_kind():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "sparsity=null: say how much is to go"),
-        ({"sparsity": 0.5, "lambda_heads": 1e-3, "threshold": 0}, "lambda_heads=0.001: goes with sparsity=null"),
-        ({"heads": 0.5, "lambda_units": 1e-5, "threshold": 0}, "lambda_units=1e-05: goes without heads"),
-        ({"heads": 0.5, "budget_units": 1, "threshold": 0}, "budget_units=1: goes without heads"),
-        ({"lambda_heads": 1, "budget_heads": 1, "threshold": 0}, "lambda_heads=1: beside budget_heads"),
+        ({}, "sparsity=null: amount to remove not given"),
+        (
+            {"sparsity": 0.5, "lambda_heads": 1e-3, "threshold": 0},
+            "lambda_heads=0.001: cannot be combined with sparsity=",
+        ),
+        ({"heads": 0.5, "lambda_units": 1e-5, "threshold": 0}, "lambda_units=1e-05: cannot be combined with heads"),
+        ({"heads": 0.5, "budget_units": 1, "threshold": 0}, "budget_units=1: cannot be combined with heads"),
+        ({"lambda_heads": 1, "budget_heads": 1, "threshold": 0}, "lambda_heads=1: given as well as budget_heads"),
         ({"lambda_heads": -1, "threshold": 0}, "lambda_heads=-1: must be 0 nats or more"),
         ({"budget_heads": 1, "threshold": 1}, "threshold=1: must be below 1"),
         ({"budget_heads": 1}, r"budget_heads=1: needs method\.threshold"),

@@ -1,4 +1,4 @@
-"""A price is what open gates cost; a target is reached, wherever the task pulls."""
+"""A price is the cost of open gates; a target is reached whatever the task's gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate phase finds what can be spared, leaves the weights alone, and reaches what was asked for."""
+"""The gate phase finds dispensable heads and units, does not change the weights, and reaches its target."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_target_is_met_by_both_kinds_and_weights_stay_as_they_are(make_model, 
 def test_a_target_that_is_missed_is_told(make_model, make_context, caplog):
     """The threshold takes as many as were asked for all the same, open ones among them."""
     phase(epochs=0.25).run(State(model=make_model()), make_context(name="short"))
-    assert "too few of the gates are closed, rank alone decides about those" in caplog.text
+    assert "too few of the gates are closed, and only their rank decides about those" in caplog.text
 
 
 def test_a_joint_target_and_a_price(make_model, make_context):
@@ -223,7 +223,7 @@ def test_same_seed_same_gates(make_model, make_context):
     ("settings", "message"),
     [
         ({"gates": "all"}, "gates=all: must be heads, units or both"),
-        ({"gates": "heads", "amount": Amount(units=0.5)}, "gates=heads: nothing is asked of heads"),
+        ({"gates": "heads", "amount": Amount(units=0.5)}, "gates=heads: no amount is set for heads"),
         ({"gates": "units", "amount": Amount(sparsity=0.5, split="joint")}, "gates=units: split=joint"),
         ({"initial_openness": 1.0}, r"initial_openness=1\.0: must lie in \(0, 1\)"),
         ({"initial_openness": 0.9999}, r"initial_openness=0\.9999: is beyond max_alpha"),
@@ -233,9 +233,9 @@ def test_same_seed_same_gates(make_model, make_context):
         ({"epochs": 0}, "epochs=0: must be above 0"),
         (
             {"amount": Amount(sparsity=0.96)},
-            r"sparsity=0\.96: gates close to 0\.953 at most with max_alpha=4\.605; raise it",
+            r"sparsity=0\.96: at most 0\.953 of the gates can close with max_alpha=4\.605; raise it",
         ),
-        ({"amount": Amount(heads=0.97, units=0.5)}, r"heads=0\.97: gates close to 0\.953 at most"),
+        ({"amount": Amount(heads=0.97, units=0.5)}, r"heads=0\.97: at most 0\.953 of the gates can close"),
     ],
 )
 def test_refuses_bad_settings_in_one_line(settings, message):

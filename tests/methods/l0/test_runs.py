@@ -1,4 +1,4 @@
-"""Whole runs of L0: what the record says of them, and that settings of the config reach the phase."""
+"""Complete L0 runs: their records, and that the config's settings reach the phase."""
 
 from __future__ import annotations
 

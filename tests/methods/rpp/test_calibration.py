@@ -1,4 +1,4 @@
-"""γ from the sparsity that is wanted: the law is held against weights that are shrunk step by step."""
+"""γ from a target sparsity: the law is compared with weights that are shrunk step by step."""
 
 from __future__ import annotations
 

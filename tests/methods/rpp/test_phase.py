@@ -1,4 +1,4 @@
-"""The proximal phase comes near what was asked for by its own steps, and ends at it exactly."""
+"""The proximal phase comes close to its target by its steps alone, and ends exactly at it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_fixed_zeros_stay_and_others_join(make_model, make_context):
     assert state.details["zeroed"] == pytest.approx(0.6, abs=1e-3)
     assert all((first[name] | ~mask).all() for name, mask in masks_of(state.model).items())
     with pytest.raises(
-        SecateurError, match=r"^sparsity=0\.5: the model to start from has 0\.6000 zeros already[^\n]*$"
+        SecateurError, match=r"^sparsity=0\.5: the model to start from already has 0\.6000 zeros[^\n]*$"
     ):
         phase(sparsity=0.5).run(state, make_context())
 
@@ -109,7 +109,7 @@ def test_uneven_models_and_accumulated_steps(make_model, make_context):
 
 def test_coarse_weights_are_refused(make_model, make_context):
     context = make_context()
-    with pytest.raises(SecateurError, match=r"^phase step: shrinks float32 weights; set trainer\.precision=[^\n]*$"):
+    with pytest.raises(SecateurError, match=r"^phase step: needs float32 weights; set trainer\.precision=[^\n]*$"):
         phase().run(State(model=make_model().bfloat16()), context)
 
 
@@ -127,8 +127,8 @@ def test_survivors_are_larger_than_under_l1(make_model, make_context):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sparsity": None}, "sparsity=null: say how much"),
-        ({"gamma": 1e-3}, r"gamma=0\.001: goes with sparsity=null"),
+        ({"sparsity": None}, "sparsity=null: amount to remove not given"),
+        ({"gamma": 1e-3}, r"gamma=0\.001: cannot be combined with sparsity="),
         ({"sparsity": None, "gamma": 0.0}, r"gamma=0\.0: must be above 0"),
         ({"sparsity": 1.0}, r"sparsity=1\.0: must lie in \[0, 1\)"),
         ({"epsilon": 0.0}, r"epsilon=0\.0: must be above 0"),

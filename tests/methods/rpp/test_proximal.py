@@ -1,4 +1,4 @@
-"""The proximal step solves its own problem, leaves exact zeros, and does so where a penalty in the loss leaves none."""
+"""The proximal step solves its minimisation problem and gives exact zeros, unlike a penalty in the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prices are renewed every so many steps, γ is corrected then, and the threshold is the one that the scale asks for."""
+"""Prices and γ are renewed at the given interval, and the threshold matches the chosen scale."""
 
 from __future__ import annotations
 

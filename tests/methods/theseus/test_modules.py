@@ -1,4 +1,4 @@
-"""Modules of both models are paired, run one or the other, and can be mixed at will."""
+"""Modules of both models are paired, run one or the other, and can be mixed freely."""
 
 import pytest
 import torch

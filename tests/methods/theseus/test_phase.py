@@ -1,4 +1,4 @@
-"""Successors are trained among the predecessor's modules, which stay as they are, and are left alone in the end."""
+"""Successors are trained among the predecessor's modules, which do not change, and only successors remain."""
 
 from typing import Any
 
@@ -189,14 +189,14 @@ def test_same_seed_same_weights(make_model, make_context):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"modules": 3}, "modules=3: must be from 1 to the 2 successor layers; give it, or fewer"),
+        ({"modules": 3}, "modules=3: must be from 1 to 2, the number of successor layers"),
         (
             {"distillation": PatientDistillation(temperature=1, alpha=0.5, beta=1, layers="last")},
             r"distillation\.loss\.layers=last: [^\n]+",
         ),
-        ({"modules": 0}, "modules=0: must be from 1 to the 2 successor layers; give it, or fewer"),
+        ({"modules": 0}, "modules=0: must be from 1 to 2, the number of successor layers"),
         ({"mixes": [[0], [2]]}, r"mixes=\[2\]: the modules are 0 to 1"),
-        ({"amount": LayerAmount(layers=4)}, "layers=4: the model has 3; ask for at most as many"),
+        ({"amount": LayerAmount(layers=4)}, "layers=4: the model has only 3; give at most as many"),
     ],
 )
 def test_refuses_what_the_model_has_no_layers_for(settings, message):

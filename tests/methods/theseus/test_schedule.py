@@ -1,4 +1,4 @@
-"""The replacing rate is a function of the optimizer step, as the paper has it."""
+"""The replacing rate is a function of the optimizer step, as in the paper."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_readmes_setting():
         ({"rate": 1.1}, r"rate=1\.1: must lie in \[0, 1\][^\n]*"),
         ({"ratio": 0.0}, r"replacing_ratio=0\.0: must lie in \(0, 1\][^\n]*"),
         ({"ratio": 1.5}, r"replacing_ratio=1\.5: must lie in \(0, 1\][^\n]*"),
-        ({"steps": 0}, "replacing_steps=0: must be at least 1, or null to go by replacing_ratio"),
+        ({"steps": 0}, "replacing_steps=0: must be at least 1, or null to use replacing_ratio"),
         ({"kind": "constant", "rate": 0}, "rate=0: with schedule=constant nothing is replaced; give a rate above 0"),
         ({"kind": "anti", "rate": 1}, "rate=1: with schedule=anti nothing is replaced; give a rate below 1"),
     ],

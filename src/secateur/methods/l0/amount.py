@@ -1,4 +1,4 @@
-"""How much is to go: a target that is reached exactly, the paper's price per gate, or a budget for all gates."""
+"""How much to remove: a target that is reached exactly, the paper's price per gate, or a budget for all gates."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ KINDS = ("heads", "units")
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """One of three ways to say it, for heads, for units or for both.
+    """The amount to remove, given in one of three ways, for heads, for units or for both.
 
     Attributes:
-        sparsity, heads, units, split: fractions to remove, as :class:`secateur.methods.threshold.Threshold` has them.
+        sparsity, heads, units, split: fractions to remove, as in :class:`secateur.methods.threshold.Threshold`.
         lambda_heads, lambda_units: λ of McCarley et al. (eq. 3), the price of one open gate in nats, 0 or more.
         budget_heads, budget_units: Λ = λ · (number of gates), the price of all gates of a kind in nats, 0 or more.
-        threshold: with a price alone: gates are closed in the end where the deterministic gate is at most this.
+        threshold: only with a price: gates are closed in the end if the deterministic gate is at most this.
     """
 
     sparsity: float | None = None
@@ -41,43 +41,45 @@ class Amount:
                 raise SecateurError(f"{name}={price}: must be 0 nats or more")
             if self.threshold is None:
                 raise SecateurError(
-                    f"{name}={price}: needs method.threshold, the gate at or below which a head or unit goes, such as 0"
+                    f"{name}={price}: needs method.threshold, the gate at or below which a head or unit is removed, "
+                    "such as 0"
                 )
         if self.threshold is not None and self.threshold >= 1:
-            raise SecateurError(f"threshold={self.threshold}: must be below 1, the gate that surely keeps its place")
+            raise SecateurError(f"threshold={self.threshold}: must be below 1, the value of a fully open gate")
         for kind in KINDS:
             if {f"lambda_{kind}", f"budget_{kind}"} <= self._given.keys():
                 raise SecateurError(
-                    f"lambda_{kind}={self._prices[f'lambda_{kind}']}: beside budget_{kind}; give one, Λ is λ · gates"
+                    f"lambda_{kind}={self._prices[f'lambda_{kind}']}: given as well as budget_{kind}; give only one, "
+                    "Λ is λ · gates"
                 )
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Of what something is asked: "heads", "units" or both."""
+        """The kinds to remove: "heads", "units" or both."""
         return tuple(kind for kind in KINDS if self.target(kind) is not None or self.price(kind, gates=1) is not None)
 
     @property
     def joint(self) -> float | None:
-        """The fraction of the weights of heads and units together that is to go, with ``split="joint"``."""
+        """With ``split="joint"``, the fraction to remove of the weights of heads and units together."""
         return self.sparsity if self.split == "joint" else None
 
     @property
     def is_priced(self) -> bool:
-        """Whether it is a price, not a target."""
+        """Whether a price is given rather than a target."""
         return bool(self._given)
 
     def target(self, kind: str) -> float | None:
-        """The fraction of this kind's gates that is to go."""
+        """The fraction of this kind's gates to remove."""
         return getattr(self, kind) if self.sparsity is None else self.sparsity
 
     def targets(self, kinds: Sequence[str]) -> dict[str, float]:
-        """The fractions of gates of these kinds that are to go, by the settings that say so."""
+        """The fractions of gates to remove, by the names of the settings that give them."""
         if self.sparsity is not None:
             return {"sparsity": self.sparsity}
         return {kind: target for kind in kinds if (target := self.target(kind)) is not None}
 
     def price(self, kind: str, *, gates: int) -> float | None:
-        """Nats that all ``gates`` of a kind cost while they are open."""
+        """The cost in nats of all ``gates`` of a kind when they are open."""
         per_gate, all_gates = self._prices[f"lambda_{kind}"], self._prices[f"budget_{kind}"]
         return all_gates if per_gate is None else per_gate * gates
 

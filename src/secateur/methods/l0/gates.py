@@ -1,6 +1,8 @@
-"""Gates that are trained: one α for each head and each FFN unit of a model.
+"""Trainable gates: one α for each head and each FFN unit of a model.
 
-Shapes: H heads of a layer, U units of a layer, N gates of a kind in all layers.
+McCarley et al., arXiv 1910.06360v3, section 3.2, item 4; the distribution is that of Louizos et al., arXiv 1712.01312.
+
+Shapes: H heads of a layer, U units of a layer, N gates of a kind in all layers, K kinds of gates that are trained.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from secateur.structure.gates import PerGate
 
 
 class HardConcreteGates(nn.Module):
-    """One α for each gate of the kinds that are trained; the other kind's gates stay open.
+    """One α for each gate of the kinds that are trained, ``alpha_N`` (N,) per kind; the other kind's gates stay open.
 
     Args:
-        heads, units: how many each layer has.
+        heads, units: numbers H and U of each layer.
         kinds: "heads", "units" or both.
-        alpha: mean of the α to begin with; ``spread`` is their standard deviation.
-        limit: |α| stays below it, since a gate that is surely closed gets no gradient to open again.
+        distribution: the distribution of a gate, given its α.
+        alpha: mean of the initial α.
+        spread: standard deviation of the initial α.
+        limit: |α| is kept within it, because a gate that is closed with certainty gets no gradient to open again.
     """
 
     def __init__(
@@ -46,29 +50,29 @@ class HardConcreteGates(nn.Module):
 
     @property
     def kinds(self) -> list[str]:
-        """Those that are trained, in order."""
+        """The kinds that are trained, in order."""
         return list(self.alpha_N)
 
     def sample(self) -> PerGate:
-        """One draw of every gate, with a gradient to α."""
+        """One sample of every gate, differentiable in α: (H,) and (U,) for each layer, in [0, 1]."""
         return self._per_gate({kind: self.distribution.sample(alpha) for kind, alpha in self.alpha_N.items()})
 
     def deterministic(self) -> PerGate:
-        """The gates at test time, in [0, 1]."""
+        """The gates at test time: (H,) and (U,) for each layer, in [0, 1]."""
         return self._per_gate({kind: self.distribution.deterministic(alpha) for kind, alpha in self.alpha_N.items()})
 
     def importance(self) -> PerGate:
-        """The gates at test time before they are clamped: 0 and less is closed, and the order is that of α."""
+        """The gates at test time before clamping, ordered as α: (H,) and (U,) for each layer; closed at 0 and below."""
         found = {kind: self.distribution.stretched(alpha).detach() for kind, alpha in self.alpha_N.items()}
         return self._per_gate(found)
 
     def open_fraction(self) -> Tensor:
-        """Expected fraction of open gates of each kind that is trained, (K,)."""
+        """Expected fraction of open gates of each trained kind, (K,)."""
         return torch.stack([self.distribution.open_probability(alpha).mean() for alpha in self.alpha_N.values()])
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Bring every α back within the limit."""
+        """Clamp every α to the limit, in place."""
         for alpha in self.alpha_N.values():
             alpha.clamp_(-self.limit, self.limit)
 

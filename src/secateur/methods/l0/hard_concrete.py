@@ -1,7 +1,13 @@
 """The hard-concrete distribution: gates in [0, 1] that are exactly 0 or 1 with positive probability.
 
+With u ~ U(0, 1), a gate z of location α, temperature β and limits γ < 0 and ζ > 1 is
+
+    s = sigmoid((log u - log(1 - u) + α) / β),    z = clamp(s · (ζ - γ) + γ, 0, 1).
+
 Louizos, Welling, Kingma, arXiv 1712.01312, section 2.2. McCarley et al. (arXiv 1910.06360, section 3.2, item 4) use it
-without printing its constants; the defaults of the config are those of Louizos et al.
+without giving its constants; the defaults in the config are those of Louizos et al.
+
+All functions are elementwise: α and gates are tensors (N,), or of any other shape.
 """
 
 from __future__ import annotations
@@ -23,8 +29,8 @@ class HardConcrete:
     """One distribution for each α, the location parameter of its gate.
 
     Attributes:
-        beta: temperature, above 0; the lower, the more often a sample is 0 or 1.
-        lower, upper: limits γ < 0 and ζ > 1 that samples of (0, 1) are stretched to before they are clamped.
+        beta: temperature β, above 0; the lower, the more often a sample is 0 or 1.
+        lower, upper: limits γ < 0 and ζ > 1 to which samples in (0, 1) are stretched before clamping.
     """
 
     beta: float
@@ -34,12 +40,12 @@ class HardConcrete:
     def __post_init__(self) -> None:
         check_above_zero(beta=self.beta)
         if self.lower >= 0:
-            raise SecateurError(f"lower={self.lower}: must be below 0, or no gate is ever closed")
+            raise SecateurError(f"lower={self.lower}: must be below 0, or no gate can ever close")
         if self.upper <= 1:
-            raise SecateurError(f"upper={self.upper}: must be above 1, or no gate is ever open")
+            raise SecateurError(f"upper={self.upper}: must be above 1, or no gate can ever be fully open")
 
     def sample(self, alpha: Tensor) -> Tensor:
-        """One gate for each α, from torch's global generator (eq. 10 to 12)."""
+        """One gate for each α, in the same shape, from torch's global generator (eq. 10 to 12)."""
         uniform = torch.empty_like(alpha).uniform_(_EPSILON, 1 - _EPSILON)
         return self._stretch(((uniform.logit() + alpha) / self.beta).sigmoid()).clamp(0, 1)
 
@@ -48,11 +54,11 @@ class HardConcrete:
         return self.stretched(alpha).clamp(0, 1)
 
     def stretched(self, alpha: Tensor) -> Tensor:
-        """The gate at test time before it is clamped, in (γ, ζ): it ranks gates as α does."""
+        """The gate at test time before clamping, in (γ, ζ): it ranks gates as α does."""
         return self._stretch(alpha.sigmoid())
 
     def open_probability(self, alpha: Tensor) -> Tensor:
-        """P(gate ≠ 0) (eq. 12, the complexity loss)."""
+        """P(z ≠ 0) = sigmoid(α - β · log(-γ / ζ)) (eq. 12, the complexity loss)."""
         return (alpha - self._shift).sigmoid()
 
     def alpha_of(self, open_probability: float) -> float:

@@ -1,4 +1,4 @@
-"""What open gates cost: a fixed price, or as much as it takes to reach a target.
+"""The cost of open gates: a fixed price, or as much as is needed to reach a target.
 
 Shapes: K kinds of gates (heads, units), C constraints. ``open_K`` is the expected fraction of open gates of each kind.
 """
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 
 class Price(nn.Module):
-    """Λ nats for all gates of a kind: λ · E[number of open gates] of McCarley et al., eq. 3.
+    """λ · E[number of open gates] of McCarley et al., eq. 3, that is Λ nats if all gates of a kind are open.
 
-    The expectation counts P(gate ≠ 0), as Louizos et al. do; the paper's eq. 3 reads as P(gate = 1).
+    The expectation counts P(gate ≠ 0), as in Louizos et al.; the paper's eq. 3 reads as P(gate = 1).
+
+    Args:
+        nats: Λ of each kind, K values.
     """
 
     nats_K: Tensor
@@ -25,29 +28,30 @@ class Price(nn.Module):
         self.register_buffer("nats_K", torch.tensor(nats), persistent=False)
 
     def forward(self, open_K: Tensor, *, progress: float) -> Tensor:
-        """Nats."""
+        """The cost in nats, a scalar."""
         return (self.nats_K * open_K).sum()
 
     def update(self, open_K: Tensor, *, progress: float, learning_rate: float) -> None:
-        """A price stays as it is."""
+        """Do nothing: a price is constant."""
 
     def describe(self) -> dict[str, Any]:
-        """Nothing that the settings do not say."""
+        """No entries: the settings describe a price completely."""
         return {}
 
 
 class Target(nn.Module):
     """An augmented Lagrangian: each constraint's multiplier grows until its fraction of gates is closed.
 
-    With v = target - closed fraction, the loss is μ · v + ρ/2 · v² (Hestenes 1969; Powell 1969), whose multiplier takes
-    the penalty's force over once the inner problem is solved: μ ← μ + ρ · v. Here gates and μ move together, and Adam
-    moves an α by about its learning rate in a step: so after each optimizer step μ rises by η · ρ · v · learning rate,
-    which is η · ρ · v while an α can travel by 1, however long the phase is and however fast its gates are. ρ damps
-    what would overshoot. The target grows linearly from 0: gates close in the order in which they can be spared.
+    With v = target - closed fraction, the loss is μ · v + ρ/2 · v² (Hestenes 1969; Powell 1969), where the multiplier
+    takes over the penalty's force once the inner problem is solved: μ ← μ + ρ · v. Here, gates and μ are updated
+    together, and Adam moves an α by about its learning rate per step. After each optimizer step, μ therefore rises by
+    η · ρ · v · learning rate: this adds up to η · ρ · v while an α can move by 1, whatever the length of the phase and
+    the learning rate of its gates. ρ damps overshooting. The target grows linearly from 0, so that gates close in
+    increasing order of importance.
 
     Args:
-        targets: the fraction that each constraint wants closed.
-        shares: (C, K), what the kinds weigh in each constraint; rows sum to 1.
+        targets: the fraction of gates to close for each constraint, C values.
+        shares: (C, K), the weight of each kind in each constraint; rows sum to 1.
         weight: ρ in nats, 0 or more.
         multiplier_rate: η, above 0.
         warmup_ratio: share of the phase in which the target grows.
@@ -75,19 +79,19 @@ class Target(nn.Module):
         self.register_buffer("multiplier_C", torch.zeros(len(targets)))
 
     def forward(self, open_K: Tensor, *, progress: float) -> Tensor:
-        """Nats, negative where more is closed than is wanted."""
+        """The loss in nats, a scalar; negative if more is closed than wanted."""
         violation_C = self._violation(open_K, progress=progress)
         return (self.multiplier_C * violation_C + self.weight / 2 * violation_C.square()).sum()
 
     @torch.no_grad()
     def update(self, open_K: Tensor, *, progress: float, learning_rate: float) -> None:
-        """One step of the multipliers, after one of the gates with Adam's ``learning_rate``."""
+        """One step of the multipliers, after a step of the gates with Adam's ``learning_rate``."""
         force_C = self.weight * self._violation(open_K, progress=progress)
         self.multiplier_C += self.multiplier_rate * learning_rate * force_C
 
     @torch.no_grad()
     def missed(self, open_K: Tensor) -> float:
-        """The fraction wanted in the end less the one closed, of the constraint that is farthest off."""
+        """Final target minus closed fraction, for the constraint that is farthest off."""
         return max(self._violation(open_K, progress=1.0).tolist(), key=abs)
 
     def describe(self) -> dict[str, Any]:
@@ -96,5 +100,5 @@ class Target(nn.Module):
 
     def _violation(self, open_K: Tensor, *, progress: float) -> Tensor:
         grown = 1.0 if self.warmup_ratio == 0 else min(1.0, progress / self.warmup_ratio)
-        # Not a matrix product, which autocast would do in bfloat16: a target is met to some thousandths.
+        # Not a matrix product, which autocast would compute in bfloat16: targets are met to within a few thousandths.
         return grown * self.target_C - (1 - (self.share_CK * open_K).sum(-1))

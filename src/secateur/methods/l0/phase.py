@@ -1,4 +1,4 @@
-"""The gate phase: α is trained against the task's loss and the price of open gates; the next step ranks it."""
+"""The gate phase: α is trained on the task's loss and the cost of open gates; the next step ranks the gates."""
 
 from __future__ import annotations
 
@@ -28,27 +28,30 @@ from secateur.training.module import frozen
 
 log = logging.getLogger(__name__)
 
-_MISSED = 0.02  # a fraction of the gates that is told
+_MISSED = 0.02  # deviation from the target, as a fraction of the gates, that is worth a warning
 
 
 class GatePhase(Phase):
     """Train a hard-concrete gate on every head and FFN unit (McCarley et al., section 3.2, item 4).
 
-    The importance it leaves is the deterministic gate before clamping, which ranks as α does.
+    The resulting importance is the deterministic gate before clamping, which ranks as α does.
 
     Args:
-        gates: "heads", "units" or "both": what this phase gates, of what something is asked.
-        amount: how much is to go.
-        distribution: of the gates.
+        amount: how much to remove.
+        distribution: the distribution of the gates.
         epochs, batch_size, accumulate_grad_batches, distillation: as in :class:`secateur.methods.phase.Phase`.
-        gate_learning_rate: of α, with Adam; above 0. None: 0.03, in phases of fewer than 667 steps 20 / steps.
-        initial_openness: P(gate ≠ 0) to begin with, in (0, 1); ``initial_spread`` is the deviation of α.
+        gate_learning_rate: learning rate of α, with Adam; above 0. None: 0.03, or 20 / steps in phases of fewer than
+            667 steps.
+        initial_openness: initial P(gate ≠ 0), in (0, 1).
+        initial_spread: standard deviation of the initial α.
         max_alpha: α is clamped to ± this after each step; above 0.
         constraint_weight, multiplier_rate: ρ in nats and η of :class:`secateur.methods.l0.penalty.Target`, above 0.
         target_warmup_ratio: share of the phase in which the target grows from 0, in [0, 1].
+        learning_rate, weight_decay, max_grad_norm: for the weights, if they are trained.
+        gates: "heads", "units" or "both": which of the kinds in ``amount`` this phase gates.
         dropout: whether the model's dropout is on; the paper does not say.
-        train_weights: train the weights too, at ``learning_rate`` without a schedule; the paper freezes them. In
-            the end gates are folded into the weights.
+        train_weights: train the weights too, at ``learning_rate`` without a schedule; the paper freezes them. At the
+            end, the gates are folded into the weights.
     """
 
     def __init__(
@@ -110,7 +113,8 @@ class GatePhase(Phase):
         for name, target in amount.targets(self.kinds).items():
             if target > closable:
                 raise SecateurError(
-                    f"{name}={target}: gates close to {closable:.3f} at most with max_alpha={max_alpha}; raise it"
+                    f"{name}={target}: at most {closable:.3f} of the gates can close with max_alpha={max_alpha}; "
+                    "raise it"
                 )
         self.initial_spread = initial_spread
         self.max_alpha = max_alpha
@@ -122,17 +126,17 @@ class GatePhase(Phase):
         self.gate_learning_rate = gate_learning_rate
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There is something to gate.
+        """Check that there is something to gate.
 
         Raises:
-            SecateurError: if the model has nothing left of what is gated.
+            SecateurError: if the model has no gates left of a kind to be gated.
         """
         for kind, sizes in {"heads": heads, "units": units}.items():
             if kind in self.kinds and not sum(sizes):
-                raise SecateurError(f"gates={kind}: the model has no {kind} left; ask for the other kind alone")
+                raise SecateurError(f"gates={kind}: the model has no {kind} left; gate only the other kind")
 
     def run(self, state: State, context: Context) -> State:
-        """Train the gates; the model stays as it is unless its weights are trained too."""
+        """Train the gates; the model does not change unless its weights are trained too."""
         pl.seed_everything(context.seed, verbose=False)
         gates = self._gates(state.model)
         penalty = self._penalty(gates, state.model)
@@ -151,8 +155,8 @@ class GatePhase(Phase):
             fold(state.model, gates.deterministic())
         if isinstance(penalty, Target) and abs(missed := penalty.missed(gates.open_fraction())) > _MISSED:
             log.warning(
-                "phase %s: %.1f %% too %s of the gates are closed, rank alone decides about those; more steps would "
-                "come closer",
+                "phase %s: %.1f %% too %s of the gates are closed, and only their rank decides about those; more steps "
+                "would come closer",
                 context.name,
                 100 * abs(missed),
                 "few" if missed > 0 else "many",
@@ -203,12 +207,12 @@ def _kinds(gates: str, amount: Amount) -> tuple[str, ...]:
     if amount.joint is not None:
         raise SecateurError(f"gates={gates}: split=joint weighs heads against units, so one phase gates both")
     if gates not in amount.kinds:
-        raise SecateurError(f"gates={gates}: nothing is asked of {gates}; leave this phase out of method.order")
+        raise SecateurError(f"gates={gates}: no amount is set for {gates}; remove this phase from method.order")
     return (gates,)
 
 
 def _merged(found: PerGate, earlier: PerGate | None, *, kinds: Sequence[str]) -> PerGate:
-    """What an earlier phase found for the kind that this one left open."""
+    """``found``, with the importance of an earlier phase for the kind that this one did not train."""
     if earlier is None:
         return found
     return dataclasses.replace(earlier, **{kind: getattr(found, kind) for kind in kinds})

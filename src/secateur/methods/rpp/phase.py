@@ -1,4 +1,4 @@
-"""The pruning phase: train under a reweighted ℓ1 penalty by proximal steps, and fix the zeros that they leave."""
+"""The pruning phase: train under a reweighted ℓ1 penalty by proximal steps, and fix the resulting zeros."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secateur.methods.rpp.shrinkage import Penalty
 from secateur.methods.rpp.training import ProximalTraining
 
 log = logging.getLogger(__name__)
-_TRIMMED = 0.005  # what is zeroed beyond the steps counts as trimming
+_TRIMMED = 0.005  # deviation from the target that trimming may correct without a warning
 
 
 class Proximal(Phase):
@@ -24,8 +24,8 @@ class Proximal(Phase):
         sparsity: fraction of zeros in the matrices of the encoder's layers, in [0, 1); reached exactly.
         gamma: γ instead of a target, above 0.
         reweight, reweight_every, epsilon, prox_scale: see :class:`secateur.methods.rpp.shrinkage.Penalty`.
-        include: matrices beside those of the encoder's layers, by name from the base model, ``*`` for a layer's number;
-            they reach the same fraction, with a γ of their own.
+        include: further matrices besides those of the encoder's layers, by name from the base model, with ``*`` for a
+            layer's index; they reach the same fraction, with their own γ.
         training: as in :class:`secateur.methods.phase.Phase`.
     """
 
@@ -54,10 +54,10 @@ class Proximal(Phase):
         self.zeros = sparsity
 
     def run(self, state: State, context: Context) -> State:
-        """Train and shrink; with a target, zero the smallest that are still missing.
+        """Train and shrink; with a target, zero the smallest weights that are still missing.
 
         Raises:
-            SecateurError: if the model is sparser already, or lacks a matrix to include.
+            SecateurError: if the model is already sparser, or lacks a matrix to include.
         """
         matrices = Matrices(state.model, include=self.include)
         sparsity = self.penalty.sparsity
@@ -73,7 +73,7 @@ class Proximal(Phase):
         after = self.trained(module, context)
         if sparsity is not None and abs(matrices.sparsity - sparsity) > _TRIMMED:
             log.warning(
-                "phase %s: steps zeroed %.1f %% of the weights, of %.1f %% asked for; more of them, or a smaller "
+                "phase %s: the steps zeroed %.1f %% of the weights instead of %.1f %%; more steps, or a smaller "
                 "reweight_every, would come closer",
                 context.name,
                 100 * matrices.sparsity,

@@ -1,4 +1,20 @@
-"""What the proximal phase does after each optimizer step: reweight and choose γ now and then, shrink always."""
+"""The proximal phase's work after each optimizer step: shrink the weights, and periodically reweight and update γ.
+
+In optimizer step k, the proximal step shrinks each weight by its threshold (Guo et al., arXiv 1909.12486):
+
+    w_i ← sign(a_i) · max(|a_i| - λ_k γ α_i / d_i, 0)
+
+Every ``every`` steps, before shrinking, prices and γ are renewed:
+
+    α_i = 1 / (|a_i| + ε) if reweighted, else 1,    γ by :mod:`secateur.methods.rpp.calibration` from s - 0.002
+
+Symbols:
+    a_i: weight i after the optimizer's step.
+    λ_k: learning rate of step k.
+    γ, α_i: strength of the penalty for a group of matrices, and price of a weight.
+    d_i: 1, or √v̂_i + ε_Adam with ``scale="adam"``. The law then holds for |w_i| · √d_i (unweighted: |w_i| · d_i).
+    s: target sparsity. The exact target is reached by zeroing the smallest remaining weights after the phase.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +32,8 @@ from secateur.methods.rpp.proximal import adam_denominators, proximal_step, rewe
 
 SCALES = ("scalar", "adam")
 
-# γ aims so much below the target, which is then reached by zeroing the smallest that are left: zeros cannot be undone,
-# and what the data do to the weights is not in the law.
+# γ aims this much below the target, which is then reached by zeroing the smallest remaining weights: zeros cannot be
+# undone, and the law ignores the effect of the data on the weights.
 _MARGIN = 0.002
 
 
@@ -26,12 +42,12 @@ class Penalty:
     """How weights are shrunk.
 
     Attributes:
-        sparsity: fraction of zeros to reach; γ follows from it, and is corrected at every reweighting.
-        gamma: γ itself instead, above 0.
-        reweight: α = 1 / (|w| + ε); False leaves α = 1, the ℓ1 norm.
+        sparsity: target fraction of zeros; determines γ, which is corrected at every reweighting.
+        gamma: a fixed γ instead, above 0.
+        reweight: α = 1 / (|w| + ε); False keeps α = 1, the ℓ1 norm.
         every: optimizer steps from one reweighting (and correction of γ) to the next, at least 1.
         epsilon: ε, above 0.
-        scale: "scalar": a weight's threshold is λ γ α; "adam": divided by √v̂ as Adam's step is.
+        scale: "scalar": a weight's threshold is λ γ α; "adam": it is divided by √v̂ + ε_Adam, like Adam's step.
     """
 
     sparsity: float | None
@@ -43,9 +59,11 @@ class Penalty:
 
     def __post_init__(self) -> None:
         if self.sparsity is not None and self.gamma is not None:
-            raise SecateurError(f"gamma={self.gamma}: goes with sparsity=null, not with sparsity={self.sparsity}")
+            raise SecateurError(
+                f"gamma={self.gamma}: cannot be combined with sparsity={self.sparsity}; set sparsity=null"
+            )
         if self.sparsity is None and self.gamma is None:
-            raise SecateurError("sparsity=null: say how much is to go, by sparsity or method.gamma")
+            raise SecateurError("sparsity=null: amount to remove not given; set sparsity or method.gamma")
         if self.sparsity is not None and not 0 <= self.sparsity < 1:
             raise SecateurError(f"sparsity={self.sparsity}: must lie in [0, 1)")
         check_above_zero(gamma=self.gamma, epsilon=self.epsilon)
@@ -57,11 +75,15 @@ class Penalty:
 
 @dataclass(kw_only=True)
 class Shrinkage:
-    """The penalty on groups of matrices, each with a γ of its own. Its state is a checkpoint's, to the bit.
+    """The penalty on groups of matrices, each group with its own γ. A checkpoint restores its state exactly.
 
     Attributes:
-        first_gammas: γ of each group as it was first chosen.
-        predicted: the fraction of each group that a given γ will zero, by the law; none where γ follows from a target.
+        penalty: the settings.
+        groups: the matrices (O, I) of each group.
+        alphas: prices, in the shapes of the matrices.
+        gammas: the current γ of each group.
+        first_gammas: the first γ of each group.
+        predicted: the fraction of each group that a fixed γ will zero by the law; empty if γ follows from a target.
     """
 
     penalty: Penalty
@@ -75,8 +97,9 @@ class Shrinkage:
         """Shrink all weights.
 
         Args:
-            step: the number of the optimizer step that was taken, from 0.
-            step_sizes: learning rates of all steps of the phase.
+            optimizer: the optimizer that has just made its step.
+            step: index of that step, from 0.
+            step_sizes: learning rates λ_k of all steps of the phase.
         """
         metrics = [self._denominators(group, optimizer) for group in self.groups]
         if step % self.penalty.every == 0:
@@ -85,18 +108,18 @@ class Shrinkage:
             proximal_step(group, alphas, size=step_sizes[step] * gamma, denominators=metric)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed phase needs."""
+        """The state that a resumed phase needs."""
         names = ("alphas", "gammas", "first_gammas", "predicted")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there, once the prices are brought to the weights."""
+        """Restore the state; :meth:`bring_to_weights` must follow."""
         self.alphas = state["alphas"]
         self.gammas, self.first_gammas = list(state["gammas"]), list(state["first_gammas"])
         self.predicted = list(state["predicted"])
 
     def bring_to_weights(self) -> None:
-        """Prices to the devices of their weights, which a trainer moves after it has read its checkpoint."""
+        """Move prices to the devices of their weights, which a trainer moves after reading its checkpoint."""
         self.alphas = [
             [alpha.to(weight.device) for alpha, weight in zip(alphas, group, strict=True)]
             for alphas, group in zip(self.alphas, self.groups, strict=False)  # no prices before the first step
@@ -129,7 +152,7 @@ class Shrinkage:
         return zeroed_by(self.penalty.gamma, self._sizes(group, metric), step_sizes, every=self._every)
 
     def _sizes(self, group: list[Tensor], metric: list[Tensor] | None) -> list[Tensor]:
-        """What the law holds for."""
+        """The magnitudes to which the law applies, in the shapes of ``group``."""
         sizes = [weight.detach().abs() for weight in group]
         if metric is not None:
             # In Adam's metric w moves by γ λ α / d: the law holds for |w| · √d, and without reweighting for |w| · d.

@@ -30,16 +30,16 @@ class ProximalTraining(TrainingModule):
         self.step_sizes: list[float] = []
 
     def on_train_start(self) -> None:
-        """Refuse weights that are too coarse to be shrunk; prices of a checkpoint go where the weights are now."""
+        """Move a checkpoint's prices to the weights, and reject weights of too low precision to be shrunk."""
         super().on_train_start()
         self.shrinkage.bring_to_weights()
         if any(weight.dtype != torch.float32 for group in self.shrinkage.groups for weight in group):
             raise SecateurError(
-                f"phase {self.name}: shrinks float32 weights; set trainer.precision=bf16-mixed or 32-true"
+                f"phase {self.name}: needs float32 weights; set trainer.precision=bf16-mixed or 32-true"
             )
 
     def configure_optimizers(self) -> Any:
-        """Those of all training; the schedule tells how far weights will yet be moved."""
+        """The usual optimizer and schedule; the schedule gives the learning rates of all remaining steps."""
         configured = super().configure_optimizers()
         (share_of, *_) = configured["lr_scheduler"]["scheduler"].lr_lambdas
         steps = range(self.trainer.max_steps)
@@ -53,9 +53,9 @@ class ProximalTraining(TrainingModule):
         self.shrinkage.after_step(optimizer, step=step, step_sizes=self.step_sizes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Prices and strengths hold until the next reweighting."""
+        """Store prices and strengths, which are valid until the next reweighting."""
         checkpoint["shrinkage"] = self.shrinkage.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on under the same."""
+        """Restore prices and strengths."""
         self.shrinkage.load_state_dict(checkpoint["shrinkage"])

@@ -1,4 +1,4 @@
-"""The phase that trains successors among the predecessor's modules, and leaves the successors alone."""
+"""The phase that trains successors in place of the predecessor's modules, and keeps only the successors."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from secateur.structure.fixed_zeros import FixedZeros, drop_stale_declarations
 
 
 class Replacement(Phase):
-    """Train fewer layers to take the place of the predecessor's (Xu et al., section 3).
+    """Train fewer layers to replace the predecessor's (Xu et al., section 3).
 
     Args:
-        amount: how many successor layers there are.
-        modules: how many modules both are cut into, from 1 to the number of successor layers; None: as many.
+        amount: the number of successor layers.
         schedule: how often a module is replaced.
-        init: where the successors' first weights come from: the "predecessor", as in the released code, or the
+        modules: number of modules that both are divided into, from 1 to the number of successor layers; None: the
+            number of successor layers.
+        init: where the successors' initial weights come from: the "predecessor", as in the released code, or the
             "pretrained" model, as in the paper's text.
-        remove: which of its layers they do not come from; see :func:`secateur.methods.layer_choice.kept_layers`.
-        mixes: lists of modules to replace alone, at the end, without further training, each mix scored on ``test``
-            for the record (table 5 of the paper); None scores none.
+        remove: which of its layers are not used; see :func:`secateur.methods.layer_choice.kept_layers`.
+        mixes: lists of modules; for each list, the model with only these modules replaced is scored on ``test`` at the
+            end, without further training, for the record (table 5 of the paper); None scores none.
         train_embeddings, train_head, clip: see :class:`secateur.methods.trained_parts.TrainedParts`; the released code
             trains neither, and clips by all.
-        training: as in :class:`secateur.methods.phase.Phase`; the paper goes without ``distillation``.
+        training: as in :class:`secateur.methods.phase.Phase`; the paper does not use ``distillation``.
     """
 
     skips_layers = True
@@ -65,34 +66,34 @@ class Replacement(Phase):
         loss = training.get("distillation")
         if isinstance(loss, PatientDistillation) and loss.layers == "last":
             raise SecateurError(
-                "distillation.loss.layers=last: modules stand in for all of the teacher's layers; set it to skip"
+                "distillation.loss.layers=last: modules replace all of the teacher's layers; set it to skip"
             )
         self.amount = amount
         self.modules = modules
         self.schedule = schedule
         self.needs_pretrained = init == "pretrained"
-        self.takes_decomposed = False  # modules stand in the layers' place, and of those the first few read apart
+        self.takes_decomposed = False  # modules replace the layers, the first of which would be decomposed
         self.remove = remove
         self.mixes = [sorted(set(mix)) for mix in mixes or ()]
         self.parts = TrainedParts(embeddings=train_embeddings, head=train_head, clip=clip)
 
     def check(self, *, heads: Sequence[int], units: Sequence[int]) -> None:
-        """There are layers enough for the modules.
+        """Check that there are enough layers for the modules.
 
         Raises:
-            SecateurError: if not, or if a mix names a module that there is not.
+            SecateurError: if not, or if a mix names a module that does not exist.
         """
         self.amount.check(len(heads))
         left = self.amount.left_of(len(heads))
         modules = left if self.modules is None else self.modules
         if not 1 <= modules <= left:
-            raise SecateurError(f"modules={modules}: must be from 1 to the {left} successor layers; give it, or fewer")
+            raise SecateurError(f"modules={modules}: must be from 1 to {left}, the number of successor layers")
         for mix in self.mixes:
             if mix and not 0 <= mix[0] <= mix[-1] < modules:
-                raise SecateurError(f"mixes={mix}: the modules are 0 to {modules - 1}")
+                raise SecateurError(f"mixes={mix}: the modules are 0 to {modules - 1}; name only these")
 
     def check_data(self, data: TaskData, *, processes: int) -> None:
-        """The schedule fits into the phase.
+        """Check that the schedule fits into the phase.
 
         Raises:
             SecateurError: if the phase ends before the rate is 1.
@@ -101,7 +102,7 @@ class Replacement(Phase):
         self.schedule.check(self.passes.optimizer_steps(batches))
 
     def run(self, state: State, context: Context) -> State:
-        """Train, score the mixes, and leave the successors alone."""
+        """Train, score the mixes, and keep only the successors."""
         model = state.model
         predecessor = list(layers_of(model))
         left = self.amount.left_of(len(predecessor))
@@ -109,11 +110,11 @@ class Replacement(Phase):
         successor = copied([source[number] for number in kept_layers(len(source), left, remove=self.remove)])
         modules = pair_up(predecessor, successor, modules=self.modules or left)
         with swapped_layers(model, successor):
-            drop_stale_declarations(model)  # of zeros that the predecessor declares, successors may have none
+            drop_stale_declarations(model)  # successors may have none of the zeros that the predecessor declares
             fixed = FixedZeros.of(model)
         with swapped_layers(model, modules):
             self._fit(model, modules, fixed, context)
-        asked = self.mixes if is_leader() else ()  # the others would only score the same once more
+        asked = self.mixes if is_leader() else ()  # the others would only compute the same scores again
         details = {"mixes": [_scored(model, modules, mix, context) for mix in asked]} if asked else {}
         set_layers(model, successor)
         return State(model=model.eval(), details=details)
@@ -139,6 +140,6 @@ class Replacement(Phase):
 def _scored(
     model: PreTrainedModel, modules: Sequence[Replaceable], replaced: Sequence[int], context: Context
 ) -> dict[str, Any]:
-    """What the predecessor scores with some of its modules replaced."""
+    """The predecessor's scores with some of its modules replaced."""
     with swapped_layers(model, mixed(modules, replaced)):
         return {"replaced": list(replaced), "scores": context.scores(model)}

@@ -1,4 +1,4 @@
-"""The training loop of module replacing, under Lightning."""
+"""Training with module replacement, under Lightning."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class ReplacementTraining(TrainingModule):
     """Draws, for each batch, the modules that are replaced in it: one Bernoulli number each (section 3.1).
 
     Args:
-        modules: those in the model.
+        arguments, options: as for :class:`secateur.training.module.TrainingModule`.
+        modules: the modules in the model.
         schedule: how often they are replaced.
-        draws: alike in every process.
+        draws: random numbers, the same in every process.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class ReplacementTraining(TrainingModule):
         self.draws = draws
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """All of a batch runs through the same modules; the rate goes by optimizer steps, not by batches."""
+        """Draw the modules that all examples of the batch use; the rate depends on optimizer steps, not batches."""
         rate = self.schedule.rate(self.trainer.global_step, total=self.trainer.max_steps)
         for module, number in zip(self.modules_to_replace, self.draws.next(len(self.modules_to_replace)), strict=True):
             module.replaced = number < rate
