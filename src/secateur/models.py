@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -18,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 from secateur.configuration.instantiation import unknown_key
 from secateur.configuration.schema import ModelConfig
@@ -70,10 +73,28 @@ def check_config(config: PretrainedConfig, *, max_seq_length: int) -> None:
         )
 
 
+def check_weights_of(model: ModelConfig) -> None:
+    """Fetch the weights of a hub checkpoint unless they are cached.
+
+    Raises:
+        SecateurError: if they are not available, or are pickles.
+    """
+    if model.checkpoint is None or Path(model.checkpoint).is_dir():
+        return
+    with _hub_is_told(model, what="weights"):
+        try:
+            cached_file(model.checkpoint, SAFE_WEIGHTS_INDEX_NAME, revision=model.revision)
+        except OSError:  # weights in one file have no index
+            cached_file(model.checkpoint, SAFE_WEIGHTS_NAME, revision=model.revision)
+
+
 def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer, or one with a vocabulary of the architecture's kind learnt from ``texts``.
 
     Whatever its class, the tokenizer returns no token types for an architecture that does not take them.
+
+    Raises:
+        SecateurError: if the checkpoint's tokenizer is not available or is damaged.
     """
     settings: dict[str, Any] = {}
     config = config_of(model)
@@ -85,7 +106,11 @@ def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenize
         return learn(texts, vocab_size=model.vocabulary_size, **settings)
     if Path(model.checkpoint).is_dir():
         return load_tokenizer(model.checkpoint, **settings)
-    return AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
+    with _hub_is_told(model, what="tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
+        if len(tokenizer) == len(tokenizer.all_special_ids):  # what transformers makes where there is no vocabulary
+            raise FileNotFoundError("no vocabulary was found")
+    return tokenizer
 
 
 def fresh_model(
@@ -104,6 +129,9 @@ def fresh_model(
         head: config settings of the head, such as ``num_labels``.
         keep_head: keep the checkpoint's weights of such a head, as for a masked language model; otherwise the head is
             initialised at random for every checkpoint.
+
+    Raises:
+        SecateurError: if the checkpoint's weights are not available, or do not match its config.
     """
     pl.seed_everything(seed, verbose=False)
     auto = auto_class_named(auto_class)
@@ -116,14 +144,9 @@ def fresh_model(
         make = load if keep_head else with_fresh_head
         found = make(model.checkpoint, auto_class=auto, **head)
         drop_stale_declarations(found)  # a different head may lack parameters that the checkpoint declares
-    elif keep_head:
-        name, revision = model.checkpoint, model.revision
-        found = auto.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True, **head)
     else:
-        name, revision = model.checkpoint, model.revision
-        config = AutoConfig.from_pretrained(name, revision=revision, **head)
-        body = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32, use_safetensors=True)
-        found = transplant(body, auto.from_config(config, dtype=torch.float32))
+        with _hub_is_told(model, what="weights"):
+            found = _from_hub(model.checkpoint, model.revision, auto=auto, head=head, keep_head=keep_head)
     if len(tokenizer) > found.config.vocab_size:  # the task adds tokens
         found.resize_token_embeddings(len(tokenizer))
     return with_kept_zeros(found, model)
@@ -176,6 +199,33 @@ def config_of(model: ModelConfig) -> PretrainedConfig:
         if folder.exists():
             raise SecateurError(f"{place}: its config.json is unusable: {_first_sentence(error)}") from error
         raise SecateurError(f"{place}: neither a folder nor a hub model that can be reached; {remedy}") from error
+
+
+def _from_hub(
+    name: str, revision: str | None, *, auto: Any, head: Mapping[str, Any], keep_head: bool
+) -> PreTrainedModel:
+    reading: dict[str, Any] = {"revision": revision, "dtype": torch.float32, "use_safetensors": True}
+    if keep_head:
+        return auto.from_pretrained(name, **reading, **head)
+    config = AutoConfig.from_pretrained(name, revision=revision, **head)
+    return transplant(AutoModel.from_pretrained(name, **reading), auto.from_config(config, dtype=torch.float32))
+
+
+@contextmanager
+def _hub_is_told(model: ModelConfig, *, what: str) -> Iterator[None]:
+    """Within the context, what cannot be had of a hub checkpoint is told in one line.
+
+    Raises:
+        SecateurError: in the place of the libraries' errors.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise SecateurError(
+            f"model.checkpoint={model.checkpoint}: its {what} cannot be had, from the cache or the hub "
+            f"({_first_sentence(error)}); repeat the command where the hub can be reached, or give a folder with "
+            "config.json and model.safetensors"
+        ) from error
 
 
 def _random_config(model: ModelConfig) -> PretrainedConfig:

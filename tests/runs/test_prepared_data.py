@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from datasets import DatasetDict
@@ -19,6 +20,7 @@ from secateur.data.sources import Source
 from secateur.data.task_data import TaskData
 from secateur.data.vocabulary import train_wordpiece
 from secateur.errors import SecateurError
+from secateur.models import fresh_model
 from secateur.runs.prepared_data import prepare
 from secateur.structure.checkpoint import save_model
 from secateur.tasks.question_answering import QuestionAnswering
@@ -98,6 +100,26 @@ def test_the_second_run_reads_no_rows(dataset, store):
     for split in ("train", "val", "test"):
         assert _batches(data, split) == _batches(again, split)
     assert same_tokenizer.get_vocab() == tokenizer.get_vocab()
+
+
+def test_weights_that_cannot_be_had_are_told_before_rows_are_read(dataset, store, tmp_path, monkeypatch):
+    """Of this checkpoint the cache holds the configuration alone, as after a download that was interrupted."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "1"
+    BertConfig().save_pretrained(snapshot)
+    (tmp_path / "models--a--b" / "refs").mkdir()
+    (tmp_path / "models--a--b" / "refs" / "main").write_text("1")
+    model = ModelConfig(name="b", checkpoint="a/b")
+    message = r"^model\.checkpoint=a/b: its WHAT cannot be had, from the cache or the hub \([^\n]*; repeat the command"
+    with pytest.raises(SecateurError, match=message.replace("WHAT", "weights")):
+        _prepare(dataset, store, model, task=_NeverReads())
+    assert not any(store.glob("tokens/*.partial"))
+    (snapshot / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(SecateurError, match=message.replace("WHAT", "tokenizer")):
+        _prepare(dataset, store, model)
+    tokenizer = train_wordpiece(["Ada moved"] * 2, vocab_size=60)
+    with pytest.raises(SecateurError, match=message.replace("WHAT", "weights")):
+        fresh_model(model, auto_class="AutoModelForQuestionAnswering", head={}, tokenizer=tokenizer, seed=1)
 
 
 def test_examples_of_three_splits_are_served_in_batches(dataset, store):

@@ -19,7 +19,7 @@ from secateur.data.sources import fingerprint
 from secateur.data.split import with_validation
 from secateur.data.task_data import TaskData
 from secateur.errors import SecateurError
-from secateur.models import config_of, tokenizer_of
+from secateur.models import check_weights_of, config_of, tokenizer_of
 from secateur.store import key_of, made_once
 from secateur.structure.anatomy import anatomy_of, takes_token_types
 from secateur.structure.checkpoint import load_tokenizer
@@ -37,12 +37,14 @@ def prepare(
     """The data of a run and its tokenizer, read from the store, where they are made on first use.
 
     Raises:
-        SecateurError: if a file is missing or malformed, naming the file and the row.
+        SecateurError: if a file is missing or malformed, naming the file and the row; or if a hub checkpoint's
+            weights or tokenizer are not available.
     """
     lengths = Lengths(**dataset.lengths())  # type: ignore[arg-type]  # its keys are only the lengths
     folder = store / "tokens" / f"{dataset.name}-{_key(dataset, model, task)}"
 
     def make(partial: Path) -> None:
+        check_weights_of(model)  # rather than after hours of tokenizing
         rows = read_rows(dataset, task, partial / "read")
         log.info("tokenizing %s: %s", dataset.name, ", ".join(f"{len(rows[name])} {name}" for name in rows))
         texts = (text for split in ("train", "val") for text in task.texts(rows[split]))

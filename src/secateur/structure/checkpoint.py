@@ -153,9 +153,7 @@ def load_tokenizer(folder: str | Path, **settings: Any) -> PreTrainedTokenizerBa
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
     except Exception as error:  # tokenizers raises plain exceptions for files it cannot read
-        raise SecateurError(
-            f"{folder}: its tokenizer is damaged ({_one_line(error)}); write the folder again"
-        ) from error
+        raise SecateurError(f"{folder}: its tokenizer is damaged ({_one_line(error)}); write it again") from error
 
 
 def in_float32(model: PreTrainedModel) -> PreTrainedModel:

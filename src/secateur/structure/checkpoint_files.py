@@ -1,4 +1,4 @@
-"""The files of a model folder, looked at before anything is loaded: what is missing, cut short or damaged is named."""
+"""Checks of the files in a model folder before anything is loaded; errors name what is missing or damaged."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _INDEX = "model.safetensors.index.json"
 _WEIGHTS = ("model.safetensors", _INDEX)
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _TOKENIZER_FILES = ("tokenizer*.json", "vocab.json", "special_tokens_map.json", "added_tokens.json")
-# What config.secateur tells the modelling file, of which type.
+# The entries of config.secateur that the modelling file reads, and their types.
 _SHAPE = {"heads": list, "units": list, "head_size": int, "paths": dict}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What ``config.json`` says.
+    """The contents of ``config.json``.
 
     Raises:
-        SecateurError: if there is none, or it is no configuration, or what it says of an uneven shape is incomplete.
+        SecateurError: if there is none, it is not a configuration, or its description of an uneven shape is incomplete.
     """
     if not folder.is_dir():
         raise SecateurError(f"{folder}: no such folder; give one with config.json and model.safetensors")
@@ -34,7 +34,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_weights(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse a folder without safetensors weights, or with a part of them alone.
+    """Refuse a folder without safetensors weights, or with only some of their parts.
 
     Raises:
         SecateurError: naming the file that is missing.
@@ -53,12 +53,12 @@ def check_weights(folder: Path, config: dict[str, Any]) -> None:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Refuse a folder without a vocabulary, or with one that is cut short.
+    """Refuse a folder without a vocabulary, or with a truncated one.
 
     Raises:
         SecateurError: naming the file, or what was found.
     """
-    # Without one, transformers makes a tokenizer that knows nothing but special tokens, and says nothing.
+    # Without one, transformers silently makes a tokenizer that knows only special tokens.
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise SecateurError(f"{folder}: contains no tokenizer (one of {', '.join(_VOCABULARIES)}); {_found(folder)}")
     for path in sorted(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)):
@@ -69,11 +69,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SecateurError(f"{path}: not JSON, or cut short ({error}); write the folder again") from error
+        raise SecateurError(f"{path}: not JSON, or truncated ({error}); write the folder again") from error
     if not isinstance(content, dict):
-        raise SecateurError(
-            f"{path}: contains a {type(content).__name__}, not an object of JSON; write the folder again"
-        )
+        raise SecateurError(f"{path}: contains a {type(content).__name__}, not a JSON object; write it again")
     return content
 
 
@@ -87,14 +85,14 @@ def _check_shape(shape: Any, *, path: Path) -> None:
 
 
 def _check_parts(index: Path) -> None:
-    """Refuse an index of parts that are not all there; parts that are pickles count as not there."""
+    """Refuse an index whose parts are not all present; parts that are pickles do not count."""
     parts = _read_object(index).get("weight_map")
     if not isinstance(parts, dict):
         raise SecateurError(f"{index}: has no weight_map, which names the parts; write the folder again")
     for part in sorted({str(name) for name in parts.values()}):
         if not part.endswith(".safetensors") or not (index.parent / part).is_file():
             raise SecateurError(
-                f"{index}: names {part}, but there are no such safetensors; put the file beside it, or write the "
+                f"{index}: names {part}, which is missing or not safetensors; put the file next to it, or write the "
                 "folder again"
             )
 
