@@ -73,8 +73,8 @@ ALL_SEEDS = (1, 2, 3, 4, 5)
 PROFILES = {
     "cpu": Profile(
         layers=6,
-        seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1,)),
-        ablation_seeds=dict.fromkeys(SMALL, (1, 2, 3)) | dict.fromkeys(LARGE, (1,)),
+        seeds=dict.fromkeys(SMALL, ALL_SEEDS) | dict.fromkeys(LARGE, (1, 2, 3)),
+        ablation_seeds=dict.fromkeys((*SMALL, "sst2"), (1, 2, 3)) | {"squad_v1": (1,)},
         pretrained=("mrpc",),
         of_dataset={
             "cola": ACCURACY_TOO,

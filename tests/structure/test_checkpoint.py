@@ -247,7 +247,10 @@ def test_a_folder_is_replaced_whole_and_leftovers_are_swept(tmp_path, tokenizer,
         (lambda folder: _in_parts(folder, "{"), r"index.json: not JSON, or truncated"),
         (lambda folder: _in_parts(folder, "{}"), r"index.json: has no weight_map"),
         (lambda folder: _in_parts(folder, '{"weight_map": {"a": "2.safetensors"}}'), r"json: names 2.safetensors"),
-        (lambda folder: _in_parts(folder, '{"weight_map": {"a": "1.bin"}}'), r"index.json: names 1.bin, which is missing"),
+        (
+            lambda folder: _in_parts(folder, '{"weight_map": {"a": "1.bin"}}'),
+            r"index.json: names 1.bin, which is missing",
+        ),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_by_name(exported, tmp_path, change, message):

@@ -80,7 +80,7 @@ def batch_gain(model: PreTrainedModel, task: Task, batch: Batch) -> PerGate:
     """
     batch = move_data_to_device(batch, model.device)
     anatomy = anatomy_of(model.config)
-    with frozen(model), ExitStack() as hooks:
+    with frozen(model.parameters()), ExitStack() as hooks:
         heads = [
             hooks.enter_context(_observed(layer.get_submodule(anatomy.attention_output))) for layer in layers_of(model)
         ]

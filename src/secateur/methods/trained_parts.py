@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from secateur.errors import SecateurError
 from secateur.structure.parts import parts_of
+from secateur.training.module import frozen
 
 CLIPS = ("trained", "all")
 
@@ -52,10 +53,5 @@ class TrainedParts:
         """
         needed = {id(weight) for weight in (*trained, *parts_of(model)["head"])}
         needless = [] if self.clip == "all" else [each for each in model.parameters() if id(each) not in needed]
-        for weight in needless:
-            weight.requires_grad_(False)
-        try:
+        with frozen(needless):
             yield
-        finally:
-            for weight in needless:
-                weight.requires_grad_(True)

@@ -175,9 +175,9 @@ def decay_groups(weights: Iterable[nn.Parameter], *, weight_decay: float) -> lis
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the context, no weight of ``model`` requires a gradient."""
-    trainable = [weight for weight in model.parameters() if weight.requires_grad]
+def frozen(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Within the context, none of ``weights`` requires a gradient."""
+    trainable = [weight for weight in weights if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
     try:

@@ -149,7 +149,7 @@ class GatePhase(Phase):
             dropout=self.dropout,
             gate_learning_rate=self.gate_learning_rate,
         )
-        with nullcontext() if self.train_weights else frozen(state.model):
+        with nullcontext() if self.train_weights else frozen(state.model.parameters()):
             self.trained(module, context)
         if self.train_weights:
             fold(state.model, gates.deterministic())
