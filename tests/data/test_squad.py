@@ -181,6 +181,22 @@ def test_broken_table_is_named_by_file_and_row(tmp_path, name, content, message)
     _fails(_write(tmp_path / name, content), match=f"{name}.*{message}")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "context,question,answer\nc,q,c\nc,q,\n", "a.csv: row 2"),
+        ("a.jsonl", '{"context": "c", "question": "q", "answers": {"text": [" "]}}', "a.jsonl: row 1"),
+        ("a.json", _squad(_qa(), _qa("q2", is_impossible=True)), "a.json: question q2"),
+    ],
+)
+def test_an_answer_that_is_missing_is_told_by_its_place_where_each_question_needs_one(tmp_path, name, content, message):
+    """Otherwise it is told after the training, by scores that have no place for it."""
+    source = Source(name="mine", train_files=[str(_write(tmp_path / name, content))], test_files=[str(tmp_path / name)])
+    with pytest.raises(SecateurError, match=rf"{message}: has no answer.*dataset\.task\.version_2_with_negative=true"):
+        load_rows(source, unanswerable=False)
+    assert load_rows(source)["test"]["answers"][-1]["text"] == []
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.csv", "a.jsonl"])
 def test_text_that_is_not_utf8_is_named_by_line(tmp_path, name):
     path = tmp_path / name

@@ -102,6 +102,18 @@ def test_the_second_run_reads_no_rows(dataset, store):
     assert same_tokenizer.get_vocab() == tokenizer.get_vocab()
 
 
+def test_tokens_of_questions_without_an_answer_serve_only_where_these_are_scored(dataset, store, tmp_path):
+    """Tokens are the same whatever the scores, so those in the store are looked at as well."""
+    row = {"id": "x5", "title": "t", "context": "Ada moved.", "question": "Who stayed?", "answer": ""}
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write(json.dumps(row))
+    with pytest.raises(SecateurError, match=r"test\.jsonl: row 13: has no answer"):
+        _prepare(dataset, store)
+    _prepare(dataset, store, task=QuestionAnswering(version_2_with_negative=True))
+    with pytest.raises(SecateurError, match=r"^question x5: has no answer, [^\n]*version_2_with_negative=true"):
+        _prepare(dataset, store, task=_NeverReads())
+
+
 def test_weights_that_cannot_be_had_are_told_before_rows_are_read(dataset, store, tmp_path, monkeypatch):
     """Of this checkpoint the cache holds the configuration alone, as after a download that was interrupted."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

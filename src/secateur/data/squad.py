@@ -41,13 +41,17 @@ FEATURES = Features(
 COLUMNS = ("id", "title", "context", "question", "answers", "answer", "answer_start")
 
 
-def load_rows(source: Source) -> DatasetDict:
+def load_rows(source: Source, *, unanswerable: bool = True) -> DatasetDict:
     """Read and check the splits ``train`` and ``test``, both with :data:`FEATURES`; offsets count characters.
 
     Local files are SQuAD's JSON (``.json``), or tables (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with the columns
     ``context``, ``question`` and either ``answers`` (nested as in SQuAD) or ``answer`` with an optional
     ``answer_start``; without a start, the answer's first occurrence counts. Rows without an ``id`` are named FILE:ROW;
     rows without a ``title`` get the beginning of their context.
+
+    Args:
+        unanswerable: whether questions may have no answer, which SQuAD 1.1 cannot score; ``val``, which is scored too,
+            comes of ``train``.
 
     Raises:
         SecateurError: if the data cannot be read or a row is invalid; the message names file and row.
@@ -65,6 +69,8 @@ def load_rows(source: Source) -> DatasetDict:
     else:
         origins = {split: ", ".join(map(str, files[split])) for split in SPLITS}
         rows = {split: _file_rows(files[split], source) for split in SPLITS}
+    if not unanswerable:
+        rows = {split: _answerable(rows[split]) for split in SPLITS}
     return DatasetDict({split: _dataset(rows[split], origin=origins[split]) for split in SPLITS})
 
 
@@ -188,6 +194,21 @@ def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
         raise SecateurError(f"{origin}: no questions in it; a split needs at least one")
     # Dataset.from_dict would visit every value once more, at five times the cost.
     return Dataset(pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema))
+
+
+def no_answer(where: str) -> SecateurError:
+    """The error for a question without an answer where SQuAD 1.1's scores are asked for."""
+    return SecateurError(
+        f"{where}: has no answer, which SQuAD 2.0 alone scores; set dataset.task.version_2_with_negative=true, or take "
+        "the row out"
+    )
+
+
+def _answerable(rows: Iterable[_Row]) -> Iterator[_Row]:
+    for row in rows:
+        if not any(_text(row, "answer", text) for text, _ in row.answers):
+            raise no_answer(row.where)
+        yield row
 
 
 def _required(row: _Row, name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
@@ -16,7 +17,7 @@ from secateur.data.examples import Batch, Examples, Lengths
 from secateur.data.question_windows import QuestionWindows, tokenize_questions
 from secateur.data.slots import template_of
 from secateur.data.sources import Source
-from secateur.data.squad import load_rows
+from secateur.data.squad import load_rows, no_answer
 from secateur.errors import check_at_least_one
 from secateur.tasks.base import Distilled, Evaluator, Task, model_inputs
 from secateur.tasks.spans import Question, QuestionAnswer, Spans, Windows, answers, best_spans
@@ -58,8 +59,12 @@ class QuestionAnswering(Task):
         return {"num_labels": 2}
 
     def load_rows(self, source: Source) -> DatasetDict:
-        """Rows in SQuAD's schema; see :mod:`secateur.data.squad`."""
-        return load_rows(source)
+        """Rows in SQuAD's schema; see :mod:`secateur.data.squad`.
+
+        Raises:
+            SecateurError: naming file and row, if one is malformed, or a question has no answer and may not.
+        """
+        return load_rows(source, unanswerable=self.version_2_with_negative)
 
     def texts(self, rows: Dataset) -> list[str]:
         """Questions and contexts."""
@@ -70,8 +75,15 @@ class QuestionAnswering(Task):
         return tokenize_questions(rows, tokenizer)
 
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Sliding windows over the documents."""
-        return QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
+        """Sliding windows over the documents.
+
+        Raises:
+            SecateurError: if a question has no answer and may not: tokens in the store serve either way of scoring.
+        """
+        windows = QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
+        if not self.version_2_with_negative:
+            _check_answered(windows)
+        return windows
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Start and end logits (B, L), and the mean of the two cross-entropies."""
@@ -85,6 +97,13 @@ class QuestionAnswering(Task):
         """Decodes spans batch by batch, and merges the windows of a question at the end."""
         assert isinstance(examples, QuestionWindows)
         return SpanEvaluator(self, examples)
+
+
+def _check_answered(examples: QuestionWindows) -> None:
+    for row in np.flatnonzero(examples.answer_spans[:, 0] < 0).tolist():  # or the answer lies between two tokens
+        found = examples.rows[row]
+        if not found["answers"]["text"]:
+            raise no_answer(f"question {found['id']}")
 
 
 def span_distributions(outputs: ModelOutput, batch: Batch) -> list[Distilled]:
