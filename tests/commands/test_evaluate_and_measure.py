@@ -14,8 +14,10 @@ from secateur.commands.launch import config_path
 from secateur.commands.measure import main as measure
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig
+from secateur.data.trained_lengths import lengths_of
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record, write_record
+from secateur.structure.checkpoint import load
 from tests.small_runs import DATASETS, run
 
 
@@ -29,6 +31,13 @@ def evaluated(*overrides: str, tmp_path: Path) -> dict[str, float]:
     with initialize_config_dir(config_path(), version_base="1.3"):
         composed = compose("evaluate", [*overrides, f"paths.output={tmp_path}", f"output={tmp_path}"])
     return evaluate_checkpoint(typed(composed, EvaluateConfig))
+
+
+def test_the_model_carries_the_lengths_that_it_was_trained_with(finished: tuple[Record, Path]) -> None:
+    """Whoever serves it has the folder, and not the run's settings."""
+    asked = dict(override.split("=") for override in DATASETS["toy_qa"])
+    expected = {name: int(asked[f"dataset.{name}"]) for name in ("max_seq_length", "max_question_length", "doc_stride")}
+    assert vars(lengths_of(load(finished[1] / "model").config)).items() >= expected.items()
 
 
 def test_evaluate_gives_the_scores_of_the_record(finished: tuple[Record, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import subprocess
@@ -15,6 +16,8 @@ from transformers import RobertaTokenizer
 
 from secateur.commands import answer as answer_command
 from secateur.commands import encode as encode_command
+from secateur.data.examples import Lengths
+from secateur.data.trained_lengths import keep_lengths
 from secateur.data.vocabulary import train_unigram
 from secateur.errors import SecateurError
 from secateur.serving.answerer import Answerer
@@ -239,6 +242,20 @@ def test_documents_are_encoded_for_every_task(tokenizer, documents, tmp_path, ca
     assert "1 documents, 1 encoded now; " in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"does not answer questions with a span"):
         answer_command.main([where[0], where[2], QUESTION])
+
+
+def test_documents_are_split_as_in_the_model_s_training(model, tokenizer, documents, tmp_path, capsys) -> None:
+    """A model trained on short windows has never seen the later positions of longer ones."""
+    trained = copy.deepcopy(model)
+    keep_lengths(trained.config, Lengths(max_question_length=SLOT - 2, **LENGTHS))
+    save_model(trained, tokenizer, tmp_path / "model")
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "a", "text": documents[0].text}), encoding="utf-8")
+    where = [str(tmp_path / name) for name in ("model", "corpus.jsonl", "store")]
+    encode_command.main(where)
+    header = DocumentStore(tmp_path / "store").header
+    assert (header.room, header.doc_stride) == (room_of(model, tokenizer, max_seq_length=SEQUENCE), STRIDE)
+    asked = Answerer(trained, tokenizer, **LENGTHS).answer(QUESTION, documents)
+    assert Answerer(trained, tokenizer).answer(QUESTION, documents) == asked
 
 
 def test_both_commands_from_a_corpus_to_an_answer(model, tokenizer, documents, filled, tmp_path) -> None:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secateur.errors import SecateurError
-from secateur.serving.lengths import add_lengths
+from secateur.serving.lengths import add_lengths, given_lengths
 
 if TYPE_CHECKING:
     from secateur.serving.answerer import Answer
@@ -51,7 +51,7 @@ def answers_to(options: argparse.Namespace) -> list[Answer]:
     from secateur.serving.loading import load_for_serving
 
     quiet_libraries()
-    settings = {name: getattr(options, name) for name in ("max_seq_length", "doc_stride", "batch_size")}
+    settings: dict[str, Any] = {**given_lengths(options), "batch_size": options.batch_size}
     settings |= {"long_questions": "cut" if options.cut_questions else "error"}
     if options.source.is_dir():
         answerer = Answerer(*load_for_serving(options.model), store=DocumentStore(options.source), **settings)
@@ -83,6 +83,4 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cut-questions", action="store_true", help="cut a question that is too long, with a warning")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_lengths(parser)
-    # None, so that lengths given together with a store are noticed; without one, secateur-encode's defaults apply.
-    parser.set_defaults(max_seq_length=None, doc_stride=None)
     return parser

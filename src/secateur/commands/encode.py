@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secateur.errors import SecateurError
-from secateur.serving.lengths import add_lengths
+from secateur.serving.lengths import add_lengths, given_lengths
 
 _DESCRIPTION = """\
 Encode documents with the lower layers of a model of method=deformer, and keep the resulting states in STORE, for
@@ -40,14 +40,16 @@ def encode_corpus(options: argparse.Namespace) -> None:
     from rich.progress import Progress
 
     from secateur.commands.launch import quiet_libraries
+    from secateur.data.trained_lengths import lengths_of
     from secateur.serving.document_store import DocumentStore
     from secateur.serving.encoding import Encoder, encode_into, room_of
     from secateur.serving.loading import load_for_serving
 
     quiet_libraries()
     model, tokenizer = load_for_serving(options.model)
-    room = room_of(model, tokenizer, max_seq_length=options.max_seq_length)
-    settings = {"room": room, "doc_stride": options.doc_stride, "batch_size": options.batch_size}
+    lengths = lengths_of(model.config, **given_lengths(options))
+    room = room_of(model, tokenizer, max_seq_length=lengths.max_seq_length)
+    settings = {"room": room, "doc_stride": lengths.doc_stride, "batch_size": options.batch_size}
     encoder = Encoder(model, tokenizer, **settings)
     store = DocumentStore.create(options.store, encoder.header(dtype=options.dtype))
     encoded = 0

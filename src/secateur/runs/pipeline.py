@@ -15,6 +15,8 @@ from transformers import PreTrainedModel
 from secateur.analysis.pictures import draw_pictures
 from secateur.configuration.instantiation import set_in
 from secateur.configuration.schema import Config
+from secateur.data.examples import Lengths
+from secateur.data.trained_lengths import keep_lengths
 from secateur.distributed import is_leader, wait_for
 from secateur.loggers import RunLog
 from secateur.methods.base import Origins, State, Step
@@ -79,7 +81,10 @@ def run(
         return
     model_folder = folder / "model"
     if not model_folder.is_dir():
-        save_model(opened(last), workshop.tokenizer, model_folder)
+        model = opened(last)
+        if "doc_stride" in config.dataset.lengths():
+            keep_lengths(model.config, Lengths(**config.dataset.lengths()))  # type: ignore[arg-type]  # only the lengths
+        save_model(model, workshop.tokenizer, model_folder)
     if config.export.name == "onnx":
         export(record, folder)
     _take_figures(config, workshop, record, folder, start=None if steps else start)

@@ -16,12 +16,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.data.examples import Lengths
+from secateur.data.trained_lengths import lengths_of
 from secateur.errors import SecateurError, check_at_least_one
 from secateur.serving.document_store import DocumentStore
 from secateur.serving.documents import Document
 from secateur.serving.encoding import Encoder, batched, room_of
 from secateur.serving.heap import trim_heap
-from secateur.serving.lengths import DOC_STRIDE, MAX_SEQ_LENGTH
 from secateur.serving.loading import check_answers
 from secateur.serving.readers import PackedReader, Readable, Reader, SegmentedReader
 from secateur.structure.decomposition import SEGMENTED, layout_of
@@ -60,8 +60,9 @@ class Answerer:
         model: a question-answering model in evaluation mode, on the device to compute on.
         tokenizer: the model's tokenizer.
         store: documents' states computed by this model; only for decomposed models.
-        max_seq_length, doc_stride: as in training, in tokens; None: 384 and 128. With a store, its values apply.
-        max_question_length: for an ordinary model, in tokens; a decomposed one has a question slot of fixed size.
+        max_seq_length, doc_stride: in tokens; None: as in the model's training, or 384 and 128 if its config does not
+            say. With a store, its values apply.
+        max_question_length: for an ordinary model, likewise, or 64; a decomposed one has a question slot of fixed size.
         long_questions: whether a question that does not fit is refused ("error"), or cut at its end with a warning
             ("cut").
         max_answer_length: in tokens.
@@ -79,7 +80,7 @@ class Answerer:
         store: DocumentStore | None = None,
         max_seq_length: int | None = None,
         doc_stride: int | None = None,
-        max_question_length: int = 64,
+        max_question_length: int | None = None,
         long_questions: str = "error",
         max_answer_length: int = 30,
         batch_size: int = 32,
@@ -90,14 +91,11 @@ class Answerer:
         check_answers(model)
         self.tokenizer, self.store = tokenizer, store
         self.long_questions, self.max_answer_length, self.batch_size = long_questions, max_answer_length, batch_size
-        lengths = Lengths(
-            max_seq_length=MAX_SEQ_LENGTH if max_seq_length is None else max_seq_length,
-            max_question_length=max_question_length,
-            doc_stride=DOC_STRIDE if doc_stride is None else doc_stride,
-        )
+        windows = {"max_seq_length": max_seq_length, "doc_stride": doc_stride}
+        lengths = lengths_of(model.config, **windows, max_question_length=max_question_length)
         self.reader = _reader(model, tokenizer, store=store, lengths=lengths, batch_size=batch_size)
         if store is not None:
-            for name, asked in {"max_seq_length": max_seq_length, "doc_stride": doc_stride}.items():
+            for name, asked in windows.items():
                 if asked is not None:
                     log.warning("%s=%s: has no effect with a store, which is already split into windows", name, asked)
 

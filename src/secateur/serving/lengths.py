@@ -1,19 +1,28 @@
-"""How documents are split into windows: the commands' arguments and their defaults."""
+"""The commands' arguments for splitting documents into windows."""
 
 from __future__ import annotations
 
 import argparse
 
-MAX_SEQ_LENGTH = 384
-"""Tokens of question and document together."""
-DOC_STRIDE = 128
-"""Tokens that two neighbouring windows share."""
-
 
 def add_lengths(parser: argparse.ArgumentParser) -> None:
-    """Add arguments for splitting documents into windows, as in training, and for the number of windows per pass."""
+    """Add arguments for splitting documents into windows, and for the number of windows per pass."""
+    trained = "by default as in the model's training, or"
     parser.add_argument(
-        "--max-seq-length", type=int, default=MAX_SEQ_LENGTH, help="tokens of question and document together"
+        "--max-seq-length",
+        type=int,
+        default=argparse.SUPPRESS,
+        help=f"tokens of question and document together; {trained} 384 if the model does not say",
     )
-    parser.add_argument("--doc-stride", type=int, default=DOC_STRIDE, help="tokens that two neighbouring windows share")
+    parser.add_argument(
+        "--doc-stride",
+        type=int,
+        default=argparse.SUPPRESS,
+        help=f"tokens that two neighbouring windows share; {trained} 128",
+    )
     parser.add_argument("--batch-size", type=int, default=32, help="windows per forward pass")
+
+
+def given_lengths(options: argparse.Namespace) -> dict[str, int]:
+    """The lengths among the parsed arguments; only those that were given."""
+    return {name: length for name, length in vars(options).items() if name in ("max_seq_length", "doc_stride")}
