@@ -81,7 +81,11 @@ def test_files_go_before_hub_and_generator(official):
             "dataset.train_files: there is no file gone",
         ),
         ({"data_dir": "empty", "train_files": ["gone.csv"]}, "looked in empty or the working folder"),
-        ({"train_files": ["here.json"]}, "dataset.test_files is not set"),
+        ({"train_files": ["here.json"]}, r"dataset.test_files is not set: .* or set dataset.data_dir$"),
+        (
+            {"test_files": ["here.json"]},
+            r"train_files is not set: every .* give it for both splits$",
+        ),
         ({}, "set dataset.data_dir"),
     ],
 )

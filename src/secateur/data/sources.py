@@ -187,7 +187,11 @@ def _missing(source: Source, split: str, wanted: str) -> str:
         places = f"{source.data_dir} or the working folder" if source.data_dir else "the working folder"
         return f"{key}: there is no file {wanted} (looked in {places}); correct the name or give a full path"
     if source.data_dir is None:
-        return f"{key} is not set: give it along with the other split's files, or set dataset.data_dir"
+        remedy = "; to score only a test file, give it for both splits" if split == "train" else ""
+        return (
+            f"{key} is not set: every command reads both splits; give it along with the other split's files, or set "
+            f"dataset.data_dir{remedy}"
+        )
     if not wanted:
         return f"dataset.data_dir={source.data_dir}: {source.name} has no usual file names; set {key}=[FILE]"
     return (

@@ -50,8 +50,8 @@ def load_rows(source: Source, *, unanswerable: bool = True) -> DatasetDict:
     rows without a ``title`` get the beginning of their context.
 
     Args:
-        unanswerable: whether questions may have no answer, which SQuAD 1.1 cannot score; ``val``, which is scored too,
-            comes of ``train``.
+        unanswerable: whether questions may have no answer, which SQuAD 1.1 cannot score; this includes ``train``, from
+            which ``val`` is split off.
 
     Raises:
         SecateurError: if the data cannot be read or a row is invalid; the message names file and row.
@@ -197,10 +197,10 @@ def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
 
 
 def no_answer(where: str) -> SecateurError:
-    """The error for a question without an answer where SQuAD 1.1's scores are asked for."""
+    """The error for a question without an answer in data that is scored as SQuAD 1.1."""
     return SecateurError(
-        f"{where}: has no answer, which SQuAD 2.0 alone scores; set dataset.task.version_2_with_negative=true, or take "
-        "the row out"
+        f"{where}: has no answer, which only SQuAD 2.0 allows; set dataset.task.version_2_with_negative=true, or remove "
+        "the row"
     )
 
 

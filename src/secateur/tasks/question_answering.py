@@ -62,7 +62,7 @@ class QuestionAnswering(Task):
         """Rows in SQuAD's schema; see :mod:`secateur.data.squad`.
 
         Raises:
-            SecateurError: naming file and row, if one is malformed, or a question has no answer and may not.
+            SecateurError: naming file and row, if one is malformed, or a question has no answer although it must.
         """
         return load_rows(source, unanswerable=self.version_2_with_negative)
 
@@ -78,7 +78,7 @@ class QuestionAnswering(Task):
         """Sliding windows over the documents.
 
         Raises:
-            SecateurError: if a question has no answer and may not: tokens in the store serve either way of scoring.
+            SecateurError: if a question has no answer although it must; tokens in the store serve both ways of scoring.
         """
         windows = QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
         if not self.version_2_with_negative:
