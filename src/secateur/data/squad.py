@@ -199,7 +199,7 @@ def _dataset(rows: Iterable[_Row], *, origin: str) -> Dataset:
 def no_answer(where: str) -> SecateurError:
     """The error for a question without an answer in data that is scored as SQuAD 1.1."""
     return SecateurError(
-        f"{where}: has no answer, which only SQuAD 2.0 allows; set dataset.task.version_2_with_negative=true, or remove "
+        f"{where}: has no answer, as only SQuAD 2.0 allows; set dataset.task.version_2_with_negative=true, or remove "
         "the row"
     )
 
