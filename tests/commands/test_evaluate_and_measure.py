@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from secateur.commands.analyze import main as analyze
 from secateur.commands.evaluate import evaluate_checkpoint
 from secateur.commands.launch import config_path
 from secateur.commands.measure import main as measure
@@ -16,6 +19,8 @@ from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record, write_record
+from secateur.runs import measuring, run_folder
+from secateur.runs.run_folder import Alone, check_runs_writable
 from tests.small_runs import DATASETS, run
 
 
@@ -65,6 +70,53 @@ def test_measure_times_again_and_changes_nothing_else(finished: tuple[Record, Pa
     assert again.compressed is not None
     assert record.compressed is not None
     assert again.compressed.scores == record.compressed.scores
+
+
+def test_measure_keeps_what_happened_to_a_run_meanwhile(
+    finished: tuple[Record, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may wait for hours behind others, and be exported or run anew before its turn comes."""
+    record, folder = finished
+
+    def check_then_change(folders: Iterable[Path]) -> None:
+        check_runs_writable(folders)
+        write_record(read_record(folder).model_copy(update={"seconds": 4321.0}), folder)
+
+    monkeypatch.setattr(run_folder, "check_runs_writable", check_then_change)
+    measure([str(folder), "--seconds", "0.01"])
+    assert read_record(folder).seconds == 4321.0
+    write_record(record, folder)
+
+
+def test_measure_leaves_a_run_alone_that_another_process_works_on(finished: tuple[Record, Path]) -> None:
+    with Alone(finished[1]), pytest.raises(SystemExit, match=r"works there; let it finish$"):
+        measure([str(finished[1])])
+
+
+def test_measure_says_before_it_begins_that_a_run_cannot_be_written(
+    finished: tuple[Record, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = finished
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    told = rf"^run={folder}: cannot be written \(Read-only file system\); give a copy of the run that can be$"
+    for command in (measure, analyze):
+        with pytest.raises(SystemExit, match=told):
+            command([str(folder)])
+
+
+def test_measure_says_in_one_line_that_the_disk_is_full(
+    finished: tuple[Record, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(measuring, "measure_again", fill)
+    with pytest.raises(SystemExit, match=rf"^{finished[1]}: .*\(No space left on device\); make room"):
+        measure([str(finished[1])])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the accelerator is there")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from secateur.disk import full_disk_is_told
 from secateur.errors import SecateurError
-from secateur.store import me
+from secateur.record import Record, read_record
+from secateur.store import check_writable, me
 
 
 class Alone(FileLock):
@@ -32,6 +36,30 @@ class Alone(FileLock):
             raise SecateurError(f"{self.folder}: {who} works there; let it finish") from None
         owner.write_text(me(), encoding="utf-8")
         return self
+
+
+@contextmanager
+def finished_run(folder: Path) -> Iterator[Record]:
+    """The record of a finished run as it is now; within the context no other process works in the run's folder.
+
+    Raises:
+        SecateurError: if another process works there, the run is not finished any more, or the disk is full.
+    """
+    with full_disk_is_told(folder), Alone(folder):
+        record = read_record(folder)
+        if record.status != "finished":
+            raise SecateurError(f"{folder}: the run is {record.status} by now; finish it first, by the same command")
+        yield record
+
+
+def check_runs_writable(folders: Iterable[Path]) -> None:
+    """Refuse run folders that cannot be added to, before any is worked on.
+
+    Raises:
+        SecateurError: for the first.
+    """
+    for folder in folders:
+        check_writable(folder, key="run", remedy="give a copy of the run that can be")
 
 
 def discard(folder: Path) -> None:
