@@ -30,7 +30,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
 
 
 def evaluated(*overrides: str, tmp_path: Path) -> dict[str, float]:
-    overrides = (*DATASETS["toy_qa"], "dataset=toy_qa", "trainer=cpu", "~callbacks.progress", *overrides)
+    if not any(override.startswith("dataset=") for override in overrides):
+        overrides = (*DATASETS["toy_qa"], "dataset=toy_qa", *overrides)
+    overrides = ("trainer=cpu", "~callbacks.progress", *overrides)
     with initialize_config_dir(config_path(), version_base="1.3"):
         composed = compose("evaluate", [*overrides, f"paths.output={tmp_path}", f"output={tmp_path}"])
     return evaluate_checkpoint(typed(composed, EvaluateConfig))
@@ -45,6 +47,18 @@ def test_evaluate_gives_the_scores_of_the_record(finished: tuple[Record, Path], 
     predictions = json.loads((tmp_path / "predictions.json").read_text())
     assert predictions == json.loads((folder / "predictions.json").read_text())
     assert len(predictions) == 16
+
+
+def test_a_test_file_alone_is_scored_where_it_stands_for_training_data_too(
+    finished: tuple[Record, Path], tmp_path: Path
+) -> None:
+    rows = [{"context": f"Door {n} is old.", "question": f"How is door {n}?", "answer": "old"} for n in range(8)]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    files = [f"dataset.{split}_files=[{tmp_path / 'test.jsonl'}]" for split in ("train", "test")]
+    lengths = ["dataset.max_seq_length=48", "dataset.max_question_length=16", "dataset.doc_stride=8"]
+    asked = [f"checkpoint={finished[1] / 'model'}", "dataset=custom_qa", *files, *lengths]
+    assert evaluated(*asked, tmp_path=tmp_path).keys() == {"em", "f1"}
+    assert len(json.loads((tmp_path / "predictions.json").read_text())) == 8
 
 
 def test_evaluate_refuses_a_folder_that_holds_no_model(tmp_path: Path) -> None:
