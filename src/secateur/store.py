@@ -103,7 +103,7 @@ def me() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}" + (f" (SLURM job {job})" if job else "")
 
 
-def check_writable(folder: Path, *, key: str) -> None:
+def check_writable(folder: Path, *, key: str, remedy: str = "choose another folder") -> None:
     """Refuse a folder that cannot be written, before anything is created there.
 
     Raises:
@@ -115,4 +115,4 @@ def check_writable(folder: Path, *, key: str) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise SecateurError(f"{key}={folder}: cannot be written ({error.strerror}); choose another folder") from error
+        raise SecateurError(f"{key}={folder}: cannot be written ({error.strerror}); {remedy}") from error

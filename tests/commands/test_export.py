@@ -106,3 +106,20 @@ def test_a_missing_extra_is_told_before_anything_starts(
 def test_the_command_says_in_one_line_that_there_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"no finished run there"):
         main([str(tmp_path)])
+
+
+def test_a_damaged_export_is_told_in_one_line(exported: tuple[Record, Path]) -> None:
+    file = exported[1] / "onnx" / "model.onnx"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        SystemExit, match=rf"^{file}: ONNX Runtime cannot read it [^\n]*; delete {file.parent}, and sec"
+    ):
+        main([str(exported[1])])
+    file.write_bytes(whole)
+
+
+def test_a_run_whose_model_is_gone_is_told_in_one_line(exported: tuple[Record, Path], tmp_path: Path) -> None:
+    write_record(exported[0], tmp_path)
+    with pytest.raises(SystemExit, match=rf"^{tmp_path}/model: no such folder; [^\n]*$"):
+        main([str(tmp_path)])

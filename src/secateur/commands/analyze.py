@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from secateur.configuration.extras import check_extra
+from secateur.disk import full_disk_is_told
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
+from secateur.store import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,11 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.documents is not None and getattr(options, name) is not None:
             parser.error(f"--{name}: has no effect with --documents")
     try:
-        if options.documents is not None:
-            analyze_documents(options.run, count=options.documents, seed=options.seed)
-        else:
-            words = _WORDS if options.embeddings is None else options.embeddings
-            analyze(options.run, layer=options.layer, embeddings=words, seed=options.seed)
+        with full_disk_is_told(options.run):
+            _run(options)
     except SecateurError as error:
         sys.exit(str(error))
 
@@ -65,8 +64,8 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
         seed: the seed of their map.
 
     Raises:
-        SecateurError: if the run is unfinished, its model has no fixed zeros, there is no such layer, or scikit-learn
-            is missing.
+        SecateurError: if the run is unfinished or cannot be written to, its model has no fixed zeros, there is no such
+            layer, or scikit-learn is missing.
     """
     record = _finished(run)
     from secateur.analysis.pictures import title_of
@@ -102,7 +101,8 @@ def analyze_documents(run: Path, *, count: int, seed: int) -> None:
         seed: the seed of the draw.
 
     Raises:
-        SecateurError: if the run is unfinished, is not question answering, or has no such documents.
+        SecateurError: if the run is unfinished or cannot be written to, is not question answering, or has no such
+            documents.
     """
     record = _finished(run)
     from secateur.analysis.documents import NAME, document_states
@@ -146,10 +146,19 @@ def table_of(zeros: Mapping[str, Sequence[Zeros]]) -> Table:
     return table
 
 
+def _run(options: argparse.Namespace) -> None:
+    if options.documents is not None:
+        analyze_documents(options.run, count=options.documents, seed=options.seed)
+    else:
+        words = _WORDS if options.embeddings is None else options.embeddings
+        analyze(options.run, layer=options.layer, embeddings=words, seed=options.seed)
+
+
 def _finished(run: Path) -> Record:
     record = read_record(run)
     if record.status != "finished":
         raise SecateurError(f"{run}: the run is {record.status}; finish it first by repeating its command")
+    check_writable(run, key="run", remedy="give a writable copy of the run")
     return record
 
 

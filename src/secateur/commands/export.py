@@ -34,7 +34,8 @@ def export_folders(folders: Sequence[Path]) -> None:
 
     Raises:
         SecateurError: if the packages of the ``onnx`` extra are missing, there is no finished run, a record cannot
-            be read, or an exported model does not agree with PyTorch.
+            be read or written, another process works on a run, its model is gone, or an exported model is damaged or
+            does not agree with PyTorch.
     """
     check_extra("onnx", asked="secateur-export")
     runs = finished_runs(folders)
@@ -42,11 +43,16 @@ def export_folders(folders: Sequence[Path]) -> None:
 
     from secateur.commands.launch import quiet_libraries
     from secateur.runs.measuring import export_finished
+    from secateur.runs.run_folder import check_runs_writable, finished_run
     from secateur.structure.anatomy import check_linear_attention
+    from secateur.structure.checkpoint_files import check_weights, read_config
 
+    check_runs_writable(runs)
     quiet_libraries()
     for run in runs:
+        check_weights(run / "model", read_config(run / "model"))
         config = AutoConfig.from_pretrained(run / "model")
         check_linear_attention(config, key=f"secateur-export {run}")
-    for run, record in track(runs.items(), description="exporting"):
-        export_finished(MeasureConfig(**record.config["measure"]), record, run)
+    for run in track(runs, description="exporting"):
+        with finished_run(run) as record:  # as it is now: hours may have passed
+            export_finished(MeasureConfig(**record.config["measure"]), record, run)

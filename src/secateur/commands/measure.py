@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from secateur.configuration.checks import check_measure
 from secateur.configuration.extras import check_extra
 from secateur.configuration.schema import MeasureConfig
 from secateur.errors import SecateurError
-from secateur.record import finished_runs
+from secateur.record import Record, finished_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,21 +31,27 @@ def measure_folders(folders: Sequence[Path], **asked: Any) -> None:
     """Measure every finished run again, with its own settings of ``measure`` except those given in ``asked``.
 
     Raises:
-        SecateurError: if a setting is out of range, there is no finished run, a record cannot be read, or a run was
-            exported and ONNX Runtime is missing.
+        SecateurError: if a setting is out of range, there is no finished run, a record cannot be read or written,
+            another process works on a run, or a run was exported and ONNX Runtime is missing.
     """
     records = finished_runs(folders)
-    settings = {run: MeasureConfig(**{**record.config["measure"], **asked}) for run, record in records.items()}
-    for each in settings.values():
-        check_measure(each)
+    for record in records.values():
+        check_measure(_settings(record, asked))
     if any(record.onnx for record in records.values()):
         check_extra("onnx", asked="timing an exported run")
     from secateur.commands.launch import quiet_libraries
     from secateur.runs.measuring import measure_again
+    from secateur.runs.run_folder import check_runs_writable, finished_run
 
+    check_runs_writable(records)
     quiet_libraries()
-    for run, record in track(records.items(), description="measuring"):
-        measure_again(settings[run], record, run)
+    for run in track(records, description="measuring"):
+        with finished_run(run) as record:  # as it is now: hours may have passed
+            measure_again(_settings(record, asked), record, run)
+
+
+def _settings(record: Record, asked: Mapping[str, Any]) -> MeasureConfig:
+    return MeasureConfig(**{**record.config["measure"], **asked})
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:

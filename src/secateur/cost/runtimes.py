@@ -75,7 +75,7 @@ def open_session(file: Path) -> InferenceSession:
     processor to itself; if two sessions take turns, or another process computes, they interfere with each other.
 
     Raises:
-        SecateurError: if there is no such file.
+        SecateurError: if there is no such file, or it is damaged.
     """
     import onnxruntime
 
@@ -84,7 +84,13 @@ def open_session(file: Path) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own errors have nothing else in common
+        raise SecateurError(
+            f"{file}: ONNX Runtime cannot read it ({' '.join(str(error).split())}); delete {file.parent}, and "
+            "secateur-export RUN writes it anew"
+        ) from error
 
 
 def feeds_of(session: InferenceSession, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from secateur.disk import full_disk_is_told
 from secateur.errors import SecateurError
-from secateur.store import me
+from secateur.record import Record, read_record
+from secateur.store import check_writable, me
 
 WRITTEN = (
     *("record.json*", "error.txt", "scores.json*", "predictions.json*", "multirun.yaml", "report.*", "*.log"),
@@ -39,6 +43,30 @@ class Alone(FileLock):
             raise SecateurError(f"{self.folder}: {who} is working there; let it finish") from None
         owner.write_text(me(), encoding="utf-8")
         return self
+
+
+@contextmanager
+def finished_run(folder: Path) -> Iterator[Record]:
+    """The record of a finished run as it is now; within the context no other process works in the run's folder.
+
+    Raises:
+        SecateurError: if another process works there, the run is no longer finished, or the disk is full.
+    """
+    with full_disk_is_told(folder), Alone(folder):
+        record = read_record(folder)
+        if record.status != "finished":
+            raise SecateurError(f"{folder}: the run is now {record.status}; finish it first by repeating its command")
+        yield record
+
+
+def check_runs_writable(folders: Iterable[Path]) -> None:
+    """Refuse run folders that cannot be written, before any is processed.
+
+    Raises:
+        SecateurError: for the first.
+    """
+    for folder in folders:
+        check_writable(folder, key="run", remedy="give a writable copy of the run")
 
 
 def discard(folder: Path) -> None:
