@@ -222,7 +222,7 @@ def test_evaluate_refuses_a_model_without_the_heads(
     gain: tuple[Record, Path], text: tuple[str, ...], tmp_path: Path
 ) -> None:
     alone = "dataset.task.next_sentence=false"
-    with pytest.raises(SecateurError, match=r"SecateurBertForPreTraining does not answer .*; set it to true, or give"):
+    with pytest.raises(SecateurError, match=r"SecateurBertForPreTraining does not fit .*; set it to true, or give"):
         _evaluated(f"checkpoint={gain[1] / 'model'}", *text[:3], alone, output=tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_measure_keeps_what_happened_to_a_run_meanwhile(
 
 
 def test_measure_leaves_a_run_alone_that_another_process_works_on(finished: tuple[Record, Path]) -> None:
-    with Alone(finished[1]), pytest.raises(SystemExit, match=r"works there; let it finish$"):
+    with Alone(finished[1]), pytest.raises(SystemExit, match=r"is working there; let it finish$"):
         measure([str(finished[1])])
 
 
@@ -138,7 +138,7 @@ def test_measure_says_in_one_line_that_the_disk_is_full(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(measuring, "measure_again", fill)
-    with pytest.raises(SystemExit, match=rf"^{finished[1]}: .*\(No space left on device\); make room"):
+    with pytest.raises(SystemExit, match=rf"^{finished[1]}: .*\(No space left on device\); free space"):
         measure([str(finished[1])])
 
 

@@ -121,7 +121,7 @@ MISTAKES = {
     "no layer left": (["method=truncate", "sparsity=0.99"], r"^sparsity=0\.99: leaves none of 3 layers"),
     "more layers than there are": (
         ["method=layerdrop", "sparsity=null", "method.layers=4"],
-        r"^method\.layers=4: the model has 3",
+        r"^method\.layers=4: the model has only 3",
     ),
     "half a layer": (
         ["method=truncate", "sparsity=null", "method.layers=1.5"],

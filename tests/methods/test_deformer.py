@@ -108,7 +108,7 @@ def test_a_request_between_two_layers_is_warned_about(caplog):
         (("sparsity=null", "method.lower_layers=-1"), r"method\.lower_layers=-1: must be 0 or more"),
         (
             ("sparsity=0.5", "method.lower_layers=1"),
-            r"method\.lower_layers=1: cannot be combined with sparsity=0\.5",
+            r"method\.lower_layers=1: cannot be combined with sparsity=0\.5; set sparsity=null",
         ),
         (("sparsity=null",), r"sparsity=null: number of lower layers not given; set sparsity or method.lower_layers"),
         (("method.init=random",), r"method\.init=random: must be one of segmented, pretrained"),

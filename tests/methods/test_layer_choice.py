@@ -69,8 +69,8 @@ def test_a_whole_layer_above_the_request_is_worth_a_warning(caplog):
     ("settings", "message"),
     [
         ({}, "sparsity=null: number of layers to remove not given; set sparsity or method.layers"),
-        ({"sparsity": 0.5, "layers": 3}, r"layers=3: cannot be combined with sparsity=0\.5"),
-        ({"sparsity": 0.5, "keep": [0]}, r"keep=\[0\]: cannot be combined with sparsity=0\.5"),
+        ({"sparsity": 0.5, "layers": 3}, r"layers=3: cannot be combined with sparsity=0\.5; set sparsity=null"),
+        ({"sparsity": 0.5, "keep": [0]}, r"keep=\[0\]: cannot be combined with sparsity=0\.5; set sparsity=null"),
         ({"layers": 1, "keep": [0]}, r"keep=\[0\]: cannot be combined with layers=1; give one or the other"),
         ({"layers": 0}, "layers=0: must be at least 1; no layer would be left"),
         ({"keep": []}, r"keep=\[\]: must be a list of layer indices from 0, ascending, at least one"),
@@ -86,7 +86,7 @@ def test_refuses_contradictions_in_one_line(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"keep": [0, 6]}, r"keep=\[0, 6\]: the model's layers are 0 to 5"),
+        ({"keep": [0, 6]}, r"keep=\[0, 6\]: the model's layers are 0 to 5; keep only these"),
         ({"layers": 7}, "layers=7: the model has only 6; give at most as many"),
         ({"sparsity": 0.9}, r"sparsity=0\.9: leaves none of 6 layers; give at most 0\.83"),
     ],

@@ -95,5 +95,5 @@ def test_refuses_bad_settings_in_one_line(settings, message):
 
 
 def test_refuses_more_layers_than_there_are_before_anything_is_trained():
-    with pytest.raises(SecateurError, match=r"^layers=4: the model has 3"):
+    with pytest.raises(SecateurError, match=r"^layers=4: the model has only 3"):
         RemoveLayers(amount=LayerAmount(layers=4), remove="last").check(heads=[4] * 3, units=[48] * 3)

@@ -27,7 +27,7 @@ def test_jsonl_and_squad_give_documents_in_order(tmp_path: Path) -> None:
         ('{"id": "", "text": "one"}', r"line 1: id is empty; give the document a name"),
         (
             r'{"id": "a", "text": "one \ud800"}',
-            r"line 1: half of a surrogate pair, '\\ud800', after .*one '; take",
+            r"line 1: half of a surrogate pair, '\\ud800', after .*one '; remove it",
         ),
         ('{"id": "a", "text": "  "}', r"line 1: document 'a' is empty; remove it"),
         (

@@ -111,7 +111,10 @@ def test_threads_that_the_user_gave_stay(monkeypatch: pytest.MonkeyPatch) -> Non
             {"parallelism": 1, "tasks_per_node": 1, "paralelism": 2},
             r"^hydra\.launcher\.paralelism: unknown key; did you",
         ),
-        ({"parallelism": 0, "tasks_per_node": 1}, r"^hydra\.launcher\.parallelism=0: must be at least 1$"),
+        (
+            {"parallelism": 0, "tasks_per_node": 1},
+            r"^hydra\.launcher\.parallelism=0: must be a whole number, at least 1$",
+        ),
         ({"parallelism": 1, "tasks_per_node": "auto"}, r"^trainer\.devices=auto: a launcher starts the processes"),
     ],
 )

@@ -57,12 +57,8 @@ def run(
         workshop.data.laid_out(SEGMENTED)  # refuses empty documents before a predecessor is trained
     else:
         workshop.check_slot(config_of(config.start))
-    reference = ready_reference(config.predecessor, reference=config.reference)
-    if reference is not None:
-        workshop.check_reference(reference)
+    _check_given(workshop, config)
     start = start_folder(workshop, config.model, config.predecessor)
-    if config.predecessor.checkpoint is not None:
-        workshop.check_head(load(start), key=f"predecessor.checkpoint={start}")
 
     def opened(model_folder: Path) -> PreTrainedModel:
         model = load(model_folder)
@@ -88,6 +84,16 @@ def run(
     if config.export.name == "onnx":
         export(record, folder)
     _take_figures(config, workshop, record, folder, start=None if steps else start)
+
+
+def _check_given(workshop: Workshop, config: Config) -> None:
+    """Refuse a predecessor or a reference that was not made for this run's data, before anything is trained."""
+    given = config.predecessor.checkpoint
+    if given is not None:
+        workshop.check_head(load(given), key=f"predecessor.checkpoint={given}")
+    reference = ready_reference(config.predecessor, reference=config.reference)
+    if reference is not None and str(reference) != given:
+        workshop.check_reference(reference)
 
 
 def _origins(workshop: Workshop, config: Config, start: Path) -> Origins:

@@ -195,7 +195,7 @@ def test_same_seed_same_weights(make_model, make_context):
             r"distillation\.loss\.layers=last: [^\n]+",
         ),
         ({"modules": 0}, "modules=0: must be from 1 to 2, the number of successor layers"),
-        ({"mixes": [[0], [2]]}, r"mixes=\[2\]: the modules are 0 to 1"),
+        ({"mixes": [[0], [2]]}, r"mixes=\[2\]: the modules are 0 to 1; name only these"),
         ({"amount": LayerAmount(layers=4)}, "layers=4: the model has only 3; give at most as many"),
     ],
 )

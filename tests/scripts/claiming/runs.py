@@ -22,6 +22,7 @@ def run(
 
     steps = {"surgery": {"evaluate": False}}
     config = {
+        "distillation": {"name": "none", "loss": None},
         "dataset": {"name": "squad_v1", "max_seq_length": 384, "limit_train": None, "limit_test": 2000}
         | {"task": {"version_2_with_negative": False}},
         "model": {"checkpoint": None},

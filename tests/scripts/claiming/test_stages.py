@@ -108,7 +108,7 @@ def test_what_lies_within_a_margin_is_as_good(tmp_path: Path) -> None:
     assert judge(contrast(), read(tmp_path)).verdict == "contradicted"
     outcome = judge(contrast(margin=1.0), read(tmp_path))
     assert outcome.verdict == "holds"
-    assert "up to 1 below is as good" in outcome.figures
+    assert "up to 1 below counts as equal" in outcome.figures
 
 
 def test_dense_models_may_differ_between_seeds(tmp_path: Path) -> None:
