@@ -56,7 +56,6 @@ def checked(composed: DictConfig) -> Config:
     _check_method(composed)
     _check_amount(config.sparsity, composed)
     _check_loss(config.distillation, composed)
-    check_targets(config, composed=composed)
     for key, seed in {"seed": config.seed, "predecessor.seed": config.predecessor.seed}.items():
         if not 0 <= seed < 2**32:
             raise SecateurError(f"{key}={seed}: must lie in [0, 2^32)")
@@ -70,9 +69,10 @@ def checked(composed: DictConfig) -> Config:
         )
     check_dataset(config.dataset)
     check_measure(config.measure)
-    build(config.objective, key="objective")
     check_export(config.export)
     check_writable_paths(config)
+    check_targets(config, composed=composed)  # last, since it imports what is named
+    build(config.objective, key="objective")
     return config
 
 
