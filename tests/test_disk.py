@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.disk import DiskFullError, full_disk_is_told, write_whole
+from secateur.disk import DiskFullError, full_disk_reported, write_whole
 from secateur.record import read_record
 from tests.contract.test_resume import EVERY_STEP, assert_same
 from tests.small_runs import Killed, kill_at, run
@@ -62,10 +62,10 @@ def test_a_run_that_finds_no_room_goes_on_once_there_is(tmp_path: Path) -> None:
     ],
 )
 def test_it_is_known_by_number_or_by_what_libraries_say(error: Exception) -> None:
-    with pytest.raises(DiskFullError, match=r"^runs/a: .*No space left on device"), full_disk_is_told(Path("runs/a")):
+    with pytest.raises(DiskFullError, match=r"^runs/a: .*No space left on device"), full_disk_reported(Path("runs/a")):
         raise ValueError("while writing") from error
 
 
 def test_other_errors_stay_as_they_are() -> None:
-    with pytest.raises(OSError, match="denied"), full_disk_is_told(Path("runs/a")):
+    with pytest.raises(OSError, match="denied"), full_disk_reported(Path("runs/a")):
         raise PermissionError(errno.EACCES, "denied")

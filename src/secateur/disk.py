@@ -27,7 +27,7 @@ class DiskFullError(SecateurError):
 
 
 @contextmanager
-def full_disk_is_told(folder: Path) -> Iterator[None]:
+def full_disk_reported(folder: Path) -> Iterator[None]:
     """Within the context, an error caused by a full disk is reported as such.
 
     The run has not failed: it resumes from its last checkpoint once there is space.

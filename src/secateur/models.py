@@ -81,7 +81,7 @@ def check_weights_of(model: ModelConfig) -> None:
     """
     if model.checkpoint is None or Path(model.checkpoint).is_dir():
         return
-    with _hub_is_told(model, what="weights"):
+    with _hub_errors_reported(model, what="weights"):
         try:
             cached_file(model.checkpoint, SAFE_WEIGHTS_INDEX_NAME, revision=model.revision)
         except OSError:  # weights in one file have no index
@@ -106,7 +106,7 @@ def tokenizer_of(model: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenize
         return learn(texts, vocab_size=model.vocabulary_size, **settings)
     if Path(model.checkpoint).is_dir():
         return load_tokenizer(model.checkpoint, **settings)
-    with _hub_is_told(model, what="tokenizer"):
+    with _hub_errors_reported(model, what="tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(model.checkpoint, revision=model.revision, **settings)
         if len(tokenizer) == len(tokenizer.all_special_ids):  # what transformers makes where there is no vocabulary
             raise FileNotFoundError("no vocabulary was found")
@@ -145,7 +145,7 @@ def fresh_model(
         found = make(model.checkpoint, auto_class=auto, **head)
         drop_stale_declarations(found)  # a different head may lack parameters that the checkpoint declares
     else:
-        with _hub_is_told(model, what="weights"):
+        with _hub_errors_reported(model, what="weights"):
             found = _from_hub(model.checkpoint, model.revision, auto=auto, head=head, keep_head=keep_head)
     if len(tokenizer) > found.config.vocab_size:  # the task adds tokens
         found.resize_token_embeddings(len(tokenizer))
@@ -212,18 +212,18 @@ def _from_hub(
 
 
 @contextmanager
-def _hub_is_told(model: ModelConfig, *, what: str) -> Iterator[None]:
-    """Within the context, what cannot be had of a hub checkpoint is told in one line.
+def _hub_errors_reported(model: ModelConfig, *, what: str) -> Iterator[None]:
+    """Within the context, errors of reading a hub checkpoint are reported in one line.
 
     Raises:
-        SecateurError: in the place of the libraries' errors.
+        SecateurError: in place of the libraries' errors.
     """
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise SecateurError(
-            f"model.checkpoint={model.checkpoint}: its {what} cannot be had, from the cache or the hub "
-            f"({_first_sentence(error)}); repeat the command where the hub can be reached, or give a folder with "
+            f"model.checkpoint={model.checkpoint}: its {what} cannot be read from the cache or the hub "
+            f"({_first_sentence(error)}); repeat the command with access to the hub, or give a folder with "
             "config.json and model.safetensors"
         ) from error
 

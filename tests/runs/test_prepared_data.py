@@ -114,7 +114,7 @@ def test_tokens_of_questions_without_an_answer_serve_only_where_these_are_scored
         _prepare(dataset, store, task=_NeverReads())
 
 
-def test_weights_that_cannot_be_had_are_told_before_rows_are_read(dataset, store, tmp_path, monkeypatch):
+def test_weights_that_cannot_be_had_are_reported_before_rows_are_read(dataset, store, tmp_path, monkeypatch):
     """Of this checkpoint the cache holds the configuration alone, as after a download that was interrupted."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     snapshot = tmp_path / "models--a--b" / "snapshots" / "1"
@@ -122,7 +122,7 @@ def test_weights_that_cannot_be_had_are_told_before_rows_are_read(dataset, store
     (tmp_path / "models--a--b" / "refs").mkdir()
     (tmp_path / "models--a--b" / "refs" / "main").write_text("1")
     model = ModelConfig(name="b", checkpoint="a/b")
-    message = r"^model\.checkpoint=a/b: its WHAT cannot be had, from the cache or the hub \([^\n]*; repeat the command"
+    message = r"^model\.checkpoint=a/b: its WHAT cannot be read from the cache or the hub \([^\n]*; repeat the command"
     with pytest.raises(SecateurError, match=message.replace("WHAT", "weights")):
         _prepare(dataset, store, model, task=_NeverReads())
     assert not any(store.glob("tokens/*.partial"))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secateur.configuration.extras import check_extra
-from secateur.disk import full_disk_is_told
+from secateur.disk import full_disk_reported
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
 from secateur.store import check_writable
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.documents is not None and getattr(options, name) is not None:
             parser.error(f"--{name}: has no effect with --documents")
     try:
-        with full_disk_is_told(options.run):
+        with full_disk_reported(options.run):
             _run(options)
     except SecateurError as error:
         sys.exit(str(error))

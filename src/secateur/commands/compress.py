@@ -21,7 +21,7 @@ from secateur.configuration import naming
 from secateur.configuration.checks import checked, checked_log
 from secateur.configuration.schema import Config
 from secateur.data.sources import fingerprint
-from secateur.disk import DiskFullError, full_disk_is_told
+from secateur.disk import DiskFullError, full_disk_reported
 from secateur.distributed import is_leader
 from secateur.errors import SecateurError
 from secateur.runs.machine import machine, versions
@@ -93,7 +93,7 @@ def compress(config: Config, folder: Path, *, asked: dict[str, Any]) -> Record:
         record = new_record(config, folder, asked=asked)
         run(config, steps, record, folder)
         return record
-    with full_disk_is_told(folder), Alone(folder):
+    with full_disk_reported(folder), Alone(folder):
         if config.force and discards_itself():
             discard(folder)
         if earlier := _finished(config, folder):
@@ -169,7 +169,7 @@ def _recorded(
         if run_log is not None:
             run_log.open(folder, config=asked)
             opened = run_log
-        with full_disk_is_told(folder):
+        with full_disk_reported(folder):
             run(config, steps, record, folder, run_log=run_log)
             record.status, record.seconds = "finished", time.monotonic() - begin
             write_record(record, folder)

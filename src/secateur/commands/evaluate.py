@@ -13,7 +13,7 @@ from secateur.configuration.checks import check_dataset, check_evaluation, check
 from secateur.configuration.instantiation import typed
 from secateur.configuration.schema import EvaluateConfig, ModelConfig
 from secateur.configuration.targets import check_targets
-from secateur.disk import full_disk_is_told
+from secateur.disk import full_disk_reported
 from secateur.store import check_writable
 
 naming.register()
@@ -29,7 +29,7 @@ def main(composed: DictConfig) -> None:
     check_writable(Path(config.output), key="output")
     check_writable(Path(config.paths.store), key="paths.store")
     check_targets(config, composed=composed)
-    with full_disk_is_told(Path(config.output)):
+    with full_disk_reported(Path(config.output)):
         scores = evaluate_checkpoint(config)
     for name, value in scores.items():
         print(f"{name:>24}  {value:.2f}")

@@ -89,7 +89,7 @@ def open_session(file: Path) -> InferenceSession:
     except Exception as error:  # the runtime's own errors have nothing else in common
         raise SecateurError(
             f"{file}: ONNX Runtime cannot read it ({' '.join(str(error).split())}); delete {file.parent}, and "
-            "secateur-export RUN writes it anew"
+            "secateur-export RUN writes it again"
         ) from error
 
 

@@ -18,7 +18,7 @@ from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from secateur.data.reading import load_splits
 from secateur.data.rows import title_of
 from secateur.data.sources import Source, parts_off_test, resolve_files
-from secateur.data.split import parted
+from secateur.data.split import split_off
 from secateur.data.tables import TABLE_SUFFIXES, Table, check_columns, decode_line, find_columns
 from secateur.errors import SecateurError
 
@@ -54,7 +54,7 @@ def load_documents(source: Source) -> DatasetDict:
     rows = {split: concatenate_datasets(parts) for split, parts in splits.items() if parts}
     if parts_off_test(source):
         assert source.test_share is not None
-        rows["train"], rows["test"] = parted(
+        rows["train"], rows["test"] = split_off(
             rows["train"], group_keys=GROUP_KEYS, share=source.test_share, purpose="test"
         )
     return DatasetDict(rows)

@@ -46,11 +46,11 @@ def with_validation(
     """
     train = _limited(rows["train"], limit_train, key="limit_train")
     test = _limited(rows["test"], limit_test, key="limit_test")
-    kept, held_out = parted(train, group_keys=group_keys, share=SHARE, purpose="validation")
+    kept, held_out = split_off(train, group_keys=group_keys, share=SHARE, purpose="validation")
     return DatasetDict({"train": kept, "val": held_out, "test": test})
 
 
-def parted(rows: Dataset, *, group_keys: Sequence[str], share: float, purpose: str) -> tuple[Dataset, Dataset]:
+def split_off(rows: Dataset, *, group_keys: Sequence[str], share: float, purpose: str) -> tuple[Dataset, Dataset]:
     """Hold out complete groups that add up as closely as possible to ``share`` of the rows.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from secateur.disk import full_disk_is_told
+from secateur.disk import full_disk_reported
 from secateur.errors import SecateurError
 from secateur.record import Record, read_record
 from secateur.store import check_writable, me
@@ -52,7 +52,7 @@ def finished_run(folder: Path) -> Iterator[Record]:
     Raises:
         SecateurError: if another process works there, the run is no longer finished, or the disk is full.
     """
-    with full_disk_is_told(folder), Alone(folder):
+    with full_disk_reported(folder), Alone(folder):
         record = read_record(folder)
         if record.status != "finished":
             raise SecateurError(f"{folder}: the run is now {record.status}; finish it first by repeating its command")
