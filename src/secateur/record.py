@@ -226,6 +226,18 @@ def find_records(folder: Path) -> list[Path]:
     return sorted(folder.rglob(FILE_NAME)) if folder.is_dir() else []
 
 
+def finished_record(run: Path) -> Record:
+    """The record of a finished run.
+
+    Raises:
+        SecateurError: if the run is not finished, or its record cannot be read.
+    """
+    record = read_record(run)
+    if record.status != "finished":
+        raise SecateurError(f"{run}: the run is {record.status}; finish it first by repeating its command")
+    return record
+
+
 def finished_runs(folders: Sequence[Path]) -> dict[Path, Record]:
     """The record of every finished run at or below the given folders, keyed by the run's folder.
 

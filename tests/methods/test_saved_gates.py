@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
@@ -54,6 +56,17 @@ def test_what_a_killed_step_left_does_not_count(found, tmp_path):
     with pytest.raises(SecateurError, match=r"has no steps/\*/gates\.safetensors"):
         SavedGates(run=str(tmp_path / "run"))
     assert SavedGates(run=str(folder)).gates.heads
+
+
+def test_promises_importance_only_if_the_other_run_has_any(found, tmp_path):
+    """So that a step that needs it is refused before anything is trained."""
+    _, folder = found
+    assert set(SavedGates(run=str(folder)).gives) == {"importance", "gates"}
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare)
+    for path in bare.glob("steps/*/importance.safetensors"):
+        path.unlink()
+    assert SavedGates(run=str(bare)).gives == ("gates",)
 
 
 def test_gates_of_another_shape_are_refused_before_anything_is_trained(found, tmp_path):

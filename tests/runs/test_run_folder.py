@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from secateur.errors import SecateurError
-from secateur.runs.run_folder import Alone, discard
+from secateur.loggers.files import LOGS
+from secateur.methods.step_folder import MODEL
+from secateur.record import FILE_NAME
+from secateur.runs.evaluation import PREDICTIONS, SCORES
+from secateur.runs.pipeline import VALIDATION
+from secateur.runs.run_folder import WRITTEN, Alone, discard
+from secateur.sweeps.outcomes import ERROR_FILE
 
 OF_A_RUN = ("record.json", "scores.json", "predictions.json", "secateur.log", "error.txt")
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, ERROR_FILE, SCORES, PREDICTIONS, VALIDATION, LOGS, MODEL])
+def test_what_is_written_elsewhere_is_known_here(name: str) -> None:
+    """The patterns stand by themselves, since the modules that write these files are heavy to import."""
+    assert any(fnmatch(name, pattern) for pattern in WRITTEN)
 
 
 def test_everything_of_a_run_is_deleted_but_its_lock(tmp_path: Path) -> None:

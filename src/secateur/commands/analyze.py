@@ -17,8 +17,8 @@ from rich.text import Text
 from secateur.configuration.extras import check_extra
 from secateur.disk import full_disk_reported
 from secateur.errors import SecateurError
-from secateur.record import Record, read_record
-from secateur.store import check_writable
+from secateur.record import Record, finished_record
+from secateur.runs.run_folder import check_runs_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,8 @@ def analyze(run: Path, *, layer: int | None, embeddings: int, seed: int) -> None
         SecateurError: if the run is unfinished or cannot be written to, its model has no fixed zeros, there is no such
             layer, or scikit-learn is missing.
     """
-    record = _finished(run)
+    record = finished_record(run)
+    check_runs_writable([run])
     from secateur.analysis.pictures import title_of
     from secateur.analysis.zero_pictures import pictures_of_zeros
     from secateur.analysis.zeros import check_sparse, zeros_by_projection
@@ -104,7 +105,8 @@ def analyze_documents(run: Path, *, count: int, seed: int) -> None:
         SecateurError: if the run is unfinished or cannot be written to, is not question answering, or has no such
             documents.
     """
-    record = _finished(run)
+    record = finished_record(run)
+    check_runs_writable([run])
     from secateur.analysis.documents import NAME, document_states
     from secateur.commands.launch import quiet_libraries
     from secateur.drawing import save
@@ -152,14 +154,6 @@ def _run(options: argparse.Namespace) -> None:
     else:
         words = _WORDS if options.embeddings is None else options.embeddings
         analyze(options.run, layer=options.layer, embeddings=words, seed=options.seed)
-
-
-def _finished(run: Path) -> Record:
-    record = read_record(run)
-    if record.status != "finished":
-        raise SecateurError(f"{run}: the run is {record.status}; finish it first by repeating its command")
-    check_writable(run, key="run", remedy="give a writable copy of the run")
-    return record
 
 
 def _cells(spread: Spread) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from secateur.configuration.extras import check_extra
-from secateur.configuration.instantiation import build, typed, unknown_key
+from secateur.configuration.instantiation import as_written, build, typed, unknown_key
 from secateur.configuration.schema import (
     Config,
     DatasetConfig,
@@ -198,7 +198,7 @@ def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
     """Check that every step is one, and that the order names each exactly once."""
     if not isinstance(order, list):
         raise SecateurError(
-            f"method.order={_shown(order)}: must be a list of steps; there are {', '.join(steps) or 'none'}"
+            f"method.order={as_written(order)}: must be a list of steps; there are {', '.join(steps) or 'none'}"
         )
     for name in order:
         if order.count(name) > 1:
@@ -212,13 +212,9 @@ def _check_steps(order: Any, steps: Mapping[str, Any]) -> None:
     for name, step in steps.items():
         if not isinstance(step, dict) or "_target_" not in step:
             raise SecateurError(
-                f"method.steps.{name}={_shown(step)}: is not a step, which has a _target_; to leave the step out, "
+                f"method.steps.{name}={as_written(step)}: is not a step, which has a _target_; to leave the step out, "
                 f"give method.order without it and '~method.steps.{name}'"
             )
-
-
-def _shown(value: Any) -> Any:
-    return "null" if value is None else value
 
 
 def _check_amount(sparsity: float | None, composed: DictConfig) -> None:

@@ -38,6 +38,11 @@ def typed(composed: DictConfig, schema: type[Schema]) -> Schema:
         raise SecateurError(f"{error.full_key}={error.value}: {first_line}") from error
 
 
+def as_written(value: Any) -> Any:
+    """A value as a message shows it: None is ``null`` in a config."""
+    return "null" if value is None else value
+
+
 def unknown_key(key: str, known: Iterable[str], *, where: str) -> SecateurError:
     """The error for a key that nothing reads, with the most similar known key as a hint."""
     known = sorted(known)

@@ -13,7 +13,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from secateur.configuration.instantiation import unknown_key
+from secateur.configuration.instantiation import as_written, unknown_key
 from secateur.errors import SecateurError
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
@@ -32,7 +32,6 @@ def check_targets(config: Any, *, composed: DictConfig) -> None:
         SecateurError: for a target that cannot be imported, a key that it does not take, or a value of the wrong type.
     """
     resolved = OmegaConf.to_container(OmegaConf.structured(config))
-    written = OmegaConf.to_container(composed, resolve=False)
     for key, node in _targets(resolved, ""):
         try:
             target = get_object(node["_target_"])
@@ -47,8 +46,9 @@ def check_targets(config: Any, *, composed: DictConfig) -> None:
             if name not in parameters and not takes_any:
                 raise unknown_key(name, parameters, where=key)
             if name in hints and not _is_of(value, hints[name]):
-                shown = "null" if value is None else value
-                raise SecateurError(f"{_set_by(f'{key}.{name}', written)}={shown}: must be {_in_words(hints[name])}")
+                written = OmegaConf.to_container(composed, resolve=False)
+                place = _set_by(f"{key}.{name}", written)
+                raise SecateurError(f"{place}={as_written(value)}: must be {_in_words(hints[name])}")
 
 
 def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,6 +59,7 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _targets(child, f"{key}.{name}" if key else str(name))
 
 
+@cache
 def _hints(target: Any) -> dict[str, Any]:
     """The types of a target's parameters that are plain: numbers, strings, Booleans, and lists of these."""
     bases = reversed(target.__mro__) if inspect.isclass(target) else ()

@@ -21,14 +21,17 @@ from secateur.structure.shape import segments_of
 SEED = 0
 
 
-def check_lengths(lengths: Sequence[int], config: PretrainedConfig) -> None:
-    """Refuse lengths none of which the model has positions for; others are left out.
+def fitting_lengths(lengths: Sequence[int], config: PretrainedConfig) -> list[int]:
+    """Those of ``lengths`` that the model has positions for.
 
     Raises:
-        SecateurError: if there is none left.
+        SecateurError: if there are none.
     """
-    if min(lengths) > (most := max_positions_of(config)):
+    most = max_positions_of(config)
+    fitting = [length for length in lengths if length <= most]
+    if not fitting:
         raise SecateurError(f"measure.lengths={list(lengths)}: the model has positions for {most} tokens; give fewer")
+    return fitting
 
 
 def random_inputs(model: PreTrainedModel, *, length: int, batch_size: int, cached: bool = False) -> dict[str, Any]:

@@ -21,7 +21,6 @@ class SavedGates(Step):
     """
 
     changes_model = False
-    gives = ("gates", "importance")
 
     def __init__(self, *, run: str | None, evaluate: bool = False) -> None:
         super().__init__(evaluate=evaluate)
@@ -32,6 +31,7 @@ class SavedGates(Step):
             raise SecateurError(f"run={run}: has no steps/*/gates.safetensors; give the folder of a run that set gates")
         found = per_gate_of(step)
         self.gates, self.importance = found["gates"], found.get("importance")
+        self.gives = tuple(found)  # a run that set gates may have ranked nothing
         self.run_folder = run
         self.parents = (read_record(Path(run)).name,)
 

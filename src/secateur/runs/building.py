@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 from secateur.configuration.instantiation import build, set_in
 from secateur.configuration.schema import Config, ModelConfig
-from secateur.cost.inputs import check_lengths
+from secateur.cost.inputs import fitting_lengths
 from secateur.distillation import Distillation
 from secateur.errors import SecateurError
 from secateur.methods.base import Step
@@ -38,7 +38,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
     if loss is not None and loss.reads_stored:
         task.check_distillation(key=f"distillation={config.distillation.name}")
     steps = _built_steps(config)
-    check_order(steps)
+    _check_order(steps)
     if loss is not None and loss.needs_same_depth and any(step.changes_depth for step in steps.values()):
         raise SecateurError(
             f"distillation={config.distillation.name}: compares layer by layer, and method={config.method['name']} "
@@ -49,7 +49,7 @@ def check_buildable(config: Config) -> dict[str, Step]:
         check_model(config.model, max_seq_length=config.dataset.max_seq_length)
     architecture = config_of(config.start)
     task.check_architecture(architecture)
-    check_lengths(config.measure.lengths, architecture)
+    fitting_lengths(config.measure.lengths, architecture)
     for name, step in steps.items():
         _check_step(step, name, config, architecture)
     _check_zeros(config.start, steps.values())
@@ -68,7 +68,7 @@ def _built_steps(config: Config) -> dict[str, Step]:
     return steps
 
 
-def check_order(steps: Mapping[str, Step]) -> None:
+def _check_order(steps: Mapping[str, Step]) -> None:
     """Refuse steps in an order in which one lacks what it needs, or gates are lost on the way.
 
     Raises:

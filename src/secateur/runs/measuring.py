@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from secateur.configuration.schema import MeasureConfig
 from secateur.cost import cost_of, disk_bytes, measure_latency, structure_of
-from secateur.cost.inputs import check_lengths
+from secateur.cost.inputs import fitting_lengths
 from secateur.cost.runtimes import onnx_file
 from secateur.errors import SecateurError
 from secateur.export.card import model_card
@@ -23,7 +23,6 @@ from secateur.export.onnx import check_parity, export_onnx
 from secateur.record import ModelFigures, OnnxExport, Record, write_record
 from secateur.runs.evaluation import PREDICTIONS, SCORES, read_scores
 from secateur.runs.workshop import Workshop
-from secateur.structure.anatomy import max_positions_of
 from secateur.structure.checkpoint import load, load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -98,8 +97,7 @@ def measure(settings: MeasureConfig, record: Record, folder: Path, *, device: to
         load(folder / figures.folder).to(device)  # type: ignore[arg-type]
         for figures in (record.reference, record.compressed)
     )
-    check_lengths(settings.lengths, reference.config)
-    lengths = [length for length in settings.lengths if length <= max_positions_of(reference.config)]
+    lengths = fitting_lengths(settings.lengths, reference.config)
     for figures, model in ((record.reference, reference), (record.compressed, compressed)):
         figures.cost = cost_of(model, folder / figures.folder, lengths=lengths)
         figures.structure = structure_of(model, reference=reference)

@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 
 from secateur.disk import full_disk_reported
 from secateur.errors import SecateurError
-from secateur.record import Record, read_record
+from secateur.record import Record, finished_record
 from secateur.store import check_writable, me
 
 WRITTEN = (
     *("record.json*", "error.txt", "scores.json*", "predictions.json*", "multirun.yaml", "report.*", "*.log"),
-    *("model", "model.*", "onnx", "onnx.*", "steps", "figures", "logs", "wandb", "validation", "scoring"),
+    *("model", "model.*", "onnx", "onnx.*", "steps", "figures", "logs", "wandb", "validation"),
 )
 """The files and folders that a run, its loggers and Hydra write."""
 
@@ -53,10 +53,7 @@ def finished_run(folder: Path) -> Iterator[Record]:
         SecateurError: if another process works there, the run is no longer finished, or the disk is full.
     """
     with full_disk_reported(folder), Alone(folder):
-        record = read_record(folder)
-        if record.status != "finished":
-            raise SecateurError(f"{folder}: the run is now {record.status}; finish it first by repeating its command")
-        yield record
+        yield finished_record(folder)
 
 
 def check_runs_writable(folders: Iterable[Path]) -> None:

@@ -54,6 +54,8 @@ class GatePhase(Phase):
             end, the gates are folded into the weights.
     """
 
+    gives = ("importance", "gates")
+
     def __init__(
         self,
         *,
@@ -90,7 +92,6 @@ class GatePhase(Phase):
             evaluate=evaluate,
         )
         self.changes_model = train_weights
-        self.gives = ("importance", "gates")
         self.kinds = _kinds(gates, amount)
         self.amount = amount
         self.distribution = distribution
