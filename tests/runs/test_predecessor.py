@@ -15,7 +15,7 @@ from secateur.configuration.schema import Config, ModelConfig
 from secateur.errors import SecateurError
 from secateur.methods.finetune import FineTuning
 from secateur.models import fresh_model
-from secateur.record import ModelFigures, Record, write_record
+from secateur.record import ModelFigures, write_record
 from secateur.runs import predecessor
 from secateur.runs.predecessor import (
     check_predecessor,
@@ -30,6 +30,7 @@ from secateur.runs.workshop import Workshop, open_workshop
 from secateur.structure.checkpoint import load, load_tokenizer, save_model
 from tests.architectures import random_model
 from tests.small_runs import composed
+from tests.test_record import make
 
 SETTINGS = ("dataset.generator.train=40", "model.epochs=1")
 
@@ -297,19 +298,5 @@ def _run(folder: Path, *, reference: str | None) -> None:
     """A run folder with nothing but its record."""
     folder.mkdir(parents=True)
     figures = None if reference is None else ModelFigures(folder=reference)
-    record = Record(
-        status="finished",
-        name=folder.name,
-        method="gain",
-        model="tiny",
-        dataset="toy_qa",
-        distillation="none",
-        sparsity=0.5,
-        seed=1,
-        predecessor_seed=1,
-        metric="f1",
-        config={},
-        fingerprint="",
-        reference=figures,
-    )
+    record = make(name=folder.name, reference=figures)
     write_record(record, folder)
