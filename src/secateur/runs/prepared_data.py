@@ -58,6 +58,8 @@ def prepare(
     made_once(folder, make, what=f"the tokens of {dataset.name}")
     tokenizer = load_tokenizer(folder / "tokenizer")
     tokens = {name: cast(Dataset, load_from_disk(folder / "rows" / name)) for name in ("train", "val", "test")}
+    for split in tokens.values():
+        task.check_stored(split)
 
     def examples_in(layout: str) -> dict[str, Examples]:
         if layout == SEGMENTED:

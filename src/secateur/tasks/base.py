@@ -155,6 +155,13 @@ class Task(ABC):
         """Tokenise a split into ``folder``; a task whose rows may exceed memory does so piece by piece."""
         self.tokenize(rows, tokenizer, lengths).save_to_disk(folder)
 
+    def check_stored(self, tokens: Dataset) -> None:  # noqa: B027 - most tasks score whatever their tokens are
+        """Reject tokens from the store that this task cannot score: other settings of the task share them.
+
+        Raises:
+            SecateurError: naming the first row of that kind.
+        """
+
     @abstractmethod
     def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
         """Model inputs over tokenised rows, in the layout given by ``lengths``."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
@@ -74,16 +75,21 @@ class QuestionAnswering(Task):
         """Question and document separately; see :func:`secateur.data.question_windows.tokenize_questions`."""
         return tokenize_questions(rows, tokenizer)
 
-    def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
-        """Sliding windows over the documents.
+    def check_stored(self, tokens: Dataset) -> None:
+        """Reject questions without an answer unless they are scored as in SQuAD 2.0.
 
         Raises:
-            SecateurError: if a question has no answer although it must; tokens in the store serve both ways of scoring.
+            SecateurError: naming the first.
         """
-        windows = QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
-        if not self.version_2_with_negative:
-            _check_answered(windows)
-        return windows
+        if self.version_2_with_negative:
+            return
+        counts = pc.list_value_length(pc.struct_field(tokens.data.column("answers"), "text")).to_numpy()
+        if len(unanswered := np.flatnonzero(counts == 0)):
+            raise no_answer(f"question {tokens[int(unanswered[0])]['id']}")
+
+    def examples(self, tokens: Dataset, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Examples:
+        """Sliding windows over the documents."""
+        return QuestionWindows(tokens, template_of(tokenizer, lengths), lengths)
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> ModelOutput:
         """Start and end logits (B, L), and the mean of the two cross-entropies."""
@@ -97,13 +103,6 @@ class QuestionAnswering(Task):
         """Decodes spans batch by batch, and merges the windows of a question at the end."""
         assert isinstance(examples, QuestionWindows)
         return SpanEvaluator(self, examples)
-
-
-def _check_answered(examples: QuestionWindows) -> None:
-    for row in np.flatnonzero(examples.answer_spans[:, 0] < 0).tolist():  # or the answer lies between two tokens
-        found = examples.rows[row]
-        if not found["answers"]["text"]:
-            raise no_answer(f"question {found['id']}")
 
 
 def span_distributions(outputs: ModelOutput, batch: Batch) -> list[Distilled]:
