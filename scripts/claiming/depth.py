@@ -24,7 +24,6 @@ from claiming.tables import modules_table, tasks_table, transfer_table
 
 XU, FAN = "Xu et al.", "Fan et al."
 CUT_FROM = {"predecessor": "predecessor", "pretrained": "pretrained model"}
-DROPPED = ("rte", "sst2")  # data sets on which layers drop out in training
 
 
 def section(profile: str) -> Section:
@@ -194,7 +193,7 @@ def _c2(profile: Profile) -> Claim:
             more=plain(f"with LayerDrop, p = {WITH:g}", _dropped(dataset, WITH, profile.half)),
             less=plain("without", _dropped(dataset, WITHOUT, profile.half)),
         )
-        for dataset in DROPPED
+        for dataset in DATASETS
     ]
     return Claim(
         id="C2",
@@ -216,7 +215,7 @@ def _c3(profile: Profile) -> Claim:
             more=advantage(dataset, profile.third),
             less=advantage(dataset, profile.most),
         )
-        for dataset in DROPPED
+        for dataset in DATASETS
     ]
     return Claim(
         id="C3",

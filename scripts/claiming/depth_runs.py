@@ -20,6 +20,8 @@ REMOVALS = ("every_other", "last", "first")
 THESEUS = ("method=theseus", "method.clip=trained")
 NO_RECOVERY = ("method.order=[remove]", "~method.steps.recover")
 DROP_ONLY = ("method.order=[drop,remove]", "~method.steps.recover")
+# A dense model of each seed, where nothing else is trained with the seed, or all of it is on other data.
+OWN_PREDECESSOR = "predecessor.seed=${seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +30,18 @@ class Profile:
 
     Attributes:
         layers: number of layers of the dense model.
-        seeds: of each data set, for the comparison of methods at half of the layers.
-        ablation_seeds: for variations of one method, or when fewer layers are left.
+        seeds: of each data set.
         pretrained: data sets on which baselines are also cut from the pretrained model, as in the paper.
         overrides: what differs from the experiment; ``of_dataset`` on one data set.
+        drop_epochs: passes over a data set while layers drop out, where they are fewer than the method's.
     """
 
     layers: int
     seeds: Mapping[str, tuple[int, ...]]
-    ablation_seeds: Mapping[str, tuple[int, ...]]
     pretrained: tuple[str, ...]
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    drop_epochs: Mapping[str, int] = field(default_factory=dict)
 
     def starts(self, dataset: str) -> tuple[str, ...]:
         """What the baselines are cut from."""
@@ -69,22 +71,22 @@ class Profile:
 # CoLA is ranked by Matthews' correlation, which single rows do not have, so accuracy is computed as well.
 ACCURACY_TOO = ("dataset.task.metrics=[mcc,accuracy]",)
 ALL_SEEDS = (1, 2, 3, 4, 5)
+TRANSFER_SEEDS = (1, 2, 3)  # for rows that no claim needs
 PROFILES = {
     "cpu": Profile(
         layers=6,
         seeds=dict.fromkeys(SMALL, ALL_SEEDS) | {"sst2": (1, 2, 3), "squad_v1": (1,)},
-        ablation_seeds=dict.fromkeys((*SMALL, "sst2"), (1, 2, 3)) | {"squad_v1": (1,)},
         pretrained=("mrpc",),
         of_dataset={
             "cola": ACCURACY_TOO,
             "sst2": ("dataset.limit_train=10000",),
             "squad_v1": ("dataset.limit_train=6000", "dataset.limit_test=2000", "predecessor.epochs=2"),
         },
+        drop_epochs={"squad_v1": 1},
     ),
     "full": Profile(
         layers=12,
         seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
-        ablation_seeds=dict.fromkeys(DATASETS, ALL_SEEDS),
         pretrained=DATASETS,
         overrides=("model=bert_base",),
         of_dataset={"cola": ACCURACY_TOO},
@@ -110,17 +112,17 @@ def _ways(profile: Profile) -> Iterator[Job]:
         for init in profile.starts(dataset):
             baselines = ("method=truncate", f"method.init={init}", "distillation=none,logits,patient")
             yield _job(profile, dataset, *baselines, claims=("E1",))
-        yield _ablation(profile, dataset, "method=layerdrop", claims=())  # only a row of the table
+        yield _job(profile, dataset, "method=layerdrop", claims=())  # only a row of the table
         if dataset in SMALL:
             for method in (THESEUS, ("method=truncate",)):
-                yield _ablation(profile, dataset, *method, f"sparsity={THIRD}", claims=("E1",))
+                yield _job(profile, dataset, *method, f"sparsity={THIRD}", claims=("E1",))
 
 
 def _schedules(profile: Profile) -> Iterator[Job]:
     for dataset in SMALL:
         constant = (*THESEUS, "method.schedule=constant", f"method.rate={listed(RATES)}")
-        yield _ablation(profile, dataset, *constant, claims=("E2", "E3"))
-        yield _ablation(profile, dataset, *THESEUS, "method.schedule=anti", claims=("E2",))
+        yield _job(profile, dataset, *constant, claims=("E2", "E3"))
+        yield _job(profile, dataset, *THESEUS, "method.schedule=anti", claims=("E2",))
 
 
 def _modules(profile: Profile) -> Iterator[Job]:
@@ -128,14 +130,14 @@ def _modules(profile: Profile) -> Iterator[Job]:
     constant = ("method.schedule=constant", "method.rate=0.5", "method.replacing_ratio=1.0")
     order = ("method.order=[replace]", "~method.steps.recover", f"method.mixes={profile.mixes}")
     for dataset in SMALL:
-        yield _ablation(profile, dataset, *THESEUS, *constant, *order, claims=("E4",))
+        yield _job(profile, dataset, *THESEUS, *constant, *order, claims=("E4",))
 
 
 def _blocks(profile: Profile) -> Iterator[Job]:
-    """Choices of the removed layers, without any training."""
+    """Choices of the removed layers, without any training, in a dense model of each seed."""
     for dataset in DATASETS:
-        remove = f"method.remove={','.join(REMOVALS)}"
-        yield _job(profile, dataset, "method=truncate", *NO_RECOVERY, remove, claims=("C1",), seeds=(1,))
+        own = (f"method.remove={','.join(REMOVALS)}", OWN_PREDECESSOR)
+        yield _job(profile, dataset, "method=truncate", *NO_RECOVERY, *own, claims=("C1",))
 
 
 def _dropped(profile: Profile) -> Iterator[Job]:
@@ -144,22 +146,20 @@ def _dropped(profile: Profile) -> Iterator[Job]:
         "C2": ((WITH, WITHOUT), (profile.half,)),
         "C3": ((LOW_RATE, HIGH_RATE), (profile.most, profile.third)),
     }
-    for dataset in ("rte", "sst2"):
+    for dataset in DATASETS:
+        epochs = profile.drop_epochs.get(dataset)
+        shorter = () if epochs is None else (f"method.steps.drop.epochs={epochs}",)
         for claim, (rates, left) in asked.items():
-            own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}")
-            yield _ablation(profile, dataset, "method=layerdrop", *DROP_ONLY, *own, claims=(claim,))
+            own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}", *shorter)
+            yield _job(profile, dataset, "method=layerdrop", *DROP_ONLY, *own, claims=(claim,))
 
 
 def _transferred(profile: Profile) -> Iterator[Job]:
     """A model that Theseus compressed on one task, fine-tuned on others; rows of a table alone."""
     parent = _job(profile, "sst2", *THESEUS, claims=(), seeds=(1,))
     for dataset in ("rte", "mrpc"):
-        tuned = ("method=finetune", "sparsity=null", "predecessor.seed=${seed}")
-        yield replace(_ablation(profile, dataset, *tuned, claims=()), parent=parent)
-
-
-def _ablation(profile: Profile, dataset: str, *overrides: str, claims: tuple[str, ...]) -> Job:
-    return _job(profile, dataset, *overrides, claims=claims, seeds=profile.ablation_seeds[dataset])
+        tuned = ("method=finetune", "sparsity=null", OWN_PREDECESSOR)
+        yield replace(_job(profile, dataset, *tuned, claims=(), seeds=TRANSFER_SEEDS), parent=parent)
 
 
 def _job(
