@@ -113,6 +113,11 @@ def check_pairs(evidence: Sequence[Evidence]) -> None:
             raise SecateurError(f"{pair}: were compressed from different dense models; run both with the same settings")
 
 
+def processors(evidence: Sequence[Evidence]) -> set[str]:
+    """What the runs were computed on: a dense model that is trained again on another processor differs a little."""
+    return {each.record.machine.get("processor", "") for each in evidence}
+
+
 def values(evidence: Sequence[Evidence], quantity: Quantity, *, seeds: Sequence[int]) -> NDArray[np.float64]:
     """A quantity in points for every question, (S, Q)."""
     return sum(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from claiming.evidence import Evidence, check_pairs, common_seeds, members, select, values
+from claiming.evidence import Evidence, check_pairs, common_seeds, members, processors, select, values
 from claiming.intervals import agreed, paired_interval, verdict_of
 from claiming.plan import Agreement, Contrast
 from claiming.points import counted
@@ -59,6 +59,8 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
         told.append(f"up to {test.margin:g} below counts as equal")
     if len(seeds) < len(available):
         told.append(f"{len(available) - len(seeds)} seeds with different masks left out")
+    if apart := sum(len(processors(members(evidence, sides, seed=seed))) > 1 for seed in seeds):
+        told.append(f"{apart} of the seeds on different processors")
     return Outcome(setting=test.setting, figures="; ".join(told), verdict=verdict_of(interval, margin=test.margin))
 
 

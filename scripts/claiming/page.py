@@ -17,7 +17,8 @@ RULES = """\
   from the same dense model and use the same seeds. The brackets contain the 95 % bootstrap interval over seeds and
   questions, from 2,000 resamples. The claim *holds* if the interval is above 0, is *contradicted* if it is below 0, and
   is *undecided* otherwise. With one seed the interval covers only the questions, and another seed may give a different
-  result. ± is the standard deviation over seeds; in tables their number follows in brackets.
+  result. ± is the standard deviation over seeds; in tables their number follows in brackets. If the two sides of a seed
+  ran on different processors, each has a dense model trained there with the same settings, which differs slightly.
 * **Figures that a run has only once**, such as its shape or its speed, leave nothing to resample: the claim holds,
   or is contradicted, if at least three runs are all on one side of 0."""
 

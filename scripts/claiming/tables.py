@@ -139,14 +139,14 @@ def _called(record: Record) -> str:
 
 
 def _dense(records: Sequence[Record], tasks: Sequence[str]) -> dict[Row, dict[str, list[Scored]]]:
-    """The row of the models that all others were compressed from: one per task, and so one score."""
-    found: dict[str, list[Scored]] = {}
+    """The row of the models that all others were compressed from: one per task and processor that trained it."""
+    found: dict[str, dict[str, Scored]] = {}
     layers = 0
     for record in records:
         if record.reference is not None and record.reference.structure is not None and record.dataset in tasks:
             score, layers = record.reference.scores[record.metric], len(record.reference.structure.heads)
-            found[record.dataset] = [Scored(score, score, None)]
-    return {("dense", layers): found} if found else {}
+            found.setdefault(record.dataset, {})[record.machine.get("processor", "")] = Scored(score, score, None)
+    return {("dense", layers): {task: list(scored.values()) for task, scored in found.items()}} if found else {}
 
 
 def _speeds(rows: dict[Row, dict[str, list[Scored]]]) -> dict[int, str]:

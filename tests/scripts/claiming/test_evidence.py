@@ -62,6 +62,20 @@ def test_seeds_count_only_where_both_sides_have_them(tmp_path: Path) -> None:
     assert judge(contrast(less="random"), read(tmp_path)).verdict == "not run"
 
 
+def test_seeds_whose_sides_ran_on_different_processors_are_counted(tmp_path: Path) -> None:
+    """Their dense models were trained with one recipe, but are not the same to the bit."""
+    from claiming.evidence import read
+    from claiming.judging import judge
+
+    for method in ("l0", "gain"):
+        for seed in (1, 2):
+            processor = "another" if (method, seed) == ("gain", 2) else "one"
+            run(tmp_path, method=method, seed=seed, f1=scores(50.0), machine={"processor": processor})
+    assert judge(contrast(), read(tmp_path)).figures.endswith("; 1 of the seeds on different processors")
+    run(tmp_path, method="random", f1=scores(50.0), machine={"processor": "one"})
+    assert "processors" not in judge(contrast(less="random"), read(tmp_path)).figures
+
+
 def test_seeds_with_another_mask_are_left_out_where_the_mask_must_be_the_same(tmp_path: Path) -> None:
     from claiming.evidence import read
     from claiming.judging import judge

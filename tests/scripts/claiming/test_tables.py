@@ -42,6 +42,18 @@ def test_tasks_stand_beside_each_other_with_their_mean_and_what_is_kept() -> Non
     assert len(lines) == 8
 
 
+def test_dense_models_that_two_processors_trained_are_averaged() -> None:
+    from claiming.tables import tasks_table
+
+    elsewhere = ModelFigures(folder="dense", scores={"accuracy": 70.0}, structure=Structure(heads=[4] * 6))
+    records = [
+        finished("theseus", "rte", 70.0, seed=1, machine={"processor": "one"}),
+        finished("theseus", "rte", 74.0, seed=2, machine={"processor": "one"}),
+        finished("theseus", "rte", 72.0, seed=3, machine={"processor": "another"}, reference=elsewhere),
+    ]
+    assert tasks_table(records).splitlines()[4] == "| dense | 6 | 75.0 ± 7.1 (2) | 75.0 | 100.0 |  |"
+
+
 def test_models_of_as_many_layers_have_one_speed() -> None:
     """They are of one shape: what their timings differ by is noise."""
     from claiming.tables import tasks_table
