@@ -32,8 +32,8 @@ class Profile:
         layers: number of layers of the dense model.
         seeds: of each data set.
         pretrained: data sets on which baselines are also cut from the pretrained model, as in the paper.
-        overrides: what differs from the experiment; ``of_dataset`` on one data set.
-        drop_epochs: passes over a data set while layers drop out, where they are fewer than the method's.
+        overrides: what differs from the experiment; ``of_dataset`` on one data set, ``of_dropping`` there while layers
+            drop out.
     """
 
     layers: int
@@ -41,7 +41,7 @@ class Profile:
     pretrained: tuple[str, ...]
     overrides: tuple[str, ...] = ()
     of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    drop_epochs: Mapping[str, int] = field(default_factory=dict)
+    of_dropping: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def starts(self, dataset: str) -> tuple[str, ...]:
         """What the baselines are cut from."""
@@ -82,7 +82,7 @@ PROFILES = {
             "sst2": ("dataset.limit_train=10000",),
             "squad_v1": ("dataset.limit_train=6000", "dataset.limit_test=2000", "predecessor.epochs=2"),
         },
-        drop_epochs={"squad_v1": 1},
+        of_dropping={"squad_v1": ("method.steps.drop.epochs=1",)},
     ),
     "full": Profile(
         layers=12,
@@ -147,11 +147,10 @@ def _dropped(profile: Profile) -> Iterator[Job]:
         "C3": ((LOW_RATE, HIGH_RATE), (profile.most, profile.third)),
     }
     for dataset in DATASETS:
-        epochs = profile.drop_epochs.get(dataset)
-        shorter = () if epochs is None else (f"method.steps.drop.epochs={epochs}",)
+        dropping = ("method=layerdrop", *DROP_ONLY, *profile.of_dropping.get(dataset, ()))
         for claim, (rates, left) in asked.items():
-            own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}", *shorter)
-            yield _job(profile, dataset, "method=layerdrop", *DROP_ONLY, *own, claims=(claim,))
+            own = (f"method.p={listed(rates)}", "sparsity=null", f"method.layers={listed(left)}")
+            yield _job(profile, dataset, *dropping, *own, claims=(claim,))
 
 
 def _transferred(profile: Profile) -> Iterator[Job]:

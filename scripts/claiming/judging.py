@@ -43,7 +43,8 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
             else f"{test.more.name} compared with {test.less.name}"
         )
         return Outcome(setting=test.setting, figures=reason, verdict="undecided" if available else "not run")
-    pairs = [each for seed in seeds for each in members(evidence, sides, seed=seed)]
+    compared = [members(evidence, sides, seed=seed) for seed in seeds]
+    pairs = [each for of_seed in compared for each in of_seed]
     check_pairs(pairs)
     things = counted(pairs[0].record, test.more)
     more_SQ, less_SQ = (values(evidence, side, seeds=seeds) for side in sides)
@@ -59,7 +60,7 @@ def _judge_contrast(test: Contrast, evidence: Sequence[Evidence]) -> Outcome:
         told.append(f"up to {test.margin:g} below counts as equal")
     if len(seeds) < len(available):
         told.append(f"{len(available) - len(seeds)} seeds with different masks left out")
-    if apart := sum(len(processors(members(evidence, sides, seed=seed))) > 1 for seed in seeds):
+    if apart := sum(len(processors(of_seed)) > 1 for of_seed in compared):
         told.append(f"{apart} of the seeds on different processors")
     return Outcome(setting=test.setting, figures="; ".join(told), verdict=verdict_of(interval, margin=test.margin))
 

@@ -81,14 +81,11 @@ def test_layers_are_counted_by_the_models_depth(profile: str) -> None:
 def test_depth_has_five_seeds_of_the_small_tasks_and_every_data_set_where_nothing_is_varied(profile: str) -> None:
     """Their differences are a few points, which three seeds do not resolve."""
     from claiming.depth_runs import DATASETS, SMALL
-    from claiming.names import jobs_of
-    from claiming.sections import SECTIONS
 
     seeds: dict[tuple[str, str], set[str]] = {}
-    for job in SECTIONS["depth"](profile).jobs:
-        for overrides in jobs_of(job.arguments(sweep="claims", output=Path("out"), data=None, more=())[1:]):
-            for claim in job.claims:
-                seeds.setdefault((claim, job.dataset), set()).update(each for each in overrides if each[:5] == "seed=")
+    for job, overrides in all_jobs(profile):
+        for claim in job.claims if job.experiment == "depth" else ():
+            seeds.setdefault((claim, job.dataset), set()).update(each for each in overrides if each[:5] == "seed=")
     five = {f"seed={seed}" for seed in range(1, 6)}
     for claim in ("E1", "E2", "E3", "E4", "E6", "C1", "C2", "C3"):
         assert all(seeds[claim, dataset] == five for dataset in SMALL), claim
